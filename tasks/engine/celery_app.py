@@ -1,0 +1,97 @@
+"""The Celery app: its configuration, its routes, its task class; found by `celery -A tasks`."""
+
+from __future__ import annotations
+
+import pkgutil
+from typing import Any
+
+from celery import Celery
+from kombu.entity import Queue
+
+import tasks
+from tasks.engine.delivery import Heartbeat
+from tasks.engine.errors import BadTaskDefinition
+from tasks.engine.settings import load_settings
+from tasks.engine.typed import TaskDefinition, TypedTask
+
+ROUTES = {"tasks.spam.*": "ml_service", "tasks.email.*": "email_service"}
+DEFAULT_QUEUE = "celery"
+QUEUES = (DEFAULT_QUEUE, *sorted(set(ROUTES.values()), reverse=True))
+
+
+def _task_modules() -> list[str]:
+    found = pkgutil.iter_modules(tasks.__path__, "tasks.")
+    return [module.name for module in found if not module.ispkg]
+
+
+def _configuration() -> dict[str, Any]:
+    settings = load_settings()
+    return {
+        "broker_url": settings.redis_url,
+        "broker_transport": "tasks.engine.transport:Transport",
+        "result_backend": f"tasks.engine.backend.Backend+{settings.redis_url}",
+        "imports": _task_modules(),
+        "task_default_queue": DEFAULT_QUEUE,
+        "task_queues": [Queue(name) for name in QUEUES],
+        "task_create_missing_queues": False,
+        "task_routes": {pattern: {"queue": queue} for pattern, queue in ROUTES.items()},
+        "accept_content": ["json"],
+        "result_accept_content": ["json"],
+        "result_expires": settings.result_expires,
+        "enable_utc": True,
+        # A task is acknowledged when it has ended, whichever way, and not before.
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "worker_prefetch_multiplier": 1,
+        "broker_transport_options": {
+            "visibility_timeout": settings.visibility_timeout,
+            "unacked_restore_interval": 1,
+            "unacked_restore_throttle": 1,
+            "socket_timeout": 5,
+            "socket_connect_timeout": 2,
+            "socket_keepalive": True,
+            "health_check_interval": 5,
+        },
+        "broker_connection_retry_on_startup": True,
+        "broker_channel_error_retry": True,
+        "broker_connection_max_retries": None,
+        "broker_connection_timeout": 2,
+        "broker_pool_acquire_timeout": 2,
+        "result_backend_always_retry": True,
+        "result_backend_max_retries": 20,
+        "result_backend_max_sleep_between_retries_ms": 2000,
+        "redis_socket_timeout": 5,
+        "redis_socket_connect_timeout": 2,
+        "redis_socket_keepalive": True,
+        "redis_retry_on_timeout": True,
+        "redis_backend_health_check_interval": 5,
+        "worker_hijack_root_logger": False,
+    }
+
+
+app = Celery("tasks", task_cls=TypedTask)
+app.add_defaults(_configuration)
+app.steps["worker"].add(Heartbeat)
+
+
+def definitions() -> dict[str, TaskDefinition]:
+    """Import every task module and name what they declare.
+
+    Returns:
+        Definitions by name, in alphabetical order.
+
+    Raises:
+        BadTaskDefinition: two modules declare tasks of one name.
+    """
+    app.loader.import_default_modules()
+    app.finalize()
+    found: dict[str, TaskDefinition] = {}
+    for _, task in sorted(app.tasks.items()):
+        definition = task.definition
+        if definition is None:
+            continue
+        if definition.name in found:
+            other = found[definition.name].task.name
+            raise BadTaskDefinition(task.name, f"{other} has the same name")
+        found[definition.name] = definition
+    return dict(sorted(found.items()))

@@ -1,0 +1,88 @@
+"""The worker's side of delivery: it says that it lives, and what it is doing."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from typing import Any, ClassVar
+
+import psutil
+import redis
+from celery import bootsteps
+from celery.worker import state
+
+from tasks.engine.records import KEY
+from tasks.engine.settings import load_settings
+
+HEARTBEAT_S = 2.0
+_FORGET_AFTER_S = 3_600  # a worker that has been gone for so long is listed no more
+
+logger = logging.getLogger(__name__)
+
+
+class Heartbeat(bootsteps.StartStopStep):
+    """Writes `worker:<name>` every two seconds, from a thread, so that solo workers beat too."""
+
+    requires: ClassVar = {"celery.worker.components:Pool"}
+
+    def __init__(self, worker: Any, **_: Any) -> None:  # noqa: ARG002  # Celery's signature
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, worker: Any) -> None:
+        """Begin to beat."""
+        self._thread = threading.Thread(
+            target=self._beat, args=(worker,), name="heartbeat", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self, worker: Any) -> None:  # noqa: ARG002  # Celery's signature
+        """End with a last beat that says so."""
+        self._stopped.set()
+        if self._thread:
+            self._thread.join(timeout=HEARTBEAT_S)
+
+    def _beat(self, worker: Any) -> None:
+        client = redis.Redis.from_url(
+            load_settings().redis_url, socket_timeout=2, socket_connect_timeout=2
+        )
+        is_last = False
+        while not is_last:
+            is_last = self._stopped.is_set()
+            try:
+                _write(client, worker, is_online=not is_last)
+            except redis.RedisError as error:
+                logger.warning("Heartbeat not written: %s", error)
+            self._stopped.wait(HEARTBEAT_S)
+        client.close()
+
+
+def _write(client: redis.Redis, worker: Any, *, is_online: bool) -> None:
+    seconds, microseconds = client.time()
+    process = psutil.Process()
+    family = [process, *process.children(recursive=True)]
+    fields: Any = {
+        "online": int(is_online),
+        "seen_at": seconds * 1_000 + microseconds // 1_000,
+        "pool": type(worker.pool).__module__.rpartition(".")[2],
+        "concurrency": worker.pool.num_processes,
+        "queues": json.dumps(sorted(worker.app.amqp.queues.consume_from)),
+        "active": json.dumps([request.id for request in list(state.active_requests)]),
+        "processed": sum(state.total_count.values()),
+        "rss_bytes": sum(_rss_bytes(member) for member in family),
+    }
+    with client.pipeline() as pipe:
+        pipe.hset(f"{KEY}worker:{worker.hostname}", mapping=fields)
+        pipe.expire(f"{KEY}worker:{worker.hostname}", _FORGET_AFTER_S)
+        pipe.zadd(f"{KEY}workers", {worker.hostname: seconds})
+        pipe.zremrangebyscore(f"{KEY}workers", 0, seconds - _FORGET_AFTER_S)
+        pipe.execute()
+
+
+def _rss_bytes(process: psutil.Process) -> int:
+    try:
+        rss: int = process.memory_info().rss
+    except psutil.NoSuchProcess:  # a pool process ended while we counted
+        return 0
+    return rss

@@ -1,0 +1,102 @@
+"""Every expected failure of the engine, as one tree.
+
+CeleryQLError
+├── BadTaskDefinition      a task file is wrong: refused at start
+├── InvalidArguments       a worker was handed arguments that do not fit the task
+└── Refusal                an operation that cannot be accepted; nothing was sent
+    ├── InvalidInput
+    ├── WorkflowTypeMismatch
+    ├── IdempotencyConflict
+    └── Unavailable
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from redis.exceptions import RedisError
+
+OUTAGES = (RedisError, OSError, TimeoutError)  # what a client raises when Redis does not answer
+
+_SHOWN = 3  # problems in a message; its fields carry them all
+
+
+class CeleryQLError(Exception):
+    """Base of all expected failures."""
+
+
+class BadTaskDefinition(CeleryQLError):
+    """A task function cannot be offered: its signature is incomplete or its name is taken."""
+
+    def __init__(self, task: str, reason: str) -> None:
+        self.task = task
+        self.reason = reason
+        super().__init__(f"Task {task!r} cannot be offered: {reason}")
+
+
+class InvalidArguments(CeleryQLError):
+    """The arguments of a message do not fit the task they name."""
+
+
+class Refusal(CeleryQLError):
+    """Base of what an operation answers when it is not accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with an input: `path` leads from the operation's argument to the value."""
+
+    path: tuple[str, ...]
+    message: str
+
+
+class InvalidInput(Refusal):
+    """An input breaks the limits of a task or of the service."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+        places = "; ".join(f"{'.'.join(p.path)}: {p.message}" for p in problems[:_SHOWN])
+        more = f" (and {len(problems) - _SHOWN} more)" if len(problems) > _SHOWN else ""
+        super().__init__(f"Invalid input: {places}{more}")
+
+
+class WorkflowTypeMismatch(Refusal):
+    """A step would be handed a value of a type that it does not take."""
+
+    def __init__(self, step_key: str, expected: str, actual: str) -> None:
+        self.step_key = step_key
+        self.expected = expected
+        self.actual = actual
+        super().__init__(f"Step {step_key!r} takes {expected}, but is handed {actual}")
+
+
+class IdempotencyConflict(Refusal):
+    """The idempotency key was used before, for another input."""
+
+    def __init__(self, key: str, task_id: str) -> None:
+        self.key = key
+        self.task_id = task_id
+        super().__init__(
+            f"Idempotency key {key!r} was used for another input, by task {task_id}: "
+            "use a new key for new work"
+        )
+
+
+class Unavailable(Refusal):
+    """Redis did not answer in time.
+
+    Attributes:
+        outcome_unknown: the request had left when the answer failed to come, so it may have been
+            accepted. Otherwise nothing was.
+    """
+
+    retry_after_s = 1.0
+
+    def __init__(self, *, outcome_unknown: bool) -> None:
+        self.outcome_unknown = outcome_unknown
+        super().__init__(
+            "Redis did not answer in time. It is unknown whether the work was accepted: "
+            "retry with the same idempotency key"
+            if outcome_unknown
+            else "Redis cannot be reached. Nothing was accepted: retry later"
+        )

@@ -1,0 +1,36 @@
+-- Accept tasks: records, inputs, events, listing and messages, all or nothing.
+-- ARGV: the plan (JSON), then one payload for each of its pushes.
+-- Returns {0} where all is accepted, {1, task id} where the idempotency key was seen with this
+-- input, {2, task id} where it was seen with another.
+
+local plan = cjson.decode(ARGV[1])
+local kept = plan.events_kept
+local owner = plan.owner
+
+local claim
+if plan.idempotency_key ~= cjson.null then
+  claim = 'celeryql:idempotency:' .. owner .. ':' .. plan.idempotency_key
+  local seen = redis.call('HMGET', claim, 'task', 'digest')
+  if seen[1] then return {seen[2] == plan.digest and 1 or 2, seen[1]} end
+end
+
+if plan.workflow ~= cjson.null then
+  redis.call('HSET', workflow_key(plan.workflow.id), unpack(plan.workflow.fields))
+end
+local score = clock[1] * 1000000 + clock[2]
+for i, record in ipairs(plan.records) do
+  redis.call('HSET', task_key(record.id), 'created_at', now, 'owner', owner,
+             unpack(record.fields))
+  if record.input ~= cjson.null then redis.call('SET', input_key(record.id), record.input) end
+  -- Ones accepted together are listed in the order they were given, newest first.
+  local member_score = string.format('%.0f', score + i - 1)
+  redis.call('ZADD', 'celeryql:tasks', member_score, record.id)
+  redis.call('ZADD', 'celeryql:tasks:' .. owner, member_score, record.id)
+end
+for _, record in ipairs(plan.records) do emit(record.id, 'STATE', kept) end
+for i, push in ipairs(plan.pushes) do redis.call('LPUSH', push, ARGV[i + 1]) end
+if claim then
+  redis.call('HSET', claim, 'task', plan.records[1].id, 'digest', plan.digest)
+  redis.call('EXPIRE', claim, plan.ttl)
+end
+return {0}

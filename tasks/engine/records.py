@@ -1,0 +1,162 @@
+"""What is known of each task: its record, its events, its workflow's graph.
+
+They are written by the scripts in `lua/` only, in the same step as the message or the result that
+they tell of, and read by `store.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, NewType
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Json
+
+TaskId = NewType("TaskId", str)
+Cursor = NewType("Cursor", str)
+
+KEY = "celeryql:"
+WORKFLOW = "workflow"  # stands where a task's record names its definition
+
+
+class TaskState(StrEnum):
+    """Where a task is."""
+
+    SCHEDULED = "SCHEDULED"
+    WAITING = "WAITING"
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    RETRYING = "RETRYING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELED = "CANCELED"
+    SKIPPED = "SKIPPED"
+    EXPIRED = "EXPIRED"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing can change it any more."""
+        return self in _FINAL
+
+
+_FINAL = frozenset(
+    {
+        TaskState.SUCCEEDED,
+        TaskState.FAILED,
+        TaskState.CANCELED,
+        TaskState.SKIPPED,
+        TaskState.EXPIRED,
+    }
+)
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Progress(_Frozen):
+    """How far a running task is, in its own unit."""
+
+    current: float
+    total: float | None = None
+    message: str | None = None
+
+
+class Failure(_Frozen):
+    """Why a task has no result; `type` is the exception's class name."""
+
+    type: str
+    message: str
+    retryable: bool = False
+    caused_by: str | None = Field(default=None, alias="causedBy")
+
+
+class Changing(_Frozen):
+    """What changes of a task after it was accepted; every event carries all of it."""
+
+    state: TaskState
+    celery_state: str = "PENDING"
+    version: int = 1
+    attempt: int = 0
+    worker: str | None = None
+    progress: Json[Progress] | None = None
+    failure: Json[Failure] | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+class Record(Changing):
+    """One task as Redis keeps it."""
+
+    id: TaskId
+    root: TaskId
+    owner: str = ""
+    definition: str | None = None
+    key: str | None = None
+    queue: str | None = None
+    tags: Json[tuple[str, ...]] = ()
+    cursor: Cursor
+    created_at: datetime
+
+    def as_of(self, moment: Changing) -> Record:
+        """Give this task back as it was at one of its events."""
+        changed = {name: getattr(moment, name) for name in Changing.model_fields}
+        if isinstance(moment, Event):
+            changed["cursor"] = moment.cursor
+        return self.model_copy(update=changed)
+
+
+class WorkflowSummary(Changing):
+    """A workflow as of one event: its own state, and how many steps are in which."""
+
+    counts: dict[str, int]
+
+
+class EventKind(StrEnum):
+    """What an event tells."""
+
+    SNAPSHOT = "SNAPSHOT"
+    STATE = "STATE"
+    PROGRESS = "PROGRESS"
+
+
+class Event(Changing):
+    """One change of one task."""
+
+    id: TaskId
+    kind: EventKind
+    at: datetime
+    cursor: Cursor
+    workflow: WorkflowSummary | None = None
+
+    @classmethod
+    def parse(cls, cursor: str, text: str) -> Event:
+        """Read an event as `emit` in `lua/record.lua` writes it."""
+        return cls.model_validate(json.loads(text) | {"cursor": cursor})
+
+
+class Step(_Frozen):
+    """One node of a workflow's graph; `depends_on` holds the keys of the steps before it."""
+
+    key: str
+    id: TaskId
+    depends_on: Annotated[tuple[str, ...], BeforeValidator(lambda v: v or ())] = ()
+
+
+class Graph(_Frozen):
+    """A workflow beyond its record: its steps in order, and how many are in which state."""
+
+    name: str | None = None
+    steps: tuple[Step, ...]
+    counts: dict[str, int]
+
+
+def position(cursor: Cursor) -> tuple[int, int]:
+    """Make a cursor comparable.
+
+    Raises:
+        ValueError: it is none of ours.
+    """
+    milliseconds, _, sequence = cursor.partition("-")
+    return int(milliseconds), int(sequence)

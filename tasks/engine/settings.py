@@ -1,0 +1,89 @@
+"""The one settings model: every knob of the API, the workers and the tasks, with its unit.
+
+Values come from the environment, then from the file that a running `./dev up` leaves in
+`.data/running.env` (so that a Celery command typed beside it reaches the same private Redis), then
+from the defaults below.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+DATA_DIR = PROJECT_ROOT / ".data"
+RUNNING_ENV = DATA_DIR / "running.env"
+
+Port = Annotated[int, Field(ge=1, le=65_535)]
+
+
+class SmtpSecurity(StrEnum):
+    """How the connection to the mail server is protected."""
+
+    NONE = "none"
+    STARTTLS = "starttls"
+    SSL = "ssl"
+
+
+class Settings(BaseSettings):
+    """Everything that differs between one installation and the next."""
+
+    model_config = SettingsConfigDict(
+        env_file=RUNNING_ENV, extra="ignore", frozen=True, env_ignore_empty=True
+    )
+
+    redis_url: str = Field(
+        default="redis://127.0.0.1:6379/0",
+        description="Broker, result backend and store.",
+    )
+    visibility_timeout: int = Field(
+        default=60,
+        ge=1,
+        description="Seconds after which the work of a dead worker is given to another.",
+    )
+    result_expires: int = Field(
+        default=7 * 24 * 3600, ge=1, description="Seconds that a finished task is kept."
+    )
+    events_kept: int = Field(
+        default=100_000, ge=100, description="Entries kept in the stream of all events."
+    )
+    max_workflow_steps: int = Field(default=1_000, ge=1, description="Steps of one workflow.")
+    max_workflow_depth: int = Field(default=8, ge=1, description="Nesting of one workflow.")
+
+    host: str = Field(default="127.0.0.1", description="Address the API binds.")
+    port: Port = Field(default=8000, description="Port the API binds.")
+
+    model_dir: Path = Field(
+        default=DATA_DIR / "models", description="Folder with one trained model per channel."
+    )
+
+    smtp_host: str = Field(default="127.0.0.1", description="Mail server.")
+    smtp_port: Port = Field(default=1025, description="Port of the mail server.")
+    smtp_security: SmtpSecurity = Field(
+        default=SmtpSecurity.NONE, description="Transport security."
+    )
+    smtp_username: str | None = Field(
+        default=None, description="Login, where the server wants one."
+    )
+    smtp_password: SecretStr | None = Field(default=None, description="Password of that login.")
+    smtp_timeout_s: float = Field(
+        default=10.0, gt=0, description="Seconds that one SMTP step may take."
+    )
+    email_from: str = Field(
+        default="CeleryQL <celeryql@localhost>", description="From header and envelope sender."
+    )
+
+
+@cache
+def load_settings() -> Settings:
+    """Read the settings once for this process.
+
+    Raises:
+        pydantic.ValidationError: a value is malformed or out of range.
+    """
+    return Settings()

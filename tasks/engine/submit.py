@@ -1,0 +1,170 @@
+"""The only door to the broker: a task and its message are accepted together, or not at all.
+
+Celery and kombu build the messages without connecting; one Lua script writes the records and pushes
+the messages. So "accepted" and "in the broker" are the same instant.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from celery import Celery
+from kombu.connection import Connection
+from redis.asyncio import Redis
+
+from tasks.engine.canvas import Workflow
+from tasks.engine.errors import OUTAGES, IdempotencyConflict, InvalidInput, Problem, Unavailable
+from tasks.engine.records import WORKFLOW, TaskId
+from tasks.engine.scripts import source
+from tasks.engine.settings import Settings
+from tasks.engine.transport import CollectingTransport, Message, close_collector, open_collector
+from tasks.engine.typed import Arguments, TaskDefinition
+
+ANSWER_TIMEOUT_S = 1.0  # an accept takes under a millisecond; past this Redis is in trouble
+MAX_WORKFLOW_BYTES = 4_000_000  # each message of a chain carries what is left of the chain
+_BUILD_IN_THREAD_ABOVE = 50  # steps; building takes 0.3 ms each and would hold the event loop
+
+_SEEN_WITH_OTHER_INPUT = 2  # what `lua/accept.lua` answers
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a caller may ask of one task beside its arguments."""
+
+    idempotency_key: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The answer to an accepted request; `deduplicated` where the task is an earlier one."""
+
+    task_id: TaskId
+    deduplicated: bool
+
+
+class Submitter:
+    """Accepts tasks and workflows for one installation."""
+
+    def __init__(self, app: Celery, redis: Redis, settings: Settings) -> None:
+        self._redis = redis
+        self._settings = settings
+        self._script = redis.register_script(source("accept"))
+        connection = Connection("memory://", transport=CollectingTransport)
+        self._producer = app.amqp.Producer(connection, auto_declare=False)
+
+    async def enqueue(
+        self, definition: TaskDefinition, arguments: Arguments, options: Options, owner: str
+    ) -> Accepted:
+        """Accept one task.
+
+        Raises:
+            IdempotencyConflict: the key was used for another input.
+            Unavailable: Redis did not answer.
+        """
+        task_id = TaskId(str(uuid4()))
+        kwargs = arguments.model_dump(mode="json")
+        open_collector()
+        definition.task.apply_async(kwargs=kwargs, task_id=task_id, producer=self._producer)
+        messages = close_collector()
+        record = _record(task_id, task_id, "QUEUED", options.tags) | {
+            "input": json.dumps(definition.public(arguments))
+        }
+        record["fields"] += ["definition", definition.name, "queue", messages[0].queue]
+        return await self._accept([record], messages, options, owner, [definition.name, kwargs])
+
+    async def enqueue_workflow(self, workflow: Workflow, options: Options, owner: str) -> Accepted:
+        """Accept a whole workflow: graph, records of all steps, first messages.
+
+        Raises:
+            InvalidInput: its messages would be too large.
+            IdempotencyConflict: the key was used for another canvas.
+            Unavailable: Redis did not answer.
+        """
+        if len(workflow.steps) > _BUILD_IN_THREAD_ABOVE:
+            messages = await asyncio.to_thread(self._build, workflow)
+        else:
+            messages = self._build(workflow)
+        if sum(len(message.payload) for message in messages) > MAX_WORKFLOW_BYTES:
+            text = f"Its messages would exceed {MAX_WORKFLOW_BYTES:,} bytes: split it"
+            raise InvalidInput([Problem(("input", "canvas"), text)])
+        records = _workflow_records(workflow, {message.task_id for message in messages}, options)
+        content = [workflow.name, [[p.step.key, p.node.given] for p in workflow.steps]]
+        return await self._accept(records, messages, options, owner, content, workflow)
+
+    def _build(self, workflow: Workflow) -> list[Message]:
+        open_collector()
+        workflow.dispatch(producer=self._producer)
+        return close_collector()
+
+    async def _accept(
+        self,
+        records: list[dict[str, Any]],
+        messages: list[Message],
+        options: Options,
+        owner: str,
+        content: Any,
+        workflow: Workflow | None = None,
+    ) -> Accepted:
+        plan = {
+            "records": records,
+            "pushes": [message.queue_list for message in messages],
+            "workflow": workflow and {"id": workflow.id, "fields": _graph(workflow, records)},
+            "owner": owner,
+            "idempotency_key": options.idempotency_key,
+            "digest": hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
+            "events_kept": str(self._settings.events_kept),
+            "ttl": str(self._settings.result_expires),
+        }
+        payloads = [message.payload for message in messages]
+        code, *seen = await self._run_script([json.dumps(plan), *payloads])
+        if code == _SEEN_WITH_OTHER_INPUT:
+            raise IdempotencyConflict(options.idempotency_key or "", seen[0])
+        return Accepted(TaskId(seen[0] if seen else records[0]["id"]), deduplicated=bool(code))
+
+    async def _run_script(self, args: list[str]) -> Any:
+        has_left = False
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                # Connecting first tells a request that never left from one that may have landed.
+                pool = self._redis.connection_pool
+                await pool.release(await pool.get_connection())
+                has_left = True
+                return await self._script(args=args)
+        except OUTAGES as error:
+            raise Unavailable(outcome_unknown=has_left) from error
+
+
+def _record(task_id: str, root: str, state: str, tags: tuple[str, ...]) -> dict[str, Any]:
+    fields = ["state", state, "celery_state", "PENDING", "root", root, "attempt", "0"]
+    if tags:
+        fields += ["tags", json.dumps(tags)]
+    return {"id": task_id, "fields": fields, "input": None}
+
+
+def _workflow_records(workflow: Workflow, sent: set[str], options: Options) -> list[dict[str, Any]]:
+    root = _record(workflow.id, workflow.id, "QUEUED", options.tags)
+    root["fields"] += ["definition", WORKFLOW]
+    records = [root]
+    for planned in workflow.steps:
+        definition = planned.node.definition
+        state = "QUEUED" if planned.step.id in sent else "WAITING"
+        record = _record(planned.step.id, workflow.id, state, planned.node.tags)
+        record["fields"] += ["definition", definition.name, "key", planned.step.key]
+        record["fields"] += ["queue", definition.queue]
+        records.append(record | {"input": json.dumps(planned.known_input)})
+    return records
+
+
+def _graph(workflow: Workflow, records: list[dict[str, Any]]) -> list[str]:
+    graph = json.dumps([planned.step.model_dump() for planned in workflow.steps])
+    states = [record["fields"][1] for record in records[1:]]
+    fields = ["graph", graph, "total", str(len(states))]
+    for state in sorted(set(states)):
+        fields += [state, str(states.count(state))]
+    return fields + (["name", workflow.name] if workflow.name else [])

@@ -1,0 +1,197 @@
+"""What a task's signature says: its arguments and result as pydantic models, and its running.
+
+`TypedTask` is the class of every task of the app. It checks arguments in the worker too, so that a
+plain `.delay()` caller gets the same care as GraphQL, and hands validated values to the function.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import typing
+from dataclasses import dataclass
+from typing import Any
+
+from celery import Task
+from celery.exceptions import Ignore
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
+from pydantic.errors import PydanticSchemaGenerationError
+
+from tasks.engine.errors import BadTaskDefinition, InvalidArguments
+from tasks.engine.transport import open_collector
+
+_CELERYS_OWN = "celery."  # built-in tasks (chord, map, backend_cleanup) have no typed signature
+
+
+class _SensitiveMark:
+    """Marks a parameter whose value lives in the message only: `Annotated[str, Sensitive]`."""
+
+
+Sensitive = _SensitiveMark()
+
+
+class Arguments(BaseModel):
+    """Base of the model that is made from each task's parameters."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True)
+class TaskDefinition:
+    """What is known of a task function from its code alone.
+
+    Attributes:
+        name: the function's name, unique among all task modules.
+        arguments: one field per parameter, with its limits.
+        result: validates and dumps what the function returns.
+    """
+
+    name: str
+    description: str
+    task: Task
+    arguments: type[Arguments]
+    result: TypeAdapter[Any]
+    sensitive: frozenset[str]
+
+    @property
+    def result_type(self) -> Any:
+        """The annotation of what the function returns."""
+        return typing.get_type_hints(self.task.run, include_extras=True)["return"]
+
+    @property
+    def mutation(self) -> str:
+        """Name of the GraphQL mutation that enqueues it."""
+        return f"enqueue{pascal(self.name)}"
+
+    @property
+    def queue(self) -> str:
+        """Name of the queue that the app's routes send it to."""
+        name: str = self.task.app.amqp.router.route({}, self.task.name)["queue"].name
+        return name
+
+    @property
+    def required(self) -> list[str]:
+        """Parameters without a default, in order."""
+        return [n for n, field in self.arguments.model_fields.items() if field.is_required()]
+
+    @classmethod
+    def of(cls, task: Task) -> TaskDefinition:
+        """Read the definition off a task's function.
+
+        Raises:
+            BadTaskDefinition: an annotation or the docstring is missing, or a type is not data.
+        """
+        name = task.name.rpartition(".")[2]
+        hints = typing.get_type_hints(task.run, include_extras=True)
+        fields: dict[str, Any] = {
+            parameter.name: _field(task.name, parameter, hints) for parameter in _parameters(task)
+        }
+        if "return" not in hints:
+            raise BadTaskDefinition(task.name, "its return type is not annotated")
+        description = inspect.cleandoc(task.run.__doc__ or "")
+        if not description:
+            raise BadTaskDefinition(task.name, "it has no docstring to describe it")
+        try:
+            arguments = create_model(pascal(name) + "Arguments", __base__=Arguments, **fields)
+            result = TypeAdapter(hints["return"])
+        except PydanticSchemaGenerationError as error:
+            raise BadTaskDefinition(task.name, f"a type is not data: {error}") from error
+        sensitive = {
+            n for n, field in arguments.model_fields.items() if Sensitive in field.metadata
+        }
+        return cls(name, description, task, arguments, result, frozenset(sensitive))
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
+        """Validate the arguments of one call.
+
+        A lone positional argument goes to the one required parameter that is missing, whichever it
+        is: so a step of a chain receives the result of the step before, which Celery prepends.
+
+        Raises:
+            InvalidArguments: they do not fit the parameters.
+        """
+        try:
+            return self.arguments.model_validate(self._by_name(args, kwargs))
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()
+            )
+            # Pydantic's own message quotes the values, which may be sensitive.
+            raise InvalidArguments(f"{self.name}: {problems}") from None
+
+    def _by_name(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        missing = [name for name in self.required if name not in kwargs]
+        if len(args) == len(missing) == 1:
+            return {missing[0]: args[0]} | kwargs
+        names = list(self.arguments.model_fields)
+        if len(args) > len(names):
+            raise InvalidArguments(f"{self.name} takes {len(names)} arguments, not {len(args)}")
+        named = dict(zip(names, args, strict=False))
+        if twice := named.keys() & kwargs.keys():
+            raise InvalidArguments(f"{self.name}: {', '.join(sorted(twice))} given twice")
+        return named | kwargs
+
+    def public(self, arguments: Arguments) -> dict[str, Any]:
+        """Dump arguments for keeping and showing: JSON values, the sensitive ones left out."""
+        return arguments.model_dump(mode="json", exclude=set(self.sensitive))
+
+
+class TypedTask(Task):
+    """The task class of the app: validates arguments, tracks the start, dumps the result."""
+
+    abstract = True
+    typing = False  # Celery's own check runs before a piped value has found its parameter
+    definition: TaskDefinition | None = None
+
+    def __init__(self) -> None:
+        """Derive the definition once, when Celery makes the task's only instance.
+
+        Raises:
+            BadTaskDefinition: the signature is incomplete.
+        """
+        if not self.name.startswith(_CELERYS_OWN):
+            self.definition = TaskDefinition.of(self)
+
+    def before_start(self, task_id: str, *_: Any) -> None:
+        """Record the start; a message of a task that has already ended is dropped.
+
+        Raises:
+            Ignore: the record is final, so this message is a duplicate or was canceled.
+        """
+        if not self.backend.mark_as_started(task_id, request=self.request):
+            raise Ignore(f"{task_id} has already ended")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the function: as it is when called directly, typed when a worker runs it."""
+        if self.definition is None or self.request.called_directly:
+            return self.run(*args, **kwargs)
+        arguments = self.definition.bind(args, kwargs)
+        values = {name: getattr(arguments, name) for name in type(arguments).model_fields}
+        returned = self.run(**values)
+        result = self.definition.result.dump_python(
+            self.definition.result.validate_python(returned), mode="json"
+        )
+        open_collector()
+        return result
+
+
+def _parameters(task: Task) -> list[inspect.Parameter]:
+    parameters = list(inspect.signature(task.run).parameters.values())
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    if any(parameter.kind not in named for parameter in parameters):
+        raise BadTaskDefinition(
+            task.name, "*args, **kwargs and positional-only have no GraphQL form"
+        )
+    return parameters
+
+
+def _field(task: str, parameter: inspect.Parameter, hints: dict[str, Any]) -> tuple[Any, Any]:
+    if parameter.name not in hints:
+        raise BadTaskDefinition(task, f"parameter {parameter.name!r} is not annotated")
+    default = ... if parameter.default is inspect.Parameter.empty else parameter.default
+    return hints[parameter.name], default
+
+
+def pascal(name: str) -> str:
+    """Turn `detect_spam` into `DetectSpam`."""
+    return "".join(part.capitalize() for part in re.split("_+", name))
