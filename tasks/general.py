@@ -1,0 +1,29 @@
+"""Tasks to see that the machinery runs: one answers at once, one takes its time."""
+
+import time
+from typing import Annotated
+
+from pydantic import Field
+
+from tasks.engine import app, report_progress
+
+_PARTS = 10
+
+
+@app.task
+def echo(
+    message: Annotated[str, Field(max_length=8_192, description="What to give back.")],
+) -> str:
+    """Give the message back."""
+    return message
+
+
+@app.task(acks_late=True)
+def wait(
+    seconds: Annotated[float, Field(ge=0, le=3_600, description="How long to wait.")],
+) -> float:
+    """Wait, reporting progress each tenth of the time."""
+    for part in range(1, _PARTS + 1):
+        time.sleep(seconds / _PARTS)
+        report_progress(part, _PARTS, f"waited {seconds * part / _PARTS:g} of {seconds:g} s")
+    return seconds
