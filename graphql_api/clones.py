@@ -1,0 +1,119 @@
+"""Clones of pydantic models, one for each role that a model plays in the schema.
+
+Strawberry can decorate a model only once, and an output cannot stand in an input, so each role gets
+a clone: `AddInput` is validated, `AddArguments` shows what a task was given, `AddStepInput` leaves
+everything optional.
+"""
+
+from __future__ import annotations
+
+import copy
+import types
+import typing
+from enum import Enum, StrEnum
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any
+
+import strawberry
+from pydantic import BaseModel, create_model
+from pydantic.fields import FieldInfo
+
+from graphql_api import described
+
+
+class Role(StrEnum):
+    """What a clone of a model is for; the value ends its GraphQL name."""
+
+    INPUT = "Input"
+    ARGUMENTS = "Arguments"
+    STEP = "StepInput"
+    RESULT = ""
+
+
+_LIMITS = {
+    "min_length": "at least {} long",
+    "max_length": "at most {} long",
+    "ge": "at least {}",
+    "gt": "above {}",
+    "le": "at most {}",
+    "lt": "below {}",
+    "pattern": "matches {}",
+}
+
+
+class Clones:
+    """Makes and keeps the clones of models, one for each role."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[type, Role], Any] = {}
+        self._enums: set[type] = set()
+
+    def annotation(self, annotation: Any, role: Role) -> Any:
+        """Put the clones in place of the models within an annotation."""
+        origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
+        if origin is Annotated:
+            return Annotated[(self.annotation(parts[0], role), *parts[1:])]
+        if origin in (typing.Union, types.UnionType):
+            return reduce(or_, [self.annotation(part, role) for part in parts])
+        if origin in (list, tuple):
+            return list[self.annotation(parts[0], role)]  # type: ignore[misc]  # made at run time
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            text = (annotation.__doc__ or annotation.__name__).strip()
+            return self.of(annotation, role, annotation.__name__, text)
+        if isinstance(annotation, type) and issubclass(annotation, Enum):
+            self._describe(annotation)
+        return annotation
+
+    def of(
+        self, model: Any, role: Role, name: str, text: str, hidden: frozenset[str] = frozenset()
+    ) -> Any:
+        """Clone a model for a role and decorate the clone."""
+        if (model, role) not in self._made:
+            fields: dict[str, Any] = {
+                field_name: self._field(field_name, info, role)
+                for field_name, info in model.model_fields.items()
+                if field_name not in hidden
+            }
+            if not fields:
+                return None
+            base: Any = model if role is Role.INPUT else None
+            clone = create_model(f"{name}{role}", __base__=base, **fields)
+            is_input = role in (Role.INPUT, Role.STEP)
+            decorate: Any = strawberry.pydantic.input if is_input else strawberry.pydantic.type
+            self._made[model, role] = decorate(clone, description=text)
+        return self._made[model, role]
+
+    def _field(self, name: str, info: FieldInfo, role: Role) -> tuple[Any, FieldInfo]:
+        field = copy.copy(info)
+        field.description = _description(name, info)
+        annotation = self.annotation(info.annotation, role)
+        if role is Role.STEP:
+            field.default, field.default_factory, field.metadata = None, None, []
+            annotation = maybe(annotation)
+        elif role is Role.ARGUMENTS:
+            field.default, field.default_factory, field.metadata = None, None, []
+            annotation = annotation | None
+        field.annotation = annotation
+        return annotation, field
+
+    def _describe(self, enum: type[Enum]) -> None:
+        if enum not in self._enums:
+            self._enums.add(enum)
+            described.enum(enum)
+
+
+def maybe(annotation: Any) -> Any:
+    """Make a member that can be left out, and told from one that is null."""
+    return strawberry.Maybe[annotation]  # type: ignore[misc]  # made at run time
+
+
+def _description(name: str, info: FieldInfo) -> str:
+    text = info.description or f"Argument `{name}`"
+    limits = [
+        wording.format(getattr(limit, attribute))
+        for limit in info.metadata
+        for attribute, wording in _LIMITS.items()
+        if getattr(limit, attribute, None) is not None
+    ]
+    return f"{text.rstrip('.')}{': ' if limits else ''}{', '.join(limits)}."

@@ -1,0 +1,179 @@
+"""What runs the tasks: definitions, queues, workers, each as it is now."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import strawberry
+
+from graphql_api import described
+from graphql_api.context import Info
+from graphql_api.values import Node
+from tasks.engine import topology, typed
+
+if TYPE_CHECKING:
+    from graphql_api.types import Task
+
+TaskRef = Annotated["Task", strawberry.lazy("graphql_api.types")]
+WorkerRef = Annotated["Worker", strawberry.lazy("graphql_api.cluster")]
+DefinitionRef = Annotated["TaskDefinition", strawberry.lazy("graphql_api.cluster")]
+
+
+@described.type
+class Queue(Node):
+    """One Celery queue; its id is as `queue:celery`."""
+
+    status: strawberry.Private[topology.QueueStatus]
+
+    @described.field
+    def name(self) -> str:
+        """Its name in Celery's configuration."""
+        return self.status.name
+
+    @described.field
+    def depth(self) -> int:
+        """Messages waiting in the broker."""
+        return self.status.depth
+
+    @described.field
+    def unacked(self) -> int:
+        """Messages held by workers, not acknowledged."""
+        return self.status.unacked
+
+    @described.field
+    def oldest_waiting_seconds(self) -> float | None:
+        """Age of the task that is next; null where none waits."""
+        return self.status.oldest_waiting_s
+
+    @described.field
+    async def workers(self, info: Info) -> list[WorkerRef]:
+        """Workers that consume from it, those offline included."""
+        found = await info.context.engine.topology.workers()
+        return [Worker.of(status) for status in found if self.status.name in status.queues]
+
+    @described.field
+    def definitions(self, info: Info) -> list[DefinitionRef]:
+        """Tasks that are routed to it."""
+        known = info.context.engine.definitions.values()
+        return [TaskDefinition.of(d) for d in known if d.queue == self.status.name]
+
+    @classmethod
+    def of(cls, status: topology.QueueStatus) -> Queue:
+        """Present a queue."""
+        return cls(id=strawberry.ID(f"queue:{status.name}"), status=status)
+
+    @classmethod
+    async def named(cls, info: Info, name: str) -> Queue | None:
+        """Look at one queue; None where there is no such queue."""
+        found = await info.context.engine.topology.queues()
+        return next((cls.of(status) for status in found if status.name == name), None)
+
+
+@described.type
+class TaskDefinition(Node):
+    """A typed Celery task function; its id is as `definition:add`."""
+
+    definition: strawberry.Private[typed.TaskDefinition]
+
+    @described.field
+    def name(self) -> str:
+        """The function's name."""
+        return self.definition.name
+
+    @described.field
+    def description(self) -> str:
+        """Its docstring."""
+        return self.definition.description
+
+    @described.field
+    async def queue(self, info: Info) -> Queue:
+        """Where its messages go."""
+        found = await info.context.engine.topology.queues()
+        return next(Queue.of(status) for status in found if status.name == self.definition.queue)
+
+    @described.field
+    def field(self) -> str:
+        """Its mutation."""
+        return self.definition.mutation
+
+    @described.field
+    def acks_late(self) -> bool:
+        """Whether its message is kept until it has ended."""
+        return bool(self.definition.task.acks_late)
+
+    @described.field
+    def time_limit_seconds(self) -> int | None:
+        """After how long it is stopped; null for never."""
+        limit: int | None = self.definition.task.time_limit
+        return limit
+
+    @described.field
+    async def unserved(self, info: Info) -> bool:
+        """No worker that can run it is online now."""
+        workers = await info.context.engine.topology.workers()
+        return not any(w.online and self.definition.queue in w.queues for w in workers)
+
+    @classmethod
+    def of(cls, definition: typed.TaskDefinition) -> TaskDefinition:
+        """Present a definition."""
+        return cls(id=strawberry.ID(f"definition:{definition.name}"), definition=definition)
+
+
+@described.type
+class Worker(Node):
+    """One Celery worker process, as its last heartbeat tells; its id is as `worker:name`."""
+
+    status: strawberry.Private[topology.WorkerStatus]
+
+    @described.field
+    def name(self) -> str:
+        """Its Celery node name."""
+        return self.status.name
+
+    @described.field
+    def online(self) -> bool:
+        """Whether it has been heard of in the last ten seconds."""
+        return self.status.online
+
+    @described.field
+    def last_seen_at(self) -> datetime:
+        """Time of its last heartbeat."""
+        return self.status.seen_at
+
+    @described.field
+    def pool(self) -> str:
+        """Celery's name of its pool, as `prefork` or `solo`."""
+        return self.status.pool
+
+    @described.field
+    def concurrency(self) -> int:
+        """How many tasks it runs at once."""
+        return self.status.concurrency
+
+    @described.field
+    async def queues(self, info: Info) -> list[Queue]:
+        """Where it takes its messages from."""
+        found = await info.context.engine.topology.queues()
+        return [Queue.of(status) for status in found if status.name in self.status.queues]
+
+    @described.field
+    async def active(self, info: Info) -> list[TaskRef]:
+        """What it was running at its last heartbeat."""
+        records = await info.context.records.load_many(list(self.status.active))
+        return [info.context.present(record) for record in records if record]
+
+    @described.field
+    def processed(self) -> int:
+        """How many tasks it has taken since it started."""
+        return self.status.processed
+
+    @described.field
+    def rss_bytes(self) -> float:
+        """Resident memory of it and its pool, in bytes."""
+        return self.status.rss_bytes
+
+    @classmethod
+    def of(cls, status: topology.WorkerStatus) -> Worker:
+        """Present a worker."""
+        return cls(id=strawberry.ID(f"worker:{status.name}"), status=status)

@@ -1,0 +1,132 @@
+"""From a Celery task to its GraphQL: input, task type, payload, mutation, step input.
+
+All the magic is here, and in `clones.py`, which makes the GraphQL types of the task's models.
+"""
+
+from __future__ import annotations
+
+import types
+from functools import cached_property
+from typing import Annotated, Any
+
+import strawberry
+from pydantic import TypeAdapter
+
+from graphql_api import described
+from graphql_api.clones import Clones, Role, maybe
+from graphql_api.context import Info
+from graphql_api.errors import IdempotencyConflict, InvalidInput, Unavailable, accepted_task
+from graphql_api.inputs import OptionsArgument, StepTaskInput, TaskOptions, parse_options
+from graphql_api.types import Task
+from tasks.engine.records import TaskState
+from tasks.engine.typed import TaskDefinition, pascal
+
+
+class Derivation:
+    """Everything derived from one task definition; what two tasks share is made once."""
+
+    def __init__(self, definition: TaskDefinition, clones: Clones) -> None:
+        self.definition = definition
+        self.name = pascal(definition.name)
+        self._clones = clones
+
+    @cached_property
+    def input(self) -> Any:
+        """The input of its mutation: validated as GraphQL hands it over."""
+        return self._arguments(Role.INPUT)
+
+    @cached_property
+    def step_input(self) -> Any:
+        """The input of a step: every argument optional, checked with the canvas as a whole."""
+        return self._arguments(Role.STEP)
+
+    def _arguments(self, role: Role) -> Any:
+        text = f"{_ROLE_TEXTS[role]} `{self.definition.name}`."
+        hidden = self.definition.sensitive if role is Role.ARGUMENTS else frozenset()
+        return self._clones.of(self.definition.arguments, role, self.name, text, hidden)
+
+    @cached_property
+    def task_type(self) -> Any:
+        """The object type of its executions, with its own input and result."""
+        members: dict[str, Any] = {"__doc__": self.definition.description}
+        arguments = self._arguments(Role.ARGUMENTS)
+        result = self._clones.annotation(self.definition.result_type, Role.RESULT)
+        members["input"] = _input_field(arguments)
+        if result is not None and result is not types.NoneType:
+            members["result"] = _result_field(result)
+        return described.type(type(f"{self.name}Task", (Task,), members))
+
+    @cached_property
+    def mutation(self) -> Any:
+        """The mutation that enqueues it."""
+        success = _success(self.name, self.definition.name, self.task_type)
+        return _mutation(self.definition, self.input, success, f"Enqueue{self.name}Payload")
+
+
+_ROLE_TEXTS = {
+    Role.INPUT: "The arguments of",
+    Role.STEP: "One step of a workflow, leaving out what is piped into it: the arguments of",
+    Role.ARGUMENTS: "What was given, null for what the step before has yet to hand over, to",
+}
+
+
+def complete_step_input(derivations: list[Derivation]) -> None:
+    """Give `StepTaskInput` a member for each task definition."""
+    StepTaskInput.__annotations__ = {d.definition.name: maybe(d.step_input) for d in derivations}
+    described.one_of(StepTaskInput)
+
+
+def _input_field(arguments: Any) -> Any:
+    adapter = TypeAdapter(arguments)
+
+    async def input(self: Task, info: Info) -> Any:
+        """What it was given, sensitive arguments left out."""
+        return adapter.validate_python(await info.context.inputs.load(self.record.id) or {})
+
+    input.__annotations__ |= {"return": arguments}
+    return described.field(input)
+
+
+def _result_field(result: Any) -> Any:
+    adapter: TypeAdapter[Any] = TypeAdapter(result)
+
+    async def resolve(self: Task, info: Info) -> Any:
+        """What it returned; null until it has succeeded."""
+        if self.record.state is not TaskState.SUCCEEDED:
+            return None
+        meta = await info.context.metas.load(self.record.id)
+        return None if meta is None else adapter.validate_python(meta["result"])
+
+    resolve.__annotations__ |= {"return": result | None}
+    return described.field(resolve)
+
+
+def _success(name: str, task: str, task_type: Any) -> Any:
+    members = {
+        "__annotations__": {"task": task_type, "deduplicated": bool},
+        "task": strawberry.field(description="The task, as it is now."),
+        "deduplicated": strawberry.field(description="The idempotency key was seen before."),
+    }
+    made = type(f"Enqueue{name}Success", (), members)
+    return strawberry.type(made, description=f"`{task}` was accepted.")
+
+
+def _mutation(definition: TaskDefinition, input_type: Any, success: Any, payload: str) -> Any:
+    async def enqueue(info: Info, input: Any, options: TaskOptions | None = None) -> Any:
+        engine, viewer = info.context.engine, info.context.viewer
+        accepted = await engine.submitter.enqueue(
+            definition, input, parse_options(options), viewer.subject
+        )
+        task = await accepted_task(info, accepted.task_id)
+        return success(task=task, deduplicated=accepted.deduplicated)
+
+    union = strawberry.union(payload, description=f"What `{definition.mutation}` answers.")
+    members = success | InvalidInput | IdempotencyConflict | Unavailable
+    enqueue.__annotations__ |= {
+        "input": Annotated[input_type, strawberry.argument(description="Its arguments.")],
+        "options": OptionsArgument,
+        "return": Annotated[members, union],
+    }
+    enqueue.__doc__ = f"Enqueue `{definition.name}`: {definition.description}"
+    enqueue.__name__ = definition.mutation
+    return described.mutation(enqueue)

@@ -1,0 +1,102 @@
+"""The queries: one task, lists of tasks, and what runs them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import strawberry
+
+from graphql_api import described
+from graphql_api.cluster import Queue, TaskDefinition, Worker
+from graphql_api.connection import TaskConnection, connect
+from graphql_api.context import Info
+from graphql_api.inputs import TaskFilter, parse_filter
+from graphql_api.types import Task
+from graphql_api.values import Node
+
+Id = Annotated[strawberry.ID, strawberry.argument(description="Id of a task.")]
+
+
+@described.type
+class Viewer:
+    """Who asks."""
+
+    subject: str = strawberry.field(
+        description="Tasks belong to it; `anonymous` where no authentication is set up."
+    )
+
+
+@described.type
+class Query:
+    """What can be read at once."""
+
+    @described.field
+    async def node(
+        self,
+        info: Info,
+        id: Annotated[strawberry.ID, strawberry.argument(description="Id of any node.")],
+    ) -> Node | None:
+        """Any node by its id; null if there is none."""
+        kind, _, name = id.partition(":")
+        if kind == "queue":
+            return await Queue.named(info, name)
+        if kind == "definition":
+            definition = info.context.engine.definitions.get(name)
+            return TaskDefinition.of(definition) if definition else None
+        if kind == "worker":
+            found = await info.context.engine.topology.workers()
+            return next((Worker.of(status) for status in found if status.name == name), None)
+        record = await info.context.records.load(id)
+        return info.context.present(record) if record else None
+
+    @described.field
+    async def task(self, info: Info, id: Id) -> Task | None:
+        """One task; null if it was never accepted, or has passed retention."""
+        record = await info.context.records.load(id)
+        return info.context.present(record) if record else None
+
+    @described.field
+    async def tasks(
+        self,
+        info: Info,
+        filter: Annotated[
+            TaskFilter | None, strawberry.argument(description="Which ones; all by default.")
+        ] = None,
+        first: Annotated[
+            int | None,
+            strawberry.argument(
+                description="How many from the newest: 20 by default, 100 at most."
+            ),
+        ] = None,
+        after: Annotated[
+            str | None, strawberry.argument(description="Behind this page cursor.")
+        ] = None,
+        last: Annotated[
+            int | None, strawberry.argument(description="How many from the oldest: 100 at most.")
+        ] = None,
+        before: Annotated[
+            str | None, strawberry.argument(description="Ahead of this page cursor.")
+        ] = None,
+    ) -> TaskConnection:
+        """Tasks and workflow steps, newest first."""
+        return await connect(info, parse_filter(filter), first, after, last, before)
+
+    @described.field
+    def task_definitions(self, info: Info) -> list[TaskDefinition]:
+        """Every task that can be enqueued, by name."""
+        return [TaskDefinition.of(d) for d in info.context.engine.definitions.values()]
+
+    @described.field
+    async def queues(self, info: Info) -> list[Queue]:
+        """Every queue."""
+        return [Queue.of(status) for status in await info.context.engine.topology.queues()]
+
+    @described.field
+    async def workers(self, info: Info) -> list[Worker]:
+        """Every worker seen within the last hour."""
+        return [Worker.of(status) for status in await info.context.engine.topology.workers()]
+
+    @described.field
+    def viewer(self, info: Info) -> Viewer:
+        """Who asks."""
+        return Viewer(subject=info.context.viewer.subject)

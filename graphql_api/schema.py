@@ -1,0 +1,125 @@
+"""The schema: what is written by hand and what is derived, put together; prints its own SDL."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import strawberry
+from graphql import Undefined
+from strawberry.extensions import ParserCache, ValidationCache
+from strawberry.schema.config import StrawberryConfig
+from strawberry.tools import create_type
+
+from graphql_api.clones import Clones
+from graphql_api.derive import Derivation, complete_step_input
+from graphql_api.errors import HANDLERS, ReportErrors
+from graphql_api.mutations import WorkflowMutation
+from graphql_api.queries import Query
+from graphql_api.subscriptions import Subscription
+from graphql_api.types import Task, UndefinedTask
+from graphql_api.values import EVENT_CURSOR, EventCursor
+from graphql_api.workflow import Workflow
+from tasks.engine.celery_app import definitions
+from tasks.engine.errors import BadTaskDefinition
+from tasks.engine.records import WORKFLOW, Record, WorkflowSummary
+from tasks.engine.settings import PROJECT_ROOT
+from tasks.engine.typed import TaskDefinition
+
+SDL_FILE = PROJECT_ROOT / "schema.graphql"
+
+_WRITTEN_NAMES = frozenset({WORKFLOW, "batch", "task", "undefined", "token"})
+_CACHED_DOCUMENTS = 500  # distinct operations of one API process; a client sends few
+
+
+@dataclass(frozen=True)
+class Api:
+    """The schema, and what presents records in it."""
+
+    schema: strawberry.Schema
+    definitions: Mapping[str, TaskDefinition]
+    task_types: Mapping[str, Any]
+
+    def present(self, record: Record, summary: WorkflowSummary | None = None) -> Task:
+        """Make the object of a record.
+
+        Args:
+            record: as of when it is to be shown.
+            summary: of a step's workflow, or of the workflow itself, as of that moment.
+        """
+        made = self.task_types.get(record.definition or "", UndefinedTask)
+        if summary and record.definition == WORKFLOW:
+            record = record.as_of(summary)
+        task: Task = made(id=strawberry.ID(record.id), record=record, summary=summary)
+        return task
+
+
+@cache
+def build_schema() -> Api:
+    """Derive the schema from the task modules.
+
+    Raises:
+        BadTaskDefinition: a task cannot be offered, or its name is taken.
+    """
+    known = definitions()
+    for name, definition in known.items():
+        if name in _WRITTEN_NAMES:
+            raise BadTaskDefinition(definition.task.name, f"{name!r} is a name of the schema")
+    clones = Clones()
+    derived = [Derivation(definition, clones) for definition in known.values()]
+    complete_step_input(derived)
+    generated = create_type("Generated", [d.mutation for d in derived])
+    mutation = type("Mutation", (generated, WorkflowMutation), {})
+    task_types = {d.definition.name: d.task_type for d in derived} | {WORKFLOW: Workflow}
+    schema = strawberry.Schema(
+        query=Query,
+        mutation=strawberry.type(mutation, description="What can be set to work."),
+        subscription=Subscription,
+        types=[*task_types.values(), UndefinedTask],
+        exception_handlers=HANDLERS,
+        extensions=[
+            lambda: ParserCache(maxsize=_CACHED_DOCUMENTS),
+            lambda: ValidationCache(maxsize=_CACHED_DOCUMENTS),
+            ReportErrors,
+        ],
+        config=StrawberryConfig(scalar_map={EventCursor: EVENT_CURSOR}),
+    )
+    _leave_null_defaults_out(schema)
+    return Api(schema, known, task_types)
+
+
+def _leave_null_defaults_out(schema: strawberry.Schema) -> None:
+    # Strawberry prints a Python default of None as `= null`, which says no more than nullable.
+    for type_ in schema._schema.type_map.values():  # noqa: SLF001  # there is no public way
+        members = getattr(type_, "fields", {}).values()
+        arguments = [a for member in members for a in getattr(member, "args", {}).values()]
+        for place in (*members, *arguments):
+            if getattr(place, "default_value", Undefined) is None:
+                place.default_value = Undefined
+
+
+def main() -> int:
+    """Print the SDL, or compare it with the committed one."""
+    parser = argparse.ArgumentParser(prog="python -m graphql_api.schema", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="compare with schema.graphql")
+    arguments = parser.parse_args()
+    sdl = build_schema().schema.as_str() + "\n"
+    if not arguments.check:
+        sys.stdout.write(sdl)
+        return 0
+    if Path(SDL_FILE).read_text() == sdl:
+        return 0
+    sys.stderr.write(
+        "schema.graphql is not what the code derives; run "
+        "`python -m graphql_api.schema > schema.graphql` and review its diff\n"
+    )
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""What every task has, whatever its definition."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import strawberry
+
+from graphql_api import described
+from graphql_api.cluster import Queue, TaskDefinition
+from graphql_api.context import Info
+from graphql_api.values import EventCursor, Failure, Node, Progress, TaskState
+from tasks.engine.records import Record, WorkflowSummary
+
+if TYPE_CHECKING:
+    from graphql_api.workflow import Workflow
+
+WorkflowRef = Annotated["Workflow", strawberry.lazy("graphql_api.workflow")]
+
+
+@described.interface
+class Task(Node):
+    """One execution of a task, or of a whole workflow; its id is the Celery task id."""
+
+    record: strawberry.Private[Record]
+    summary: strawberry.Private[WorkflowSummary | None] = None
+
+    @described.field
+    def definition(self, info: Info) -> TaskDefinition | None:
+        """The task function; null for a workflow."""
+        found = info.context.engine.definitions.get(self.record.definition or "")
+        return TaskDefinition.of(found) if found else None
+
+    @described.field
+    def state(self) -> TaskState:
+        """Where it is."""
+        return self.record.state
+
+    @described.field
+    def celery_state(self) -> str:
+        """Celery's own state string, custom states included."""
+        return self.record.celery_state
+
+    @described.field
+    def is_final(self) -> bool:
+        """Whether nothing can change it any more."""
+        return self.record.state.is_final
+
+    @described.field
+    def version(self) -> int:
+        """Rises with every change: keep the highest you have seen."""
+        return self.record.version
+
+    @described.field
+    def cursor(self) -> EventCursor:
+        """Subscribe to `task` `after` this to go from query to stream with no gap."""
+        return EventCursor(self.record.cursor)
+
+    @described.field
+    def progress(self) -> Progress | None:
+        """How far it is, where it has told."""
+        told = self.record.progress
+        if told is None:
+            return None
+        return Progress(current=told.current, total=told.total, message=told.message)
+
+    @described.field
+    def failure(self) -> Failure | None:
+        """Why it failed or is tried again."""
+        told = self.record.failure
+        if told is None:
+            return None
+        return Failure(
+            type=told.type,
+            message=told.message,
+            retryable=told.retryable,
+            caused_by=told.caused_by,
+            task_id=self.record.id,
+        )
+
+    @described.field
+    async def queue(self, info: Info) -> Queue | None:
+        """The queue it was sent to; null for a workflow."""
+        return await Queue.named(info, self.record.queue) if self.record.queue else None
+
+    @described.field
+    def worker(self) -> str | None:
+        """Name of the worker that ran or runs it."""
+        return self.record.worker
+
+    @described.field
+    def attempt(self) -> int:
+        """How often it was started."""
+        return self.record.attempt
+
+    @described.field
+    def tags(self) -> list[str]:
+        """What the caller named it by."""
+        return list(self.record.tags)
+
+    @described.field
+    def created_at(self) -> datetime:
+        """When it was accepted."""
+        return self.record.created_at
+
+    @described.field
+    def started_at(self) -> datetime | None:
+        """When it was first started."""
+        return self.record.started_at
+
+    @described.field
+    def finished_at(self) -> datetime | None:
+        """When it reached its final state."""
+        return self.record.finished_at
+
+    @described.field
+    async def workflow(self, info: Info) -> WorkflowRef | None:
+        """The workflow it is a step of."""
+        if self.record.root == self.record.id:
+            return None
+        root = await info.context.records.load(self.record.root)
+        return info.context.present(root, self.summary) if root else None
+
+    @described.field
+    def step_key(self) -> str | None:
+        """Its key in that workflow."""
+        return self.record.key
+
+
+@described.type
+class UndefinedTask(Task):
+    """A task whose definition this API does not know: of another release, or another app."""

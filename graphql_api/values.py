@@ -1,0 +1,78 @@
+"""The types that need no others: states, cursors, progress, failures, and what a node is."""
+
+from __future__ import annotations
+
+from typing import NewType
+
+import strawberry
+
+from graphql_api import described
+from graphql_api.context import Info
+from tasks.engine.records import TaskState
+
+described.enum(
+    TaskState,
+    {
+        "SCHEDULED": "Has a start time in the future.",
+        "WAITING": "Waits for earlier steps.",
+        "QUEUED": "Accepted; in the broker, not started.",
+        "RUNNING": "A worker runs it.",
+        "RETRYING": "An attempt failed; another is due.",
+        "SUCCEEDED": "Ended with a result.",
+        "FAILED": "Ended with an error.",
+        "CANCELED": "Was canceled before it had a result.",
+        "SKIPPED": "An earlier step failed or was canceled, so it never ran.",
+        "EXPIRED": "Was not started in time.",
+    },
+)
+
+__all__ = ["EVENT_CURSOR", "EventCursor", "Failure", "Node", "Progress", "TaskState"]
+
+EventCursor = NewType("EventCursor", str)
+EVENT_CURSOR = strawberry.scalar(
+    name="EventCursor",
+    description="Opaque, durable position in a stream of events. Pass it back as `after` to "
+    "resume with nothing missed.",
+    serialize=str,
+    parse_value=str,
+)
+
+
+@described.interface
+class Node:
+    """Whatever has an id of its own and can be fetched again by it."""
+
+    id: strawberry.ID = strawberry.field(description="Unique among all nodes.")
+
+
+@described.type
+class Progress:
+    """How far a task is, in its own unit; of a workflow, ended steps of all."""
+
+    current: float = strawberry.field(description="What is done.")
+    total: float | None = strawberry.field(description="All there is to do, where it is known.")
+    message: str | None = strawberry.field(description="What is being done, for people.")
+
+    @described.field
+    def fraction(self) -> float | None:
+        """In [0, 1] where a total is known."""
+        return min(max(self.current / self.total, 0.0), 1.0) if self.total else None
+
+
+@described.type
+class Failure:
+    """Why a task has no result."""
+
+    type: str = strawberry.field(description="The exception's class name.")
+    message: str = strawberry.field(description="The exception's text.")
+    retryable: bool = strawberry.field(description="Another attempt is made or may help.")
+    caused_by: str | None = strawberry.field(
+        description="Key of the step that this one was skipped for."
+    )
+    task_id: strawberry.Private[str]
+
+    @described.field
+    async def traceback(self, info: Info) -> str | None:
+        """The Python traceback, where there is one."""
+        meta = await info.context.metas.load(self.task_id)
+        return meta["traceback"] if meta else None

@@ -1,0 +1,100 @@
+"""Workflows: a task that is made of tasks."""
+
+from __future__ import annotations
+
+import strawberry
+
+from graphql_api import described
+from graphql_api.context import Info
+from graphql_api.errors import not_found
+from graphql_api.types import Task
+from graphql_api.values import Progress, TaskState
+from tasks.engine.records import Graph
+
+
+@described.type
+class StateCounts:
+    """How many steps of a workflow are in which state."""
+
+    total: int = strawberry.field(description="All steps.")
+    scheduled: int = strawberry.field(default=0, description="Steps that start in the future.")
+    waiting: int = strawberry.field(default=0, description="Steps that wait for earlier ones.")
+    queued: int = strawberry.field(default=0, description="Steps in the broker.")
+    running: int = strawberry.field(default=0, description="Steps that run.")
+    retrying: int = strawberry.field(default=0, description="Steps that are tried again.")
+    succeeded: int = strawberry.field(default=0, description="Steps with a result.")
+    failed: int = strawberry.field(default=0, description="Steps that failed.")
+    canceled: int = strawberry.field(default=0, description="Steps that were canceled.")
+    skipped: int = strawberry.field(default=0, description="Steps that never ran.")
+    expired: int = strawberry.field(default=0, description="Steps not started in time.")
+
+    @classmethod
+    def of(cls, counts: dict[str, int]) -> StateCounts:
+        """Present counts by state."""
+        return cls(**{state.lower(): n for state, n in counts.items()})
+
+
+@described.type
+class Step:
+    """One node of a workflow's graph."""
+
+    key: str = strawberry.field(
+        description="Unique in its workflow; yours, or its path, as `0.1`, when you gave none."
+    )
+    task: Task = strawberry.field(description="Its execution.")
+    depends_on: list[str] = strawberry.field(description="Keys of the steps it waits for.")
+
+
+@described.type
+class Workflow(Task):
+    """A chain of tasks, started as one; it is a task itself."""
+
+    @described.field
+    async def name(self, info: Info) -> str | None:
+        """What its caller named it."""
+        return (await self._graph(info)).name
+
+    @described.field
+    async def steps(self, info: Info) -> list[Step]:
+        """Its tasks, as they are now, in the order of the canvas."""
+        steps = (await self._graph(info)).steps
+        records = await info.context.records.load_many([step.id for step in steps])
+        return [
+            Step(
+                key=step.key,
+                task=info.context.present(record),
+                depends_on=list(step.depends_on),
+            )
+            for step, record in zip(steps, records, strict=True)
+            if record
+        ]
+
+    @described.field
+    async def counts(self, info: Info) -> StateCounts:
+        """How many steps are in which state."""
+        return StateCounts.of(await self._counts(info))
+
+    @described.field
+    async def progress(self, info: Info) -> Progress | None:
+        """Steps that have ended, of all."""
+        counts = await self._counts(info)
+        ended = sum(counts.get(state, 0) for state in TaskState if state.is_final)
+        return Progress(current=ended, total=counts["total"], message=None)
+
+    @described.field
+    async def output(self, info: Info) -> list[Task]:
+        """The tasks whose results are the workflow's: the last of a chain."""
+        steps = (await self._graph(info)).steps
+        waited_for = {key for step in steps for key in step.depends_on}
+        last = [step.id for step in steps if step.key not in waited_for]
+        records = await info.context.records.load_many(last)
+        return [info.context.present(record) for record in records if record]
+
+    async def _counts(self, info: Info) -> dict[str, int]:
+        return self.summary.counts if self.summary else (await self._graph(info)).counts
+
+    async def _graph(self, info: Info) -> Graph:
+        graph = await info.context.graphs.load(self.record.id)
+        if graph is None:
+            raise not_found("This workflow")
+        return graph
