@@ -1,0 +1,128 @@
+"""Accepting: everything at one instant, or nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import time
+
+import pytest
+
+from tasks.engine.canvas import ChainNode, StepNode, plan
+from tasks.engine.embedded import launch, reserve_port, stop
+from tasks.engine.engine import Engine
+from tasks.engine.errors import IdempotencyConflict, InvalidInput, Unavailable
+from tasks.engine.settings import Settings
+from tasks.engine.submit import Options
+
+
+def chain_of(engine, *given: dict) -> ChainNode:
+    add = engine.definitions["add"]
+    return ChainNode(tuple(StepNode(None, add, arguments, ("input",)) for arguments in given))
+
+
+async def accept(engine, options: Options = Options(), **arguments):
+    add = engine.definitions["add"]
+    return await engine.submitter.enqueue(add, add.arguments(**arguments), options, "ann")
+
+
+async def test_an_accepted_task_has_record_input_event_listing_and_message(engine, empty_redis):
+    accepted = await accept(engine, Options(tags=("a",)), x=1, y=2)
+
+    record = await engine.store.get(accepted.task_id)
+    assert (record.state, record.definition, record.queue) == ("QUEUED", "add", "celery")
+    assert (record.owner, record.tags, record.attempt) == ("ann", ("a",), 0)
+    assert await engine.store.inputs([accepted.task_id]) == [{"x": 1.0, "y": 2.0}]
+    (event,) = await engine.store.history(accepted.task_id)
+    assert (event.state, event.cursor) == ("QUEUED", record.cursor)
+    assert empty_redis.zrange("celeryql:tasks", 0, -1) == [accepted.task_id]
+    assert empty_redis.zrange("celeryql:tasks:ann", 0, -1) == [accepted.task_id]
+    (message,) = empty_redis.lrange("celery", 0, -1)
+    assert json.loads(message)["headers"]["id"] == accepted.task_id
+
+
+async def test_what_waits_to_run_never_expires(engine, empty_redis):
+    await accept(engine, x=1, y=2)
+
+    assert {
+        key: empty_redis.ttl(key) for key in empty_redis.keys() if empty_redis.ttl(key) > 0
+    } == {}
+
+
+async def test_a_workflow_is_written_whole_and_only_its_first_step_is_sent(engine, empty_redis):
+    canvas = chain_of(engine, {"x": 4, "y": 5}, {"x": 6}, {"y": 7})
+    workflow = plan("sum", canvas, max_steps=9)
+
+    accepted = await engine.submitter.enqueue_workflow(workflow, Options(), "ann")
+
+    (graph,) = await engine.store.graphs([accepted.task_id])
+    assert (graph.name, graph.counts) == ("sum", {"total": 3, "QUEUED": 1, "WAITING": 2})
+    steps = await engine.store.get_many([step.id for step in graph.steps])
+    assert [step.state for step in steps] == ["QUEUED", "WAITING", "WAITING"]
+    assert {step.root for step in steps} == {accepted.task_id}
+    assert empty_redis.llen("celery") == 1
+    assert len(await engine.store.history(accepted.task_id)) == 4
+
+
+async def test_a_workflow_too_large_for_the_broker_is_refused(engine, empty_redis):
+    echo = engine.definitions["echo"]
+    steps = tuple(StepNode(None, echo, {"message": "x" * 8_000}, ()) for _ in range(600))
+
+    with pytest.raises(InvalidInput, match="4,000,000 bytes"):
+        workflow = plan(None, ChainNode(steps), max_steps=1_000)
+        await engine.submitter.enqueue_workflow(workflow, Options(), "ann")
+    assert empty_redis.keys() == []
+
+
+async def test_the_same_key_and_input_give_the_same_task(engine, empty_redis):
+    first = await accept(engine, Options("key"), x=1, y=2)
+    second = await accept(engine, Options("key"), x=1, y=2)
+
+    assert (first.deduplicated, second.deduplicated) == (False, True)
+    assert first.task_id == second.task_id
+    assert empty_redis.llen("celery") == 1
+
+
+async def test_the_same_key_with_another_input_is_a_conflict(engine):
+    first = await accept(engine, Options("key"), x=1, y=2)
+
+    with pytest.raises(IdempotencyConflict) as caught:
+        await accept(engine, Options("key"), x=1, y=3)
+    assert caught.value.task_id == first.task_id
+
+
+async def test_one_key_sent_at_once_by_many_is_accepted_once(engine, empty_redis):
+    answers = await asyncio.gather(*[accept(engine, Options("key"), x=1, y=2) for _ in range(20)])
+
+    assert len({answer.task_id for answer in answers}) == 1
+    assert [answer.deduplicated for answer in answers].count(False) == 1
+    assert empty_redis.llen("celery") == 1
+
+
+async def test_without_redis_nothing_is_accepted_and_the_answer_says_so(engine):
+    settings = Settings(redis_url=f"redis://127.0.0.1:{reserve_port()}/0")
+    async with Engine(settings, engine.definitions) as cut_off:
+        with pytest.raises(Unavailable) as caught:
+            await accept(cut_off, x=1, y=2)
+
+    assert not caught.value.outcome_unknown
+
+
+async def test_a_redis_that_stops_answering_leaves_the_outcome_unknown(engine, tmp_path):
+    server, process = launch(tmp_path)
+    try:
+        async with Engine(Settings(redis_url=server.url), engine.definitions) as cut_off:
+            await accept(cut_off, x=1, y=2)
+            os.kill(process.pid, signal.SIGSTOP)
+            began = time.monotonic()
+            with pytest.raises(Unavailable) as caught:
+                await accept(cut_off, x=1, y=2)
+            took_s = time.monotonic() - began
+            os.kill(process.pid, signal.SIGCONT)
+    finally:
+        stop(process)
+
+    assert caught.value.outcome_unknown
+    assert took_s < 1.5
