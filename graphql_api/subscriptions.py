@@ -75,7 +75,7 @@ class _Presenter:
 
     async def _record(self, task_id: str) -> Record | None:
         if task_id not in self._records:
-            record = await self._info.context.engine.store.get(task_id)
+            record = await self._info.context.engine.feed.store.get(task_id)
             if record is None:
                 return None
             self._records[task_id] = record

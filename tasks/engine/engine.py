@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Self
 
+from redis import exceptions
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.backoff import ExponentialBackoff, NoBackoff
 
-from tasks.engine.celery_app import app
 from tasks.engine.errors import OUTAGES
 from tasks.engine.events import Feed
 from tasks.engine.settings import Settings
@@ -20,6 +19,8 @@ from tasks.engine.submit import Submitter
 from tasks.engine.topology import Topology
 from tasks.engine.typed import TaskDefinition
 
+_CONNECT_TIMEOUT_S = 0.5
+_NO_END = 1_000_000  # tries; a subscriber waits as long as it likes
 _READY_TIMEOUT_S = 0.8  # an orchestrator waits one second for the answer
 
 
@@ -29,29 +30,16 @@ class Engine:
     def __init__(self, settings: Settings, definitions: Mapping[str, TaskDefinition]) -> None:
         self.settings = settings
         self.definitions = definitions
-        # Answers come within a second or not at all; nothing is sent twice behind our back.
-        once = Retry(NoBackoff(), 0)
-        self.redis: Redis = Redis.from_url(
-            settings.redis_url,
-            decode_responses=True,
-            socket_timeout=1.0,
-            socket_connect_timeout=0.5,
-            retry=once,
-            client_name="celeryql-api",
-        )
-        self._feed_redis: Redis = Redis.from_url(
-            settings.redis_url,
-            decode_responses=True,
-            socket_timeout=10.0,  # above the time that one XREAD waits
-            socket_connect_timeout=0.5,
-            socket_keepalive=True,
-            retry=once,
-            client_name="celeryql-feed",
-        )
+        self._clients: list[Redis] = []
+        self.redis = self._client("read", 1.0, Retry(NoBackoff(), 2, (exceptions.ConnectionError,)))
         self.store = Store(self.redis)
-        self.submitter = Submitter(app, self.redis, settings)
         self.topology = Topology(self.redis)
-        self.feed = Feed(self._feed_redis, self.store)
+        # What is accepted is never sent twice behind our back.
+        self.submitter = Submitter(self._client("accept", 1.0, Retry(NoBackoff(), 0)), settings)
+        patient = self._client("watch", 5.0, Retry(ExponentialBackoff(1.0, 0.05), _NO_END))
+        # The reader's time for an answer is above the time that one XREAD waits.
+        reader = self._client("feed", 10.0, Retry(NoBackoff(), 0))
+        self.feed = Feed(reader, Store(patient))
         self._reader: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -59,12 +47,25 @@ class Engine:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._reader:
+        while self._reader and not self._reader.done():
+            # More than once: redis-py 8.1 swallows a cancellation that arrives while it connects.
             self._reader.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._reader
-        await self.redis.aclose()
-        await self._feed_redis.aclose()
+            await asyncio.wait([self._reader], timeout=0.1)
+        for client in self._clients:
+            await client.aclose()
+
+    def _client(self, name: str, timeout_s: float, retry: Retry) -> Redis:
+        client: Redis = Redis.from_url(
+            self.settings.redis_url,
+            decode_responses=True,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=_CONNECT_TIMEOUT_S,
+            socket_keepalive=True,
+            retry=retry,
+            client_name=f"celeryql-{name}",
+        )
+        self._clients.append(client)
+        return client
 
     async def is_ready(self) -> bool:
         """Tell, within a second, whether Redis answers."""

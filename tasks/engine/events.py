@@ -59,9 +59,14 @@ class Feed:
     """Reads the stream of all events once for this process."""
 
     def __init__(self, redis: Redis, store: Store) -> None:
-        """Use a client of its own, because its one connection is always waiting."""
+        """Begin where the stream ends.
+
+        Args:
+            redis: a client of its own, because its one connection is always waiting.
+            store: one that outwaits an outage, as those who watch do.
+        """
         self._redis = redis
-        self._store = store
+        self.store = store
         self._watchers: dict[str, set[Watcher]] = {}
         self._last: Cursor | None = None
 
@@ -83,7 +88,7 @@ class Feed:
 
     async def _read(self) -> None:
         if self._last is None:
-            self._last = await self._store.newest_cursor()
+            self._last = await self.store.newest_cursor()
         answer: Any = await self._redis.xread(
             {f"{KEY}events": self._last}, count=500, block=_BLOCK_MS
         )
@@ -122,12 +127,12 @@ class Feed:
             ValueError: `after` is no cursor.
         """
         with self._watching(record.root) as watcher:
-            current = await self._store.get(record.id)
+            current = await self.store.get(record.id)
             if current is None:
                 return
             if after is None:
                 yield current
-            seen = after or current.cursor
+            seen = current.cursor if after is None else after
             if current.state.is_final and position(current.cursor) <= position(seen):
                 return
             async with aclosing(self._follow(watcher, record.root, seen)) as events:
@@ -142,7 +147,7 @@ class Feed:
     ) -> AsyncGenerator[Event, None]:
         """Give every event of a root behind a cursor: first what is kept, then what comes."""
         seen = position(after)
-        events = await self._store.history(root, after)
+        events = await self.store.history(root, after)
         while True:
             for event in events:
                 if position(event.cursor) > seen:
@@ -151,4 +156,4 @@ class Feed:
             events = await watcher.take()
             if watcher.has_lagged:
                 watcher.has_lagged = False
-                events = await self._store.history(root)
+                events = await self.store.history(root)

@@ -88,7 +88,7 @@ async def list_page(
     found: list[tuple[Place, Record]] = []
     looked_at = 0
     while looked_at < _SCAN_MAX:
-        places = await _places(redis, key, beyond, towards_newer=towards_newer)
+        places, is_end = await _places(redis, key, beyond, towards_newer=towards_newer)
         records = await Store(redis).get_many(place.task_id for place in places)
         for place, record in zip(places, records, strict=True):
             if record is None:
@@ -97,7 +97,7 @@ async def list_page(
                 found.append((place, record))
                 if len(found) > size:
                     return _page(found[:size], towards_newer=towards_newer, has_more=True)
-        if len(places) < _CHUNK:
+        if is_end:
             return _page(found, towards_newer=towards_newer, has_more=False)
         looked_at += len(places)
         beyond = places[-1]
@@ -110,7 +110,8 @@ def _page(found: list[tuple[Place, Record]], *, towards_newer: bool, has_more: b
 
 async def _places(
     redis: Redis, key: str, beyond: Place | None, *, towards_newer: bool
-) -> list[Place]:
+) -> tuple[list[Place], bool]:
+    """Read the next places, and whether they are the last."""
     edge = "+inf" if beyond is None else beyond.score
     if towards_newer:
         edge = "-inf" if beyond is None else beyond.score
@@ -118,6 +119,7 @@ async def _places(
     else:
         rows = await redis.zrevrangebyscore(key, edge, "-inf", 0, _CHUNK, withscores=True)
     places = [Place(int(score), member) for member, score in rows]
-    if beyond is None:
-        return places
-    return [p for p in places if (p > beyond if towards_newer else p < beyond)]
+    is_end = len(places) < _CHUNK
+    if beyond is not None:
+        places = [p for p in places if (p > beyond if towards_newer else p < beyond)]
+    return places, is_end

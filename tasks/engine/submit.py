@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from celery import Celery
 from kombu.connection import Connection
 from redis.asyncio import Redis
 
@@ -51,12 +50,11 @@ class Accepted:
 class Submitter:
     """Accepts tasks and workflows for one installation."""
 
-    def __init__(self, app: Celery, redis: Redis, settings: Settings) -> None:
+    def __init__(self, redis: Redis, settings: Settings) -> None:
         self._redis = redis
         self._settings = settings
         self._script = redis.register_script(source("accept"))
-        connection = Connection("memory://", transport=CollectingTransport)
-        self._producer = app.amqp.Producer(connection, auto_declare=False)
+        self._connection = Connection("memory://", transport=CollectingTransport)
 
     async def enqueue(
         self, definition: TaskDefinition, arguments: Arguments, options: Options, owner: str
@@ -70,7 +68,7 @@ class Submitter:
         task_id = TaskId(str(uuid4()))
         kwargs = arguments.model_dump(mode="json")
         open_collector()
-        definition.task.apply_async(kwargs=kwargs, task_id=task_id, producer=self._producer)
+        definition.task.apply_async(kwargs=kwargs, task_id=task_id, connection=self._connection)
         messages = close_collector()
         record = _record(task_id, task_id, "QUEUED", options.tags) | {
             "input": json.dumps(definition.public(arguments))
@@ -99,7 +97,7 @@ class Submitter:
 
     def _build(self, workflow: Workflow) -> list[Message]:
         open_collector()
-        workflow.dispatch(producer=self._producer)
+        workflow.dispatch(connection=self._connection)
         return close_collector()
 
     async def _accept(
