@@ -24,50 +24,47 @@ DefinitionRef = Annotated["TaskDefinition", strawberry.lazy("graphql_api.cluster
 class Queue(Node):
     """One Celery queue; its id is as `queue:celery`."""
 
-    status: strawberry.Private[topology.QueueStatus]
+    queue_name: strawberry.Private[str]
 
     @described.field
     def name(self) -> str:
         """Its name in Celery's configuration."""
-        return self.status.name
+        return self.queue_name
 
     @described.field
-    def depth(self) -> int:
+    async def depth(self, info: Info) -> int:
         """Messages waiting in the broker."""
-        return self.status.depth
+        return (await self._status(info)).depth
 
     @described.field
-    def unacked(self) -> int:
+    async def unacked(self, info: Info) -> int:
         """Messages held by workers, not acknowledged."""
-        return self.status.unacked
+        return (await self._status(info)).unacked
 
     @described.field
-    def oldest_waiting_seconds(self) -> float | None:
-        """Age of the task that is next; null where none waits."""
-        return self.status.oldest_waiting_s
+    async def oldest_waiting_seconds(self, info: Info) -> float | None:
+        """Age of the oldest task that is next in line; null where none waits."""
+        return (await self._status(info)).oldest_waiting_s
 
     @described.field
     async def workers(self, info: Info) -> list[WorkerRef]:
         """Workers that consume from it, those offline included."""
-        found = await info.context.engine.topology.workers()
-        return [Worker.of(status) for status in found if self.status.name in status.queues]
+        found = await info.context.workers.load("all")
+        return [Worker.of(status) for status in found if self.queue_name in status.queues]
 
     @described.field
     def definitions(self, info: Info) -> list[DefinitionRef]:
         """Tasks that are routed to it."""
         known = info.context.engine.definitions.values()
-        return [TaskDefinition.of(d) for d in known if d.queue == self.status.name]
+        return [TaskDefinition.of(d) for d in known if d.queue == self.queue_name]
+
+    async def _status(self, info: Info) -> topology.QueueStatus:
+        return await info.context.queues.load(self.queue_name)
 
     @classmethod
-    def of(cls, status: topology.QueueStatus) -> Queue:
-        """Present a queue."""
-        return cls(id=strawberry.ID(f"queue:{status.name}"), status=status)
-
-    @classmethod
-    async def named(cls, info: Info, name: str) -> Queue | None:
-        """Look at one queue; None where there is no such queue."""
-        found = await info.context.engine.topology.queues()
-        return next((cls.of(status) for status in found if status.name == name), None)
+    def named(cls, name: str) -> Queue:
+        """Present a queue; what it holds is read only when asked for."""
+        return cls(id=strawberry.ID(f"queue:{name}"), queue_name=name)
 
 
 @described.type
@@ -87,10 +84,9 @@ class TaskDefinition(Node):
         return self.definition.description
 
     @described.field
-    async def queue(self, info: Info) -> Queue:
+    def queue(self) -> Queue:
         """Where its messages go."""
-        found = await info.context.engine.topology.queues()
-        return next(Queue.of(status) for status in found if status.name == self.definition.queue)
+        return Queue.named(self.definition.queue)
 
     @described.field
     def field(self) -> str:
@@ -111,7 +107,7 @@ class TaskDefinition(Node):
     @described.field
     async def unserved(self, info: Info) -> bool:
         """No worker that can run it is online now."""
-        workers = await info.context.engine.topology.workers()
+        workers = await info.context.workers.load("all")
         return not any(w.online and self.definition.queue in w.queues for w in workers)
 
     @classmethod
@@ -152,10 +148,9 @@ class Worker(Node):
         return self.status.concurrency
 
     @described.field
-    async def queues(self, info: Info) -> list[Queue]:
+    def queues(self) -> list[Queue]:
         """Where it takes its messages from."""
-        found = await info.context.engine.topology.queues()
-        return [Queue.of(status) for status in found if status.name in self.status.queues]
+        return [Queue.named(name) for name in self.status.queues]
 
     @described.field
     async def active(self, info: Info) -> list[TaskRef]:

@@ -12,6 +12,7 @@ from strawberry.fastapi import BaseContext
 
 from tasks.engine.engine import Engine
 from tasks.engine.records import Graph, Record
+from tasks.engine.topology import QueueStatus, WorkerStatus
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,14 @@ class Context(BaseContext):
         self.records: DataLoader[str, Record | None] = DataLoader(store.get_many, cache=False)
         self.metas: DataLoader[str, dict[str, Any] | None] = DataLoader(store.metas, cache=False)
         self.inputs: DataLoader[str, dict[str, Any] | None] = DataLoader(store.inputs, cache=False)
+        self.queues: DataLoader[str, QueueStatus] = DataLoader(engine.topology.queues, cache=False)
+        self.workers: DataLoader[str, list[WorkerStatus]] = DataLoader(
+            self._load_workers, cache=False
+        )
         self.graphs: DataLoader[str, Graph | None] = DataLoader(store.graphs, cache=False)
+
+    async def _load_workers(self, keys: list[str]) -> list[list[WorkerStatus]]:
+        return [await self.engine.topology.workers()] * len(keys)
 
 
 Info = strawberry.Info[Context, None]

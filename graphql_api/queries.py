@@ -13,6 +13,7 @@ from graphql_api.context import Info
 from graphql_api.inputs import TaskFilter, parse_filter
 from graphql_api.types import Task
 from graphql_api.values import Node
+from tasks.engine.celery_app import QUEUES
 
 Id = Annotated[strawberry.ID, strawberry.argument(description="Id of a task.")]
 
@@ -39,12 +40,12 @@ class Query:
         """Any node by its id; null if there is none."""
         kind, _, name = id.partition(":")
         if kind == "queue":
-            return await Queue.named(info, name)
+            return Queue.named(name) if name in QUEUES else None
         if kind == "definition":
             definition = info.context.engine.definitions.get(name)
             return TaskDefinition.of(definition) if definition else None
         if kind == "worker":
-            found = await info.context.engine.topology.workers()
+            found = await info.context.workers.load("all")
             return next((Worker.of(status) for status in found if status.name == name), None)
         record = await info.context.records.load(id)
         return info.context.present(record) if record else None
@@ -87,14 +88,14 @@ class Query:
         return [TaskDefinition.of(d) for d in info.context.engine.definitions.values()]
 
     @described.field
-    async def queues(self, info: Info) -> list[Queue]:
+    def queues(self) -> list[Queue]:
         """Every queue."""
-        return [Queue.of(status) for status in await info.context.engine.topology.queues()]
+        return [Queue.named(name) for name in QUEUES]
 
     @described.field
     async def workers(self, info: Info) -> list[Worker]:
         """Every worker seen within the last hour."""
-        return [Worker.of(status) for status in await info.context.engine.topology.workers()]
+        return [Worker.of(status) for status in await info.context.workers.load("all")]
 
     @described.field
     def viewer(self, info: Info) -> Viewer:

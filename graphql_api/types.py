@@ -80,9 +80,9 @@ class Task(Node):
         )
 
     @described.field
-    async def queue(self, info: Info) -> Queue | None:
+    def queue(self) -> Queue | None:
         """The queue it was sent to; null for a workflow."""
-        return await Queue.named(info, self.record.queue) if self.record.queue else None
+        return Queue.named(self.record.queue) if self.record.queue else None
 
     @described.field
     def worker(self) -> str | None:

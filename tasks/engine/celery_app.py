@@ -16,7 +16,7 @@ from tasks.engine.typed import TaskDefinition, TypedTask
 
 ROUTES = {"tasks.spam.*": "ml_service", "tasks.email.*": "email_service"}
 DEFAULT_QUEUE = "celery"
-QUEUES = (DEFAULT_QUEUE, *sorted(set(ROUTES.values()), reverse=True))
+QUEUES = (DEFAULT_QUEUE, *dict.fromkeys(ROUTES.values()))
 
 
 def _task_modules() -> list[str]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Json
 from redis.asyncio import Redis
 
-from tasks.engine.celery_app import QUEUES
 from tasks.engine.delivery import HEARTBEAT_S
 from tasks.engine.records import KEY, TaskId
 from tasks.engine.store import Store
@@ -51,10 +51,27 @@ class Topology:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    async def queues(self) -> list[QueueStatus]:
-        """Look at every queue of the app, in the app's order."""
+    async def queues(self, names: Iterable[str]) -> list[QueueStatus]:
+        """Look at queues, in the order of the names, in two round trips."""
+        names = list(names)
         held = await self._held()
-        return [await self._queue(name, held.get(name, 0)) for name in QUEUES]
+        unique = dict.fromkeys(names)
+        lists = [queue_list(name, step) for name in unique for step in PRIORITY_STEPS]
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for list_ in lists:
+                pipe.llen(list_)
+                pipe.lindex(list_, -1)
+            pipe.time()
+            *answers, (seconds, _) = await pipe.execute()
+        created = await self._created([text for text in answers[1::2] if text])
+        per_queue = 2 * len(PRIORITY_STEPS)
+        found = {}
+        for i, name in enumerate(unique):
+            part = answers[i * per_queue : (i + 1) * per_queue]
+            ages = [seconds - created[text] for text in part[1::2] if text in created]
+            oldest_s = max(0.0, *ages) if ages else None
+            found[name] = QueueStatus(name, sum(part[::2]), held.get(name, 0), oldest_s)
+        return [found[name] for name in names]
 
     async def workers(self) -> list[WorkerStatus]:
         """List the workers seen within the last hour, by name."""
@@ -78,17 +95,9 @@ class Topology:
             counts[queue] = counts.get(queue, 0) + 1
         return counts
 
-    async def _queue(self, name: str, unacked: int) -> QueueStatus:
-        lists = [queue_list(name, step) for step in PRIORITY_STEPS]
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for list_ in lists:
-                pipe.llen(list_)
-                pipe.lindex(list_, -1)
-            pipe.time()
-            *answers, (seconds, _) = await pipe.execute()
-        depth = sum(answers[::2])
-        ids = [json.loads(text)["headers"]["id"] for text in answers[1::2] if text]
-        waiting = [r for r in await Store(self._redis).get_many(ids) if r] if ids else []
-        now = datetime.fromtimestamp(seconds, UTC)
-        ages = [(now - record.created_at).total_seconds() for record in waiting]
-        return QueueStatus(name, depth, unacked, max(0.0, *ages) if ages else None)
+    async def _created(self, messages: list[str]) -> dict[str, float]:
+        """Tell when the tasks of messages were accepted, in seconds since 1970."""
+        ids = [json.loads(text)["headers"]["id"] for text in messages]
+        records = await Store(self._redis).get_many(ids) if ids else []
+        pairs = zip(messages, records, strict=True)
+        return {text: record.created_at.timestamp() for text, record in pairs if record}
