@@ -10,16 +10,20 @@ from __future__ import annotations
 import copy
 import types
 import typing
+from datetime import date, datetime, time
+from decimal import Decimal
 from enum import Enum, StrEnum
 from functools import reduce
 from operator import or_
 from typing import Annotated, Any
+from uuid import UUID
 
 import strawberry
 from pydantic import BaseModel, create_model
 from pydantic.fields import FieldInfo
 
 from graphql_api import described
+from tasks.engine.errors import BadTaskDefinition
 
 
 class Role(StrEnum):
@@ -31,6 +35,9 @@ class Role(StrEnum):
     RESULT = ""
 
 
+# Only the arguments themselves can be left out or unknown, not what is inside of one.
+_NESTED = {Role.STEP: Role.INPUT, Role.ARGUMENTS: Role.RESULT}
+_SCALARS = (bool, int, float, str, datetime, date, time, Decimal, UUID, types.NoneType, None)
 _LIMITS = {
     "min_length": "at least {} long",
     "max_length": "at most {} long",
@@ -50,44 +57,51 @@ class Clones:
         self._enums: set[type] = set()
 
     def annotation(self, annotation: Any, role: Role) -> Any:
-        """Put the clones in place of the models within an annotation."""
+        """Put the clones in place of the models within an annotation.
+
+        Raises:
+            BadTaskDefinition: it has no GraphQL form.
+        """
         origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
         if origin is Annotated:
-            return Annotated[(self.annotation(parts[0], role), *parts[1:])]
+            return self.annotation(parts[0], role)
         if origin in (typing.Union, types.UnionType):
             return reduce(or_, [self.annotation(part, role) for part in parts])
-        if origin in (list, tuple):
+        if origin is list or (origin is tuple and parts[1:] == (...,)):
             return list[self.annotation(parts[0], role)]  # type: ignore[misc]  # made at run time
+        if annotation in _SCALARS:
+            return annotation
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             text = (annotation.__doc__ or annotation.__name__).strip()
             return self.of(annotation, role, annotation.__name__, text)
         if isinstance(annotation, type) and issubclass(annotation, Enum):
-            self._describe(annotation)
-        return annotation
+            return self._described(annotation)
+        raise BadTaskDefinition(
+            str(annotation),
+            "GraphQL has no form for this type: use a pydantic model, a list of "
+            "one type, an enum or a scalar",
+        )
 
     def of(
         self, model: Any, role: Role, name: str, text: str, hidden: frozenset[str] = frozenset()
     ) -> Any:
-        """Clone a model for a role and decorate the clone."""
+        """Clone a model for a role and decorate the clone; None where no field is left."""
+        fields: dict[str, Any] = {}
         if (model, role) not in self._made:
-            fields: dict[str, Any] = {
-                field_name: self._field(field_name, info, role)
-                for field_name, info in model.model_fields.items()
-                if field_name not in hidden
-            }
-            if not fields:
-                return None
+            for field_name, info in model.model_fields.items():
+                if field_name not in hidden:
+                    fields[field_name] = self._field(field_name, info, role)
             base: Any = model if role is Role.INPUT else None
             clone = create_model(f"{name}{role}", __base__=base, **fields)
             is_input = role in (Role.INPUT, Role.STEP)
             decorate: Any = strawberry.pydantic.input if is_input else strawberry.pydantic.type
-            self._made[model, role] = decorate(clone, description=text)
+            self._made[model, role] = decorate(clone, description=text) if fields else None
         return self._made[model, role]
 
     def _field(self, name: str, info: FieldInfo, role: Role) -> tuple[Any, FieldInfo]:
         field = copy.copy(info)
         field.description = _description(name, info)
-        annotation = self.annotation(info.annotation, role)
+        annotation = self.annotation(info.annotation, _NESTED.get(role, role))
         if role is Role.STEP:
             field.default, field.default_factory, field.metadata = None, None, []
             annotation = maybe(annotation)
@@ -97,10 +111,11 @@ class Clones:
         field.annotation = annotation
         return annotation, field
 
-    def _describe(self, enum: type[Enum]) -> None:
+    def _described(self, enum: type[Enum]) -> type[Enum]:
         if enum not in self._enums:
             self._enums.add(enum)
             described.enum(enum)
+        return enum
 
 
 def maybe(annotation: Any) -> Any:
@@ -109,7 +124,7 @@ def maybe(annotation: Any) -> Any:
 
 
 def _description(name: str, info: FieldInfo) -> str:
-    text = info.description or f"Argument `{name}`"
+    text = info.description or f"The value of `{name}`"
     limits = [
         wording.format(getattr(limit, attribute))
         for limit in info.metadata

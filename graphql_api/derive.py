@@ -32,13 +32,16 @@ class Derivation:
 
     @cached_property
     def input(self) -> Any:
-        """The input of its mutation: validated as GraphQL hands it over."""
+        """The input of its mutation, validated as it is read; None without parameters."""
         return self._arguments(Role.INPUT)
 
     @cached_property
     def step_input(self) -> Any:
-        """The input of a step: every argument optional, checked with the canvas as a whole."""
-        return self._arguments(Role.STEP)
+        """The input of a step: every argument optional, checked with the canvas as a whole.
+
+        A task without parameters is named by `true`, for GraphQL has no empty input.
+        """
+        return self._arguments(Role.STEP) or bool
 
     def _arguments(self, role: Role) -> Any:
         text = f"{_ROLE_TEXTS[role]} `{self.definition.name}`."
@@ -51,7 +54,8 @@ class Derivation:
         members: dict[str, Any] = {"__doc__": self.definition.description}
         arguments = self._arguments(Role.ARGUMENTS)
         result = self._clones.annotation(self.definition.result_type, Role.RESULT)
-        members["input"] = _input_field(arguments)
+        if arguments is not None:
+            members["input"] = _input_field(arguments)
         if result is not None and result is not types.NoneType:
             members["result"] = _result_field(result)
         return described.type(type(f"{self.name}Task", (Task,), members))
@@ -120,13 +124,16 @@ def _mutation(definition: TaskDefinition, input_type: Any, success: Any, payload
         task = await accepted_task(info, accepted.task_id)
         return success(task=task, deduplicated=accepted.deduplicated)
 
+    async def enqueue_without_input(info: Info, options: TaskOptions | None = None) -> Any:
+        return await enqueue(info, definition.arguments(), options)
+
+    resolver = enqueue if input_type else enqueue_without_input
     union = strawberry.union(payload, description=f"What `{definition.mutation}` answers.")
     members = success | InvalidInput | IdempotencyConflict | Unavailable
-    enqueue.__annotations__ |= {
-        "input": Annotated[input_type, strawberry.argument(description="Its arguments.")],
-        "options": OptionsArgument,
-        "return": Annotated[members, union],
-    }
-    enqueue.__doc__ = f"Enqueue `{definition.name}`: {definition.description}"
-    enqueue.__name__ = definition.mutation
-    return described.mutation(enqueue)
+    resolver.__annotations__ |= {"options": OptionsArgument, "return": Annotated[members, union]}
+    if input_type:
+        text = strawberry.argument(description="Its arguments.")
+        resolver.__annotations__["input"] = Annotated[input_type, text]
+    resolver.__doc__ = f"Enqueue `{definition.name}`: {definition.description}"
+    resolver.__name__ = definition.mutation
+    return described.mutation(resolver)

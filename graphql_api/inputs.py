@@ -111,8 +111,10 @@ class StepTaskInput:
 
 def step_task(given: StepTaskInput) -> tuple[str, dict[str, Any]]:
     """Name the task of a step, and its arguments as JSON values by parameter."""
-    members: dict[str, Some[BaseModel] | None] = vars(given)
+    members: dict[str, Some[BaseModel | bool] | None] = vars(given)
     name, arguments = next((name, some.value) for name, some in members.items() if some)
+    if isinstance(arguments, bool):  # of a task without parameters
+        return name, {}
     return name, arguments.model_dump(mode="json", exclude_unset=True)
 
 

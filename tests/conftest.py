@@ -6,6 +6,7 @@ import asyncio
 import json
 import mailbox
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ import pytest
 from redis import Redis
 from websockets.asyncio.client import connect
 
+from tasks import app
 from tasks.engine.embedded import ping_failure, private_redis, reserve_port
 from tasks.engine.settings import PROJECT_ROOT, load_settings
 
@@ -39,12 +41,14 @@ def wait_until(condition: Callable[[], Any], what: str, deadline_s: float = DEAD
 
 
 @contextmanager
-def running(argv: list[str], environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen]:
+def running(
+    argv: list[str], environment: dict[str, str], log: Path, *, project: Path = PROJECT_ROOT
+) -> Iterator[subprocess.Popen]:
     """Run a Python module as a process of its own, and end it with its children."""
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", *argv],
-            cwd=PROJECT_ROOT,
+            cwd=project,
             env=os.environ | environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -64,13 +68,13 @@ def running(argv: list[str], environment: dict[str, str], log: Path) -> Iterator
 
 @contextmanager
 def running_worker(
-    queue: str, environment: dict[str, str], log: Path, *options: str
+    queue: str, environment: dict[str, str], log: Path, *, project: Path = PROJECT_ROOT
 ) -> Iterator[subprocess.Popen]:
     """Run a worker with Celery's own command line, ready to consume."""
     pool = ["--pool=solo"] if queue == "ml_service" else ["-c", "2"]
     argv = ["celery", "-A", "tasks", "worker", "-Q", queue, "-n", f"{queue}@%h", *pool]
-    argv += ["--without-gossip", "--without-mingle", "--loglevel", "INFO", *options]
-    with running(argv, environment, log) as process:
+    argv += ["--without-gossip", "--without-mingle", "--loglevel", "INFO"]
+    with running(argv, environment, log, project=project) as process:
         wait_until(
             lambda: process.poll() is not None or " ready." in log.read_text(),
             f"worker {queue} ready",
@@ -80,11 +84,14 @@ def running_worker(
 
 
 @contextmanager
-def running_api(environment: dict[str, str], log: Path) -> Iterator[str]:
+def running_api(
+    environment: dict[str, str], log: Path, *, project: Path = PROJECT_ROOT
+) -> Iterator[str]:
     """Run the API, and give its base URL once it answers."""
     port = reserve_port()
     argv = ["uvicorn", "--factory", "graphql_api.app:create_app", "--port", str(port)]
-    with running([*argv, "--timeout-graceful-shutdown", "2"], environment, log) as process:
+    argv += ["--timeout-graceful-shutdown", "2"]
+    with running(argv, environment, log, project=project) as process:
         url = f"http://127.0.0.1:{port}"
 
         def alive() -> bool:
@@ -181,14 +188,58 @@ def environment(redis_url: str, maildir: Path, logs: Path) -> Iterator[dict[str,
 
 
 @pytest.fixture(scope="session")
-def workers(environment: dict[str, str], model_dir: Path, logs: Path) -> Iterator[dict[str, Path]]:
-    """The three workers of an installation; their logs by queue."""
-    environment = environment | {"MODEL_DIR": str(model_dir)}
-    queues = ("celery", "ml_service", "email_service")
+def start_worker(
+    request: pytest.FixtureRequest, environment: dict[str, str], logs: Path
+) -> Iterator[Callable[[str], None]]:
+    """Start the worker of a queue, where it does not run yet."""
+    running_queues: set[str] = set()
     with ExitStack() as stack:
-        for queue in queues:
-            stack.enter_context(running_worker(queue, environment, logs / f"{queue}.log"))
-        yield {queue: logs / f"{queue}.log" for queue in queues}
+
+        def start(queue: str) -> None:
+            if queue in running_queues:
+                return
+            settings = dict(environment)
+            if queue == "ml_service":
+                settings["MODEL_DIR"] = str(request.getfixturevalue("model_dir"))
+            stack.enter_context(running_worker(queue, settings, logs / f"{queue}.log"))
+            running_queues.add(queue)
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def workers(start_worker: Callable[[str], None], logs: Path) -> dict[str, Path]:
+    """The three workers of an installation; their logs by queue."""
+    queues = ("celery", "ml_service", "email_service")
+    for queue in queues:
+        start_worker(queue)
+    return {queue: logs / f"{queue}.log" for queue in queues}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def is_live(request: pytest.FixtureRequest) -> bool:
+    """Whether plain Celery tests use the installation that the user runs.
+
+    The Celery app of this process reads its settings once: this is before any test can make it.
+    """
+    if not any("celery_workers" in getattr(i, "fixturenames", ()) for i in request.session.items):
+        return False
+    live_url = _live_redis_url()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REDIS_URL", live_url or request.getfixturevalue("redis_url"))
+        load_settings.cache_clear()
+        assert app.conf.broker_url == os.environ["REDIS_URL"]
+    load_settings.cache_clear()
+    return live_url is not None
+
+
+@pytest.fixture(scope="session")
+def celery_workers(
+    request: pytest.FixtureRequest, *, is_live: bool
+) -> Iterator[Callable[[str], None]]:
+    """Have a worker on a queue for plain Celery calls from this process."""
+    yield (lambda _: None) if is_live else request.getfixturevalue("start_worker")
+    app.close()
 
 
 @pytest.fixture(scope="session")
@@ -205,6 +256,21 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory, logs: Path) -> Path:
     with running(argv, {}, logs / "training.log") as process:
         assert process.wait(120) == 0, (logs / "training.log").read_text()
     return folder
+
+
+@pytest.fixture(scope="session")
+def copy_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Copy the project, with one more file of tasks."""
+
+    def copy(tasks: str) -> Path:
+        project = tmp_path_factory.mktemp("project")
+        for package in ("graphql_api", "ml", "tasks"):
+            ignore = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(PROJECT_ROOT / package, project / package, ignore=ignore)
+        (project / "tasks" / "kitchen.py").write_text(tasks)
+        return project
+
+    return copy
 
 
 @pytest.fixture
