@@ -14,9 +14,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from redis.exceptions import RedisError
+from redis import exceptions
 
-OUTAGES = (RedisError, OSError, TimeoutError)  # what a client raises when Redis does not answer
+# What a client raises when Redis does not answer, or takes no writes.
+OUTAGES = (
+    exceptions.ConnectionError,
+    exceptions.TimeoutError,
+    exceptions.OutOfMemoryError,
+    exceptions.ReadOnlyError,
+    OSError,
+    TimeoutError,
+)
 
 _SHOWN = 3  # problems in a message; its fields carry them all
 

@@ -15,10 +15,11 @@ from uuid import uuid4
 
 from kombu.connection import Connection
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
-from tasks.engine.canvas import Workflow
+from tasks.engine.canvas import PlannedStep, Workflow
 from tasks.engine.errors import OUTAGES, IdempotencyConflict, InvalidInput, Problem, Unavailable
-from tasks.engine.records import WORKFLOW, TaskId
+from tasks.engine.records import WORKFLOW, TaskId, TaskState
 from tasks.engine.scripts import source
 from tasks.engine.settings import Settings
 from tasks.engine.transport import CollectingTransport, Message, close_collector, open_collector
@@ -37,6 +38,31 @@ class Options:
 
     idempotency_key: str | None = None
     tags: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _NewRecord:
+    """A record as it is first written; `lua/accept.lua` adds owner and time."""
+
+    id: str
+    root: str
+    definition: str
+    state: TaskState = TaskState.QUEUED
+    key: str | None = None
+    queue: str | None = None
+    tags: tuple[str, ...] = ()
+    input: dict[str, Any] | None = None
+
+    def plan(self) -> dict[str, Any]:
+        """Give what the script takes: fields and values in turn, for HSET."""
+        fields = ["celery_state", "PENDING", "attempt", "0"]
+        for name in ("root", "definition", "state", "key", "queue"):
+            if value := getattr(self, name):
+                fields += [name, value]
+        if self.tags:
+            fields += ["tags", json.dumps(self.tags)]
+        shown = None if self.input is None else json.dumps(self.input)
+        return {"id": self.id, "fields": fields, "input": shown}
 
 
 @dataclass(frozen=True)
@@ -70,10 +96,9 @@ class Submitter:
         open_collector()
         definition.task.apply_async(kwargs=kwargs, task_id=task_id, connection=self._connection)
         messages = close_collector()
-        record = _record(task_id, task_id, "QUEUED", options.tags) | {
-            "input": json.dumps(definition.public(arguments))
-        }
-        record["fields"] += ["definition", definition.name, "queue", messages[0].queue]
+        shown = definition.public(arguments)
+        record = _NewRecord(task_id, task_id, definition.name, tags=options.tags, input=shown)
+        record.queue = messages[0].queue
         return await self._accept([record], messages, options, owner, [definition.name, kwargs])
 
     async def enqueue_workflow(self, workflow: Workflow, options: Options, owner: str) -> Accepted:
@@ -92,7 +117,7 @@ class Submitter:
             text = f"Its messages would exceed {MAX_WORKFLOW_BYTES:,} bytes: split it"
             raise InvalidInput([Problem(("input", "canvas"), text)])
         records = _workflow_records(workflow, {message.task_id for message in messages}, options)
-        content = [workflow.name, [[p.step.key, p.node.given] for p in workflow.steps]]
+        content = [workflow.name, *[_content(planned) for planned in workflow.steps]]
         return await self._accept(records, messages, options, owner, content, workflow)
 
     def _build(self, workflow: Workflow) -> list[Message]:
@@ -102,7 +127,7 @@ class Submitter:
 
     async def _accept(
         self,
-        records: list[dict[str, Any]],
+        records: list[_NewRecord],
         messages: list[Message],
         options: Options,
         owner: str,
@@ -110,7 +135,7 @@ class Submitter:
         workflow: Workflow | None = None,
     ) -> Accepted:
         plan = {
-            "records": records,
+            "records": [record.plan() for record in records],
             "pushes": [message.queue_list for message in messages],
             "workflow": workflow and {"id": workflow.id, "fields": _graph(workflow, records)},
             "owner": owner,
@@ -123,7 +148,7 @@ class Submitter:
         code, *seen = await self._run_script([json.dumps(plan), *payloads])
         if code == _SEEN_WITH_OTHER_INPUT:
             raise IdempotencyConflict(options.idempotency_key or "", seen[0])
-        return Accepted(TaskId(seen[0] if seen else records[0]["id"]), deduplicated=bool(code))
+        return Accepted(TaskId(seen[0] if seen else records[0].id), deduplicated=bool(code))
 
     async def _run_script(self, args: list[str]) -> Any:
         has_left = False
@@ -135,33 +160,32 @@ class Submitter:
                 has_left = True
                 return await self._script(args=args)
         except OUTAGES as error:
-            raise Unavailable(outcome_unknown=has_left) from error
+            was_refused = isinstance(error, ResponseError)
+            raise Unavailable(outcome_unknown=has_left and not was_refused) from error
 
 
-def _record(task_id: str, root: str, state: str, tags: tuple[str, ...]) -> dict[str, Any]:
-    fields = ["state", state, "celery_state", "PENDING", "root", root, "attempt", "0"]
-    if tags:
-        fields += ["tags", json.dumps(tags)]
-    return {"id": task_id, "fields": fields, "input": None}
+def _content(planned: PlannedStep) -> list[Any]:
+    """Say what makes a step the same as another, for the idempotency key."""
+    node = planned.node
+    return [planned.step.key, node.definition.name, node.given, node.tags, planned.step.depends_on]
 
 
-def _workflow_records(workflow: Workflow, sent: set[str], options: Options) -> list[dict[str, Any]]:
-    root = _record(workflow.id, workflow.id, "QUEUED", options.tags)
-    root["fields"] += ["definition", WORKFLOW]
-    records = [root]
+def _workflow_records(workflow: Workflow, sent: set[str], options: Options) -> list[_NewRecord]:
+    records = [_NewRecord(workflow.id, workflow.id, WORKFLOW, tags=options.tags)]
     for planned in workflow.steps:
         definition = planned.node.definition
-        state = "QUEUED" if planned.step.id in sent else "WAITING"
-        record = _record(planned.step.id, workflow.id, state, planned.node.tags)
-        record["fields"] += ["definition", definition.name, "key", planned.step.key]
-        record["fields"] += ["queue", definition.queue]
-        records.append(record | {"input": json.dumps(planned.known_input)})
+        record = _NewRecord(planned.step.id, workflow.id, definition.name, tags=planned.node.tags)
+        record.state = TaskState.QUEUED if record.id in sent else TaskState.WAITING
+        record.key = planned.step.key
+        record.queue = definition.queue
+        record.input = planned.known_input
+        records.append(record)
     return records
 
 
-def _graph(workflow: Workflow, records: list[dict[str, Any]]) -> list[str]:
+def _graph(workflow: Workflow, records: list[_NewRecord]) -> list[str]:
     graph = json.dumps([planned.step.model_dump() for planned in workflow.steps])
-    states = [record["fields"][1] for record in records[1:]]
+    states = [record.state for record in records[1:]]
     fields = ["graph", graph, "total", str(len(states))]
     for state in sorted(set(states)):
         fields += [state, str(states.count(state))]
