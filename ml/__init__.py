@@ -1,0 +1,1 @@
+"""Spam detection, from labelled messages to verdicts; knows nothing of Celery or GraphQL."""

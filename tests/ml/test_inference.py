@@ -1,0 +1,153 @@
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import joblib
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.pipeline import Pipeline
+
+from ml.artefact import read_manifest, read_model
+from ml.corpus import Corpus
+from ml.errors import InvalidMessage, ModelCorrupt, ModelNotTrained
+from ml.figures import Thresholds
+from ml.inference import GOLDEN, SpamLabel, SpamModel
+from ml.normalise import views
+from ml.terms import word_terms
+
+SPAM = "You have WON £1000 cash! Call 08712223344 now"
+HAM = "Lunch at the pub?"
+
+
+@pytest.fixture(scope="module")
+def pipeline(model_folder: Path) -> Pipeline:
+    version = read_manifest(model_folder).version
+    return joblib.load(model_folder / version / "model.joblib")
+
+
+def with_thresholds(folder: Path, unsure: float, spam: float) -> SpamModel:
+    folded = read_model(folder, read_manifest(folder))
+    return SpamModel(folded, Thresholds(unsure, spam), "v1")
+
+
+def test_spam_is_told_from_ham(model: SpamModel):
+    assert [model.verdict(text).label for text in (SPAM, HAM)] == [SpamLabel.SPAM, SpamLabel.HAM]
+
+
+@pytest.mark.parametrize(
+    ("unsure", "spam", "label"), [(0, 0, "SPAM"), (0, 1, "UNSURE"), (1, 1, "HAM")]
+)
+def test_the_thresholds_make_the_label(model_folder: Path, unsure: float, spam: float, label: str):
+    verdict = with_thresholds(model_folder, unsure, spam).verdict("Hello")
+
+    assert (verdict.label, verdict.threshold) == (label, spam)
+
+
+def test_a_verdict_names_its_model(model_folder: Path, model: SpamModel):
+    assert model.verdict(HAM).model_version == read_manifest(model_folder).version
+
+
+def test_probabilities_are_those_of_scikit_learn(
+    model: SpamModel, pipeline: Pipeline, corpus: Corpus
+):
+    texts = [message.text for message in corpus.messages]
+
+    scores = model.score(texts)
+
+    assert scores == pytest.approx(pipeline.predict_proba(texts)[:, 1].tolist(), abs=1e-9)
+
+
+@given(st.lists(st.sampled_from(["won", "call", "free", "lunch", "at", "?", "ü", "£5"])))
+def test_probabilities_of_any_words_are_those_of_scikit_learn(
+    model: SpamModel, pipeline: Pipeline, words: list[str]
+):
+    text = " ".join(words)
+
+    score = model.verdict(text).spam_probability
+
+    assert score == pytest.approx(pipeline.predict_proba([text])[0, 1], abs=1e-9)
+
+
+def test_reasons_for_spam_are_parts_of_the_message_that_speak_for_spam(model: SpamModel):
+    reasons = model.verdict(SPAM).reasons
+
+    assert {"won", "have"} <= {reason.term for reason in reasons if reason.weight > 0}
+
+
+def test_reasons_are_few_and_the_heaviest_comes_first(model: SpamModel):
+    weights = [abs(reason.weight) for reason in model.verdict(SPAM).reasons]
+
+    assert (len(weights), weights) == (5, sorted(weights, reverse=True))
+
+
+def test_an_empty_message_is_ham(model: SpamModel):
+    assert model.verdict("").label == SpamLabel.HAM
+
+
+def test_a_long_message_is_scored_by_its_beginning(model: SpamModel):
+    start = "hello " * 2_000
+
+    long, cut = model.verdict(start + SPAM), model.verdict(start[:8_192])
+
+    assert (long.truncated, long.spam_probability) == (True, cut.spam_probability)
+
+
+def test_a_lone_surrogate_is_refused(model: SpamModel):
+    with pytest.raises(InvalidMessage):
+        model.verdict("WIN \ud800")
+
+
+@pytest.mark.parametrize("text", ["你好吗" * 9, "שלום עולם", "\x00\x01\x02", "\n\t ", "💰" * 50])
+def test_any_script_gets_a_verdict(model: SpamModel, text: str):
+    assert 0 <= model.verdict(text).spam_probability <= 1
+
+
+@pytest.mark.parametrize("piece", ["x", "a b ", "é", "won £1000 ", "\U0001d534in "])
+def test_a_megabyte_takes_no_longer_than_what_is_read_of_it(model: SpamModel, piece: str):
+    message = piece * (1_000_000 // len(piece))
+    started = time.process_time()
+
+    model.verdict(message)
+
+    assert time.process_time() - started < 0.2
+
+
+def test_a_missing_model_says_how_to_train_one(tmp_path: Path):
+    with pytest.raises(ModelNotTrained):
+        SpamModel.load(tmp_path)
+
+
+def test_a_model_whose_scores_have_changed_is_refused(model_folder: Path, tmp_path: Path):
+    folder = shutil.copytree(model_folder, tmp_path / "copy")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["golden"][1] += 1e-6
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+    with pytest.raises(ModelCorrupt, match="scores in another way"):
+        SpamModel.load(folder)
+
+
+def test_golden_messages_show_each_kind_of_feature():
+    found = {term for message in GOLDEN for term in word_terms(views(message).words)}
+
+    assert {"free", "entry", "win", "call", "cafe", '" phone', "! call"} <= found
+    assert {"«url»", "«mail»", "«money»", "«phone»", "«code»", "«5 digits»"} <= found
+    assert {"«0+ long»", "«64+ long»", "«0%+ capitals»", "«20%+ capitals»"} <= found
+
+
+def test_serving_loads_neither_scikit_learn_nor_joblib(model_folder: Path):
+    code = f"""
+import sys
+from pathlib import Path
+from ml.inference import SpamModel
+assert SpamModel.load(Path({str(model_folder)!r})).verdict("You have WON").reasons
+sys.exit(", ".join({{"sklearn", "joblib", "scipy"}} & set(sys.modules)) or 0)
+"""
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,29 @@
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from ml.terms import CHARACTER_NGRAMS, WORD_PATTERN, character_terms, word_terms
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+WORDS = TfidfVectorizer(lowercase=False, token_pattern=WORD_PATTERN, ngram_range=(1, 2))
+CHARACTERS = TfidfVectorizer(lowercase=False, analyzer="char_wb", ngram_range=CHARACTER_NGRAMS)
+
+
+def test_words_signs_and_names_are_terms_and_so_are_pairs():
+    assert word_terms("call «phone»!") == ["call", "«phone»", "!", "call «phone»", "«phone» !"]
+
+
+def test_fragments_know_where_the_word_begins_and_ends():
+    assert character_terms("win") == [" wi", "win", "in ", " win", "win ", " win "]
+
+
+@given(TEXT)
+def test_words_are_cut_as_scikit_learn_cuts_them(text: str):
+    assert word_terms(text) == WORDS.build_analyzer()(text)
+
+
+@given(TEXT)
+def test_characters_are_cut_as_scikit_learn_cuts_them(text: str):
+    terms = [term for word in text.split() for term in character_terms(word)]
+
+    assert terms == CHARACTERS.build_analyzer()(text)
