@@ -19,11 +19,12 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import strawberry
-from pydantic import BaseModel, create_model
+from pydantic import BaseModel, ConfigDict, create_model
 from pydantic.fields import FieldInfo
 
 from graphql_api import described
 from tasks.engine.errors import BadTaskDefinition
+from tasks.engine.typed import STRING_MAX
 
 
 class Role(StrEnum):
@@ -92,7 +93,8 @@ class Clones:
                 if field_name not in hidden:
                     fields[field_name] = self._field(field_name, info, role)
             base: Any = model if role is Role.INPUT else None
-            clone = create_model(f"{name}{role}", __base__=base, **fields)
+            config = None if base else ConfigDict(str_max_length=STRING_MAX)
+            clone = create_model(f"{name}{role}", __base__=base, __config__=config, **fields)
             is_input = role in (Role.INPUT, Role.STEP)
             decorate: Any = strawberry.pydantic.input if is_input else strawberry.pydantic.type
             self._made[model, role] = decorate(clone, description=text) if fields else None

@@ -9,9 +9,11 @@ from enum import Enum
 from typing import Any, TypeVar, dataclass_transform
 
 import strawberry
+from pydantic import BaseModel
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Enum)
+M = TypeVar("M", bound=BaseModel)
 
 
 @dataclass_transform(field_specifiers=(strawberry.field,))
@@ -36,6 +38,11 @@ def input(cls: builtins.type[T]) -> builtins.type[T]:
 def one_of(cls: builtins.type[T]) -> builtins.type[T]:
     """Make an input type of which exactly one member is given."""
     return strawberry.input(cls, description=inspect.getdoc(cls), one_of=True)
+
+
+def validated_input(cls: builtins.type[M]) -> builtins.type[M]:
+    """Make an input type of a pydantic model, whose limits then hold."""
+    return strawberry.pydantic.input(cls, description=inspect.getdoc(cls))
 
 
 def field(resolver: Callable[..., Any]) -> Any:

@@ -13,7 +13,6 @@ from uuid import uuid4
 import strawberry
 from graphql import GraphQLError
 from strawberry.exceptions import StrawberryInputCoercionError
-from strawberry.extensions import MaskErrors
 from strawberry.pydantic.error import InputValidationError
 from strawberry.schema import ExceptionHandler
 from strawberry.utils.str_converters import to_camel_case
@@ -140,33 +139,23 @@ async def accepted_task(info: Info, task_id: str) -> Any:
     return info.context.present(record)
 
 
-class ReportErrors(MaskErrors):
-    """Gives every top-level error a code, and masks what was not expected."""
-
-    def __init__(self) -> None:
-        super().__init__(should_mask_error=_needs_report)
-
-    def anonymise_error(self, error: GraphQLError) -> GraphQLError:
-        """Replace an error by one that is safe to show."""
-        if isinstance(error.original_error, engine.OUTAGES):
-            message, code = "Redis did not answer in time: retry later", "UNAVAILABLE"
-        elif error.original_error is None or isinstance(
-            error.original_error, (GraphQLError, StrawberryInputCoercionError)
-        ):
-            message, code = error.message, "BAD_USER_INPUT"
-        else:
-            error_id = uuid4().hex[:12]
-            logger.error("Unexpected error %s", error_id, exc_info=error.original_error)
-            message, code = f"Internal error {error_id}: it was logged", "INTERNAL"
-        return GraphQLError(
-            message,
-            nodes=error.nodes,
-            source=error.source,
-            positions=error.positions,
-            path=error.path,
-            extensions={"code": code},
-        )
-
-
-def _needs_report(error: GraphQLError) -> bool:
-    return "code" not in (error.extensions or {})
+def report(error: GraphQLError) -> GraphQLError:
+    """Give a top-level error a code; mask and log what was not expected."""
+    if "code" in (error.extensions or {}):
+        return error
+    if isinstance(error.original_error, engine.OUTAGES):
+        message, code = "Redis did not answer in time: retry later", "UNAVAILABLE"
+    elif isinstance(error.original_error, GraphQLError | StrawberryInputCoercionError | None):
+        message, code = error.message, "BAD_USER_INPUT"
+    else:
+        error_id = uuid4().hex[:12]
+        logger.error("Unexpected error %s", error_id, exc_info=error.original_error)
+        message, code = f"Internal error {error_id}: it was logged", "INTERNAL"
+    return GraphQLError(
+        message,
+        nodes=error.nodes,
+        source=error.source,
+        positions=error.positions,
+        path=error.path,
+        extensions={"code": code},
+    )

@@ -5,27 +5,27 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import strawberry
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from strawberry import Some
 
 from graphql_api import described
 from graphql_api.values import TaskState
-from tasks.engine.errors import InvalidInput, Problem
+from tasks.engine.canvas import Name
 from tasks.engine.listing import Filter
 from tasks.engine.submit import Options
 
-_TAGS_MAX = 20
-_NAME_LENGTH_MAX = 100
+Tags = Annotated[
+    list[Name] | None,
+    Field(max_length=20, description="Names to find it by: at most 20, each at most 100 long."),
+]
 
 
-@described.input
-class TaskOptions:
+@described.validated_input
+class TaskOptions(BaseModel):
     """What may be asked of a task beside its arguments."""
 
-    tags: list[str] | None = strawberry.field(
-        default=None, description="Names to find it by: at most 20, each at most 100 long."
-    )
-    idempotency_key: str | None = strawberry.field(
+    tags: Tags = None
+    idempotency_key: Name | None = Field(
         default=None,
         description="Same key and same input: the first task again. Same key, other input: a "
         "conflict. At most 100 long; kept as long as results are.",
@@ -33,41 +33,10 @@ class TaskOptions:
 
 
 def parse_options(options: TaskOptions | None) -> Options:
-    """Check the options and hand them to the engine.
-
-    Raises:
-        InvalidInput: they break a limit.
-    """
+    """Hand options to the engine."""
     if options is None:
         return Options()
-    check_name(options.idempotency_key, ("options", "idempotency_key"))
-    return Options(
-        idempotency_key=options.idempotency_key,
-        tags=parse_tags(options.tags, ("options", "tags")),
-    )
-
-
-def check_name(name: str | None, path: tuple[str, ...]) -> None:
-    """Check a name that the caller made up.
-
-    Raises:
-        InvalidInput: it is empty or too long.
-    """
-    if name is not None and not 0 < len(name) <= _NAME_LENGTH_MAX:
-        raise InvalidInput([Problem(path, f"1 to {_NAME_LENGTH_MAX} characters")])
-
-
-def parse_tags(tags: list[str] | None, path: tuple[str, ...]) -> tuple[str, ...]:
-    """Check tags.
-
-    Raises:
-        InvalidInput: there are too many, or one is empty or too long.
-    """
-    tags = tags or []
-    if len(tags) > _TAGS_MAX or any(not 0 < len(tag) <= _NAME_LENGTH_MAX for tag in tags):
-        text = f"At most {_TAGS_MAX} tags, each 1 to {_NAME_LENGTH_MAX} characters"
-        raise InvalidInput([Problem(path, text)])
-    return tuple(tags)
+    return Options(options.idempotency_key, tuple(options.tags or ()))
 
 
 OptionsArgument = Annotated[
@@ -118,13 +87,11 @@ def step_task(given: StepTaskInput) -> tuple[str, dict[str, Any]]:
     return name, arguments.model_dump(mode="json", exclude_unset=True)
 
 
-@described.input
-class StepOptions:
+@described.validated_input
+class StepOptions(BaseModel):
     """What may be asked of one step."""
 
-    tags: list[str] | None = strawberry.field(
-        default=None, description="Names to find it by: at most 20, each at most 100 long."
-    )
+    tags: Tags = None
 
 
 @described.input

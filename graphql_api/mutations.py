@@ -20,9 +20,7 @@ from graphql_api.inputs import (
     OptionsArgument,
     StepInput,
     WorkflowInput,
-    check_name,
     parse_options,
-    parse_tags,
     step_task,
 )
 from graphql_api.workflow import Workflow
@@ -63,7 +61,6 @@ class WorkflowMutation:
         """Type-check the whole canvas first; nothing is sent unless all of it is valid."""
         engine, viewer = info.context.engine, info.context.viewer
         limits = engine.settings
-        check_name(input.name, ("input", "name"))
         canvas = _node(engine, input.canvas, ("input", "canvas"), limits.max_workflow_depth)
         workflow = plan(input.name, canvas, max_steps=limits.max_workflow_steps)
         accepted = await engine.submitter.enqueue_workflow(
@@ -86,12 +83,11 @@ def _node(engine: Engine, canvas: CanvasInput, path: tuple[str, ...], depth: int
 
 
 def _step(engine: Engine, step: StepInput, path: tuple[str, ...]) -> StepNode:
-    check_name(step.key, (*path, "key"))
     name, given = step_task(step.task)
     return StepNode(
         key=step.key,
         definition=engine.definitions[name],
         given=given,
         path=(*path, "task", name),
-        tags=parse_tags(step.options.tags if step.options else None, (*path, "options", "tags")),
+        tags=tuple(step.options.tags or ()) if step.options else (),
     )

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import strawberry
-from graphql import Undefined
+from graphql import GraphQLError, Undefined
 from strawberry.extensions import ParserCache, ValidationCache
 from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import create_type
+from strawberry.types import ExecutionContext
 
 from graphql_api.clones import Clones
 from graphql_api.derive import Derivation, complete_step_input
-from graphql_api.errors import HANDLERS, ReportErrors
+from graphql_api.errors import HANDLERS, report
 from graphql_api.mutations import WorkflowMutation
 from graphql_api.queries import Query
 from graphql_api.subscriptions import Subscription
@@ -35,6 +36,21 @@ SDL_FILE = PROJECT_ROOT / "schema.graphql"
 
 _WRITTEN_NAMES = frozenset({WORKFLOW, "batch", "task", "undefined", "token"})
 _CACHED_DOCUMENTS = 500  # distinct operations of one API process; a client sends few
+
+
+class Schema(strawberry.Schema):
+    """Strawberry's schema, whose errors are all reported in one way."""
+
+    def process_errors(
+        self,
+        errors: list[GraphQLError],
+        execution_context: ExecutionContext | None = None,  # noqa: ARG002  # Strawberry's signature
+    ) -> None:
+        """Replace errors in the list that goes to the client.
+
+        Every path ends here, a syntax error found by `ParserCache` too, which no extension sees.
+        """
+        errors[:] = [report(error) for error in errors]
 
 
 @dataclass(frozen=True)
@@ -76,7 +92,7 @@ def build_schema() -> Api:
     generated = create_type("Generated", [d.mutation for d in derived])
     mutation = type("Mutation", (generated, WorkflowMutation), {})
     task_types = {d.definition.name: d.task_type for d in derived} | {WORKFLOW: Workflow}
-    schema = strawberry.Schema(
+    schema = Schema(
         query=Query,
         mutation=strawberry.type(mutation, description="What can be set to work."),
         subscription=Subscription,
@@ -85,7 +101,6 @@ def build_schema() -> Api:
         extensions=[
             lambda: ParserCache(maxsize=_CACHED_DOCUMENTS),
             lambda: ValidationCache(maxsize=_CACHED_DOCUMENTS),
-            ReportErrors,
         ],
         config=StrawberryConfig(scalar_map={EventCursor: EVENT_CURSOR}),
     )

@@ -6,14 +6,14 @@ from pydantic import Field
 
 from tasks.engine import app
 
-Number = Annotated[float, Field(allow_inf_nan=False)]
+Number = Annotated[float, Field(allow_inf_nan=False)]  # JSON and GraphQL have no infinity
 
 
 @app.task
 def add(
     x: Annotated[Number, Field(description="First summand.")],
     y: Annotated[Number, Field(description="Second summand.")],
-) -> float:
+) -> Number:
     """Add two numbers."""
     return x + y
 
@@ -22,6 +22,6 @@ def add(
 def mul(
     x: Annotated[Number, Field(description="First factor.")],
     y: Annotated[Number, Field(description="Second factor.")],
-) -> float:
+) -> Number:
     """Multiply two numbers."""
     return x * y

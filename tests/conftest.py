@@ -220,17 +220,16 @@ def workers(start_worker: Callable[[str], None], logs: Path) -> dict[str, Path]:
 def is_live(request: pytest.FixtureRequest) -> bool:
     """Whether plain Celery tests use the installation that the user runs.
 
-    The Celery app of this process reads its settings once: this is before any test can make it.
+    Else the Celery app of this process, whose settings collecting the tests has read, is turned to
+    the private Redis: now, before any test can make it connect.
     """
     if not any("celery_workers" in getattr(i, "fixturenames", ()) for i in request.session.items):
         return False
-    live_url = _live_redis_url()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("REDIS_URL", live_url or request.getfixturevalue("redis_url"))
-        load_settings.cache_clear()
-        assert app.conf.broker_url == os.environ["REDIS_URL"]
-    load_settings.cache_clear()
-    return live_url is not None
+    if _live_redis_url():
+        return True
+    url, before = request.getfixturevalue("redis_url"), app.conf.broker_url
+    app.conf.update(broker_url=url, result_backend=app.conf.result_backend.replace(before, url))
+    return False
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from celery import chain
 from celery.canvas import Signature
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, StringConstraints, TypeAdapter, ValidationError
 
 from tasks.engine.errors import InvalidInput, Problem, WorkflowTypeMismatch
 from tasks.engine.records import Step, TaskId
@@ -80,6 +80,10 @@ class Workflow:
         chain(*[step.signature() for step in self.steps]).apply_async(root_id=self.id, **options)
 
 
+Name = Annotated[str, StringConstraints(min_length=1, max_length=100)]  # what a caller made up
+_NAME: TypeAdapter[str | None] = TypeAdapter(Name | None)
+
+
 def plan(name: str | None, canvas: Node, *, max_steps: int) -> Workflow:
     """Check a canvas from end to end and give each step its key and id.
 
@@ -87,6 +91,7 @@ def plan(name: str | None, canvas: Node, *, max_steps: int) -> Workflow:
         InvalidInput: no step or too many, a key given twice, arguments missing or unfit.
         WorkflowTypeMismatch: a result does not fit the argument that it is piped into.
     """
+    _check_name(name, ("input", "name"))
     nodes = list(_flatten(canvas, ()))
     if not 1 <= len(nodes) <= max_steps:
         message = f"A workflow has 1 to {max_steps} steps, not {len(nodes)}"
@@ -125,9 +130,16 @@ def check_arguments(
     return []
 
 
+def _check_name(name: str | None, path: tuple[str, ...]) -> None:
+    try:
+        _NAME.validate_python(name)
+    except ValidationError as error:
+        raise InvalidInput([Problem(path, error.errors()[0]["msg"])]) from error
+
+
 def _flatten(node: Node, path: tuple[int, ...]) -> Iterator[tuple[str, StepNode]]:
     if isinstance(node, StepNode):
-        yield node.key or ".".join(map(str, path)) or "0", node
+        yield (".".join(map(str, path)) or "0") if node.key is None else node.key, node
     else:
         for i, child in enumerate(node.nodes):
             yield from _flatten(child, (*path, i))
@@ -137,6 +149,7 @@ def _check_keys(nodes: list[tuple[str, StepNode]]) -> None:
     seen: set[str] = set()
     problems = []
     for key, node in nodes:
+        _check_name(key, (*node.path, "key"))
         if key in seen:
             problems.append(Problem(node.path, f"Two steps have the key {key!r}"))
         seen.add(key)

@@ -3,6 +3,7 @@
 CeleryQLError
 ├── BadTaskDefinition      a task file is wrong: refused at start
 ├── InvalidArguments       a worker was handed arguments that do not fit the task
+├── InvalidResult          a task returned what its return type does not allow
 └── Refusal                an operation that cannot be accepted; nothing was sent
     ├── InvalidInput
     ├── WorkflowTypeMismatch
@@ -44,6 +45,10 @@ class BadTaskDefinition(CeleryQLError):
 
 class InvalidArguments(CeleryQLError):
     """The arguments of a message do not fit the task they name."""
+
+
+class InvalidResult(CeleryQLError):
+    """A task returned what its return type does not allow."""
 
 
 class Refusal(CeleryQLError):

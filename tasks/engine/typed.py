@@ -17,9 +17,10 @@ from celery.exceptions import Ignore
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 from pydantic.errors import PydanticSchemaGenerationError
 
-from tasks.engine.errors import BadTaskDefinition, InvalidArguments
+from tasks.engine.errors import BadTaskDefinition, InvalidArguments, InvalidResult
 from tasks.engine.transport import open_collector
 
+STRING_MAX = 1_000_000  # characters; a parameter may name less
 _CELERYS_OWN = "celery."  # built-in tasks (chord, map, backend_cleanup) have no typed signature
 
 
@@ -34,7 +35,7 @@ class Arguments(BaseModel):
     """Base of the model that is made from each task's parameters."""
 
     # The bound holds where a parameter names none; it also keeps lone surrogates out.
-    model_config = ConfigDict(frozen=True, extra="forbid", str_max_length=1_000_000)
+    model_config = ConfigDict(frozen=True, extra="forbid", str_max_length=STRING_MAX)
 
 
 @dataclass(frozen=True)
@@ -114,11 +115,7 @@ class TaskDefinition:
         try:
             return self.arguments.model_validate(self._by_name(args, kwargs))
         except ValidationError as error:
-            problems = "; ".join(
-                f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()
-            )
-            # Pydantic's own message quotes the values, which may be sensitive.
-            raise InvalidArguments(f"{self.name}: {problems}") from None
+            raise InvalidArguments(f"{self.name}: {_problems(error)}") from None
 
     def _by_name(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         missing = [name for name in self.required if name not in kwargs]
@@ -131,6 +128,17 @@ class TaskDefinition:
         if twice := named.keys() & kwargs.keys():
             raise InvalidArguments(f"{self.name}: {', '.join(sorted(twice))} given twice")
         return named | kwargs
+
+    def dump(self, returned: Any) -> Any:
+        """Turn what the function returned into JSON values.
+
+        Raises:
+            InvalidResult: it is not of the return type.
+        """
+        try:
+            return self.result.dump_python(self.result.validate_python(returned), mode="json")
+        except ValidationError as error:
+            raise InvalidResult(f"{self.name} returned a wrong value: {_problems(error)}") from None
 
     def public(self, arguments: Arguments) -> dict[str, Any]:
         """Dump arguments for keeping and showing: JSON values, the sensitive ones left out."""
@@ -175,11 +183,15 @@ class TypedTask(Task):
         arguments = self.definition.bind(args, kwargs)
         values = {name: getattr(arguments, name) for name in type(arguments).model_fields}
         returned = self.run(**values)
-        result = self.definition.result.dump_python(
-            self.definition.result.validate_python(returned), mode="json"
-        )
+        result = self.definition.dump(returned)
         open_collector()
         return result
+
+
+def _problems(error: ValidationError) -> str:
+    """List problems without the values, which pydantic's own text quotes: they may be sensitive."""
+    listed = error.errors(include_input=False, include_url=False)
+    return "; ".join(": ".join([*map(str, e["loc"]), e["msg"]]) for e in listed)
 
 
 def _parameters(task: Task) -> list[inspect.Parameter]:
