@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from graphql_api import described
 from graphql_api.clones import Clones, Role, maybe
 from graphql_api.context import Info
-from graphql_api.errors import IdempotencyConflict, InvalidInput, Unavailable, accepted_task
+from graphql_api.errors import IdempotencyConflict, InvalidInput, Unavailable
 from graphql_api.inputs import OptionsArgument, StepTaskInput, TaskOptions, parse_options
 from graphql_api.types import Task
 from tasks.engine.records import TaskState
@@ -121,7 +121,7 @@ def _mutation(definition: TaskDefinition, input_type: Any, success: Any, payload
         accepted = await engine.submitter.enqueue(
             definition, input, parse_options(options), viewer.subject
         )
-        task = await accepted_task(info, accepted.task_id)
+        task = info.context.present(accepted.record)
         return success(task=task, deduplicated=accepted.deduplicated)
 
     async def enqueue_without_input(info: Info, options: TaskOptions | None = None) -> Any:

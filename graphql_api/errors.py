@@ -115,10 +115,10 @@ class _Unavailability(ExceptionHandler[engine.Unavailable, Unavailable]):
 
 
 class _Conflict(ExceptionHandler[engine.IdempotencyConflict, IdempotencyConflict]):
-    async def handle(
+    def handle(
         self, exception: engine.IdempotencyConflict, *, info: Info, **_: Any
     ) -> IdempotencyConflict:
-        existing = await accepted_task(info, exception.task_id)
+        existing = info.context.present(exception.existing)
         return IdempotencyConflict(message=str(exception), existing=existing)
 
 
@@ -129,14 +129,6 @@ HANDLERS = (
     _Conflict(),
     _Unavailability(),
 )
-
-
-async def accepted_task(info: Info, task_id: str) -> Any:
-    """Present a task that was just accepted, or was before under the same key."""
-    record = await info.context.records.load(task_id)
-    if record is None:
-        raise not_found(f"Task {task_id!r}")
-    return info.context.present(record)
 
 
 def report(error: GraphQLError) -> GraphQLError:

@@ -13,7 +13,6 @@ from graphql_api.errors import (
     InvalidInput,
     Unavailable,
     WorkflowTypeMismatch,
-    accepted_task,
 )
 from graphql_api.inputs import (
     CanvasInput,
@@ -66,7 +65,7 @@ class WorkflowMutation:
         accepted = await engine.submitter.enqueue_workflow(
             workflow, parse_options(options), viewer.subject
         )
-        task = await accepted_task(info, accepted.task_id)
+        task = info.context.present(accepted.record)
         return EnqueueWorkflowSuccess(task=task, deduplicated=accepted.deduplicated)
 
 

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 
 from redis import exceptions
 
+from tasks.engine.records import Record
+
 # What a client raises when Redis does not answer, or takes no writes.
 OUTAGES = (
     exceptions.ConnectionError,
@@ -86,11 +88,11 @@ class WorkflowTypeMismatch(Refusal):
 class IdempotencyConflict(Refusal):
     """The idempotency key was used before, for another input."""
 
-    def __init__(self, key: str, task_id: str) -> None:
+    def __init__(self, key: str, existing: Record) -> None:
         self.key = key
-        self.task_id = task_id
+        self.existing = existing
         super().__init__(
-            f"Idempotency key {key!r} was used for another input, by task {task_id}: "
+            f"Idempotency key {key!r} was used for another input, by task {existing.id}: "
             "use a new key for new work"
         )
 

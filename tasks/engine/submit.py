@@ -19,7 +19,7 @@ from redis.exceptions import ResponseError
 
 from tasks.engine.canvas import PlannedStep, Workflow
 from tasks.engine.errors import OUTAGES, IdempotencyConflict, InvalidInput, Problem, Unavailable
-from tasks.engine.records import WORKFLOW, TaskId, TaskState
+from tasks.engine.records import WORKFLOW, Record, TaskState
 from tasks.engine.scripts import source
 from tasks.engine.settings import Settings
 from tasks.engine.transport import CollectingTransport, Message, close_collector, open_collector
@@ -69,7 +69,7 @@ class _NewRecord:
 class Accepted:
     """The answer to an accepted request; `deduplicated` where the task is an earlier one."""
 
-    task_id: TaskId
+    record: Record
     deduplicated: bool
 
 
@@ -91,7 +91,7 @@ class Submitter:
             IdempotencyConflict: the key was used for another input.
             Unavailable: Redis did not answer.
         """
-        task_id = TaskId(str(uuid4()))
+        task_id = str(uuid4())
         kwargs = arguments.model_dump(mode="json")
         open_collector()
         definition.task.apply_async(kwargs=kwargs, task_id=task_id, connection=self._connection)
@@ -145,10 +145,12 @@ class Submitter:
             "ttl": str(self._settings.result_expires),
         }
         payloads = [message.payload for message in messages]
-        code, *seen = await self._run_script([json.dumps(plan), *payloads])
+        code, task_id, flat = await self._run_script([json.dumps(plan), *payloads])
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        record = Record.model_validate(fields | {"id": task_id})
         if code == _SEEN_WITH_OTHER_INPUT:
-            raise IdempotencyConflict(options.idempotency_key or "", seen[0])
-        return Accepted(TaskId(seen[0] if seen else records[0].id), deduplicated=bool(code))
+            raise IdempotencyConflict(options.idempotency_key or "", record)
+        return Accepted(record, deduplicated=bool(code))
 
     async def _run_script(self, args: list[str]) -> Any:
         has_left = False

@@ -1,7 +1,7 @@
 -- Accept tasks: records, inputs, events, listing and messages, all or nothing.
 -- ARGV: the plan (JSON), then one payload for each of its pushes.
--- Returns {0} where all is accepted, {1, task id} where the idempotency key was seen with this
--- input, {2, task id} where it was seen with another.
+-- Returns a code, a task id and its record: 0 where all is accepted, 1 where the idempotency key
+-- was seen with this input, 2 where it was seen with another.
 
 local plan = cjson.decode(ARGV[1])
 local kept = plan.events_kept
@@ -11,7 +11,8 @@ local claim
 if plan.idempotency_key ~= cjson.null then
   claim = 'celeryql:idempotency:' .. owner .. ':' .. plan.idempotency_key
   local seen = redis.call('HMGET', claim, 'task', 'digest')
-  if seen[1] then return {seen[2] == plan.digest and 1 or 2, seen[1]} end
+  local record = seen[1] and redis.call('HGETALL', task_key(seen[1])) or {}
+  if #record > 0 then return {seen[2] == plan.digest and 1 or 2, seen[1], record} end
 end
 
 if plan.workflow ~= cjson.null then
@@ -33,4 +34,4 @@ if claim then
   redis.call('HSET', claim, 'task', plan.records[1].id, 'digest', plan.digest)
   redis.call('EXPIRE', claim, plan.ttl)
 end
-return {0}
+return {0, plan.records[1].id, redis.call('HGETALL', task_key(plan.records[1].id))}

@@ -16,7 +16,7 @@ from tasks.engine.transport import open_collector
 async def accept(engine) -> str:
     definition = engine.definitions["add"]
     arguments = definition.arguments(x=1, y=2)
-    return (await engine.submitter.enqueue(definition, arguments, Options(), "ann")).task_id
+    return (await engine.submitter.enqueue(definition, arguments, Options(), "ann")).record.id
 
 
 @pytest.fixture

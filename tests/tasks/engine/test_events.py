@@ -16,7 +16,7 @@ async def accept(engine) -> Record:
     definition = engine.definitions["add"]
     arguments = definition.arguments(x=1, y=2)
     accepted = await engine.submitter.enqueue(definition, arguments, Options(), "ann")
-    return await engine.store.get(accepted.task_id)
+    return await engine.store.get(accepted.record.id)
 
 
 def event(n: int, kind: str = "STATE", task_id: str = "a") -> Event:

@@ -13,7 +13,7 @@ async def accept(engine, n: int, owner: str = "ann", task: str = "add", **option
     given = {"message": "m"} if task == "echo" else {"x": 1, "y": 2}
     arguments = definition.arguments(**given)
     return [
-        (await engine.submitter.enqueue(definition, arguments, Options(**options), owner)).task_id
+        (await engine.submitter.enqueue(definition, arguments, Options(**options), owner)).record.id
         for _ in range(n)
     ]
 

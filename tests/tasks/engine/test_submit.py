@@ -31,16 +31,16 @@ async def accept(engine, options: Options = Options(), **arguments):
 async def test_an_accepted_task_has_record_input_event_listing_and_message(engine, empty_redis):
     accepted = await accept(engine, Options(tags=("a",)), x=1, y=2)
 
-    record = await engine.store.get(accepted.task_id)
+    record = await engine.store.get(accepted.record.id)
     assert (record.state, record.definition, record.queue) == ("QUEUED", "add", "celery")
     assert (record.owner, record.tags, record.attempt) == ("ann", ("a",), 0)
-    assert await engine.store.inputs([accepted.task_id]) == [{"x": 1.0, "y": 2.0}]
-    (event,) = await engine.store.history(accepted.task_id)
+    assert await engine.store.inputs([accepted.record.id]) == [{"x": 1.0, "y": 2.0}]
+    (event,) = await engine.store.history(accepted.record.id)
     assert (event.state, event.cursor) == ("QUEUED", record.cursor)
-    assert empty_redis.zrange("celeryql:tasks", 0, -1) == [accepted.task_id]
-    assert empty_redis.zrange("celeryql:tasks:ann", 0, -1) == [accepted.task_id]
+    assert empty_redis.zrange("celeryql:tasks", 0, -1) == [accepted.record.id]
+    assert empty_redis.zrange("celeryql:tasks:ann", 0, -1) == [accepted.record.id]
     (message,) = empty_redis.lrange("celery", 0, -1)
-    assert json.loads(message)["headers"]["id"] == accepted.task_id
+    assert json.loads(message)["headers"]["id"] == accepted.record.id
 
 
 async def test_what_waits_to_run_never_expires(engine, empty_redis):
@@ -57,13 +57,13 @@ async def test_a_workflow_is_written_whole_and_only_its_first_step_is_sent(engin
 
     accepted = await engine.submitter.enqueue_workflow(workflow, Options(), "ann")
 
-    (graph,) = await engine.store.graphs([accepted.task_id])
+    (graph,) = await engine.store.graphs([accepted.record.id])
     assert (graph.name, graph.counts) == ("sum", {"total": 3, "QUEUED": 1, "WAITING": 2})
     steps = await engine.store.get_many([step.id for step in graph.steps])
     assert [step.state for step in steps] == ["QUEUED", "WAITING", "WAITING"]
-    assert {step.root for step in steps} == {accepted.task_id}
+    assert {step.root for step in steps} == {accepted.record.id}
     assert empty_redis.llen("celery") == 1
-    assert len(await engine.store.history(accepted.task_id)) == 4
+    assert len(await engine.store.history(accepted.record.id)) == 4
 
 
 async def test_a_workflow_too_large_for_the_broker_is_refused(engine, empty_redis):
@@ -81,7 +81,7 @@ async def test_the_same_key_and_input_give_the_same_task(engine, empty_redis):
     second = await accept(engine, Options("key"), x=1, y=2)
 
     assert (first.deduplicated, second.deduplicated) == (False, True)
-    assert first.task_id == second.task_id
+    assert first.record.id == second.record.id
     assert empty_redis.llen("celery") == 1
 
 
@@ -90,13 +90,13 @@ async def test_the_same_key_with_another_input_is_a_conflict(engine):
 
     with pytest.raises(IdempotencyConflict) as caught:
         await accept(engine, Options("key"), x=1, y=3)
-    assert caught.value.task_id == first.task_id
+    assert caught.value.existing.id == first.record.id
 
 
 async def test_one_key_sent_at_once_by_many_is_accepted_once(engine, empty_redis):
     answers = await asyncio.gather(*[accept(engine, Options("key"), x=1, y=2) for _ in range(20)])
 
-    assert len({answer.task_id for answer in answers}) == 1
+    assert len({answer.record.id for answer in answers}) == 1
     assert [answer.deduplicated for answer in answers].count(False) == 1
     assert empty_redis.llen("celery") == 1
 
