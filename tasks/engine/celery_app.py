@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
+import sys
 from typing import Any
 
 from celery import Celery
@@ -11,7 +12,7 @@ from kombu.entity import Queue
 import tasks
 from tasks.engine.delivery import Heartbeat
 from tasks.engine.errors import BadTaskDefinition
-from tasks.engine.settings import load_settings
+from tasks.engine.settings import PROJECT_ROOT, load_settings
 from tasks.engine.typed import TaskDefinition, TypedTask
 
 ROUTES = {"tasks.spam.*": "ml_service", "tasks.email.*": "email_service"}
@@ -68,6 +69,10 @@ def _configuration() -> dict[str, Any]:
         "worker_hijack_root_logger": False,
     }
 
+
+# The `celery` command takes the working directory off the path again once it has found the app, and
+# a task body that imports `ml` later would not find it (seen in Celery 5.7). So add it once more.
+sys.path.append(str(PROJECT_ROOT))
 
 app = Celery("tasks", task_cls=TypedTask)
 app.add_defaults(_configuration)

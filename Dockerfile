@@ -1,0 +1,52 @@
+# One image for the API, the workers and the mail catcher, with the spam model inside; `flower` adds Flower.
+ARG BASE=python:3.12-slim-bookworm
+
+FROM ${BASE} AS base
+ENV LANG=C.UTF-8 \
+    PATH=/opt/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PIP_NO_CACHE_DIR=1 \
+    PIP_NO_INPUT=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /app
+
+# The locked packages; wheels only, so that no stage needs a compiler and no package's code runs here.
+FROM base AS packages
+COPY requirements.lock ./
+RUN python -m venv --without-pip /opt/venv \
+    && /usr/local/bin/pip --python /opt/venv/bin/python install \
+        --only-binary=:all: --require-hashes -r requirements.lock
+
+# The spam model, trained from the hash-checked corpus.
+FROM packages AS model
+COPY ml/ ml/
+RUN python -m ml.train_spam_detector --out /opt/models/sms
+
+FROM base AS app
+RUN groupadd --system --gid 10001 celeryql \
+    && useradd --system --uid 10001 --gid celeryql --home-dir /tmp --shell /usr/sbin/nologin celeryql \
+    && install -d -o celeryql -g celeryql /mail
+COPY --from=packages /opt/venv /opt/venv
+COPY --from=model /opt/models /opt/models
+COPY ml/ ml/
+COPY tasks/ tasks/
+COPY graphql_api/ graphql_api/
+# Nothing can be written at run time, so what Python would cache is compiled here.
+RUN python -m compileall -q .
+ENV HOME=/tmp MODEL_DIR=/opt/models PYTHONPATH=/app
+USER celeryql
+STOPSIGNAL SIGTERM
+CMD ["uvicorn", "--factory", "graphql_api.app:create_app", "--host", "0.0.0.0", "--port", "8000", \
+     "--timeout-graceful-shutdown", "5", "--no-access-log"]
+
+FROM app AS flower
+USER root
+COPY requirements-flower.lock ./
+RUN /usr/local/bin/pip --python /opt/venv/bin/python install \
+        --only-binary=:all: --require-hashes -r requirements-flower.lock
+USER celeryql
+# Not `-A tasks`: Flower knows brokers by the scheme of their URL, not by our transport's name.
+CMD ["celery", "flower", "--address=0.0.0.0", "--port=5555"]
+
+# What a build without a target makes.
+FROM app
