@@ -65,7 +65,9 @@ class Clones:
         """
         origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
         if origin is Annotated:
-            return self.annotation(parts[0], role)
+            inner = self.annotation(parts[0], role)
+            # Limits matter where values come in; a step's are checked with its task's own model.
+            return Annotated[(inner, *parts[1:])] if role is Role.INPUT else inner
         if origin in (typing.Union, types.UnionType):
             return reduce(or_, [self.annotation(part, role) for part in parts])
         if origin is list or (origin is tuple and parts[1:] == (...,)):

@@ -84,19 +84,23 @@ class IdempotencyConflict(Error):
     existing: Task = strawberry.field(description="The task that it was used for.")
 
 
+def _invalid_input(error: engine.InvalidInput) -> InvalidInput:
+    problems = [
+        InputProblem(path=[to_camel_case(part) for part in p.path], message=p.message)
+        for p in error.problems
+    ]
+    return InvalidInput(message=str(error), problems=problems)
+
+
 class _InputValidation(ExceptionHandler[InputValidationError, InvalidInput]):
     def handle(self, exception: InputValidationError, **_: Any) -> InvalidInput:
-        problems = [InputProblem(path=e.location, message=e.message) for e in exception.errors]
-        return InvalidInput(message="The input is invalid", problems=problems)
+        problems = [engine.Problem(tuple(e.location), e.message) for e in exception.errors]
+        return _invalid_input(engine.InvalidInput(problems))
 
 
 class _EngineInvalidInput(ExceptionHandler[engine.InvalidInput, InvalidInput]):
     def handle(self, exception: engine.InvalidInput, **_: Any) -> InvalidInput:
-        problems = [
-            InputProblem(path=[to_camel_case(part) for part in p.path], message=p.message)
-            for p in exception.problems
-        ]
-        return InvalidInput(message=str(exception), problems=problems)
+        return _invalid_input(exception)
 
 
 class _TypeMismatch(ExceptionHandler[engine.WorkflowTypeMismatch, WorkflowTypeMismatch]):

@@ -23,7 +23,7 @@ _BODY_MAX = 1_000_000  # characters; servers commonly refuse messages above 10 M
 
 def _one_line(text: str) -> str:
     if any(character < " " or character == "\x7f" for character in text):
-        raise ValueError("must be one line, without control characters")
+        raise ValueError("not one line of text: it has a control character")
     return text
 
 
@@ -31,9 +31,9 @@ def _address(text: str) -> str:
     try:
         parsed = ParsedAddress(addr_spec=_one_line(text))
     except (ValueError, HeaderParseError, IndexError) as error:
-        raise ValueError("is no e-mail address, as `ann@example.org`") from error
+        raise ValueError("not an e-mail address such as ann@example.org") from error
     if not parsed.username or not parsed.domain:
-        raise ValueError("is no e-mail address, as `ann@example.org`")
+        raise ValueError("not an e-mail address such as ann@example.org")
     return text
 
 

@@ -68,11 +68,16 @@ def running(
 
 @contextmanager
 def running_worker(
-    queue: str, environment: dict[str, str], log: Path, *, project: Path = PROJECT_ROOT
+    queue: str,
+    environment: dict[str, str],
+    log: Path,
+    *,
+    project: Path = PROJECT_ROOT,
+    pool: str | None = None,
 ) -> Iterator[subprocess.Popen]:
     """Run a worker with Celery's own command line, ready to consume."""
-    pool = ["--pool=solo"] if queue == "ml_service" else ["-c", "2"]
-    argv = ["celery", "-A", "tasks", "worker", "-Q", queue, "-n", f"{queue}@%h", *pool]
+    pool = pool or ("solo" if queue == "ml_service" else "prefork")
+    argv = ["celery", "-A", "tasks", "worker", "-Q", queue, "-n", f"{queue}@%h", "-P", pool]
     argv += ["--without-gossip", "--without-mingle", "--loglevel", "INFO"]
     with running(argv, environment, log, project=project) as process:
         wait_until(

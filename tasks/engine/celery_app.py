@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from celery import Celery
-from kombu.entity import Queue
+from kombu.entity import Exchange, Queue
 
 import tasks
 from tasks.engine.delivery import Heartbeat
@@ -33,7 +33,7 @@ def _configuration() -> dict[str, Any]:
         "result_backend": f"tasks.engine.backend.Backend+{settings.redis_url}",
         "imports": _task_modules(),
         "task_default_queue": DEFAULT_QUEUE,
-        "task_queues": [Queue(name) for name in QUEUES],
+        "task_queues": [Queue(name, Exchange(name), routing_key=name) for name in QUEUES],
         "task_create_missing_queues": False,
         "task_routes": {pattern: {"queue": queue} for pattern, queue in ROUTES.items()},
         "accept_content": ["json"],

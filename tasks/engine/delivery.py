@@ -1,10 +1,11 @@
-"""The worker's side of delivery: it says that it lives, and what it is doing."""
+"""The worker's side of delivery: it says that it lives, what it does, and what it still holds."""
 
 from __future__ import annotations
 
 import json
 import logging
 import threading
+import time
 from typing import Any, ClassVar
 
 import psutil
@@ -22,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 class Heartbeat(bootsteps.StartStopStep):
-    """Writes `worker:<name>` every two seconds, from a thread, so that solo workers beat too."""
+    """Beats from a thread every two seconds or less, so that solo workers beat while they work."""
 
     requires: ClassVar = {"celery.worker.components:Pool"}
 
@@ -47,14 +48,17 @@ class Heartbeat(bootsteps.StartStopStep):
         client = redis.Redis.from_url(
             load_settings().redis_url, socket_timeout=2, socket_connect_timeout=2
         )
+        # A message must be renewed well within the time after which it is redelivered.
+        interval_s = min(HEARTBEAT_S, load_settings().visibility_timeout / 3)
         is_last = False
         while not is_last:
             is_last = self._stopped.is_set()
             try:
                 _write(client, worker, is_online=not is_last)
+                _renew(client, worker)
             except redis.RedisError as error:
                 logger.warning("Heartbeat not written: %s", error)
-            self._stopped.wait(HEARTBEAT_S)
+            self._stopped.wait(interval_s)
         client.close()
 
 
@@ -78,6 +82,17 @@ def _write(client: redis.Redis, worker: Any, *, is_online: bool) -> None:
         pipe.zadd(f"{KEY}workers", {worker.hostname: seconds})
         pipe.zremrangebyscore(f"{KEY}workers", 0, seconds - _FORGET_AFTER_S)
         pipe.execute()
+
+
+def _renew(client: redis.Redis, worker: Any) -> None:
+    """Put off the redelivery of what this worker holds, so that no long task is run twice.
+
+    kombu scores `unacked_index` by the host's time of delivery, and hands out again what is older
+    than the visibility timeout, however alive its worker is.
+    """
+    consumer = getattr(worker.consumer, "task_consumer", None)
+    if consumer is not None and (tags := list(consumer.channel.qos._delivered)):  # noqa: SLF001
+        client.zadd("unacked_index", dict.fromkeys(tags, time.time()), xx=True)
 
 
 def _rss_bytes(process: psutil.Process) -> int:
