@@ -1,0 +1,53 @@
+"""`python -m graphql_api`, which is what `./dev up` runs: everything on one machine."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+HIGHEST_PORT = 65_535
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    described = argparse.ArgumentParser(
+        prog="./dev up",
+        description="Run the API, its workers, a private Redis and a mail catcher on this machine.",
+        epilog="Ctrl-C lets running tasks end and stops everything; a second one stops at once. "
+        "REDIS_URL and SMTP_HOST, where set, stand in for the private Redis and mail catcher.",
+    )
+    described.add_argument("--host", help="loopback address of the API (default: 127.0.0.1)")
+    described.add_argument(
+        "--port",
+        type=_port,
+        help="port of the API (default: 8000); the next free one if it is taken",
+    )
+    described.add_argument("--strict-port", action="store_true", help="fail if the port is taken")
+    described.add_argument(
+        "--restart",
+        action="store_true",
+        help="start a program again when it dies, instead of stopping everything",
+    )
+    return described
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) <= HIGHEST_PORT:
+        raise argparse.ArgumentTypeError(f"a port is a number from 1 to {HIGHEST_PORT}")
+    return int(text)
+
+
+def main() -> int:
+    """Run until stopped, and return the exit code."""
+    options = parser().parse_args()
+    try:
+        # Here, so that --help answers where nothing is installed yet.
+        from graphql_api.standalone import main as run  # noqa: PLC0415
+
+        return run(**vars(options))
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

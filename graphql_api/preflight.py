@@ -1,0 +1,96 @@
+"""What is looked at before anything is started: the address, Redis, another `./dev up`.
+
+Each failure is a `StartRefused` whose message is one sentence for the user.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import ipaddress
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tasks.engine.embedded import ping_failure
+
+PORTS_TRIED = 100
+
+
+class StartRefused(Exception):
+    """Nothing was started; the message says why and what to do."""
+
+
+def refuse_public(host: str) -> None:
+    """Refuse an address that others can reach: there is no authentication yet.
+
+    Raises:
+        StartRefused: the host is not loopback.
+    """
+    try:
+        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = False
+    if not is_loopback:
+        raise StartRefused(
+            f"{host} is not a loopback address: without authentication, whoever reaches it could "
+            "run tasks; use --host 127.0.0.1"
+        )
+
+
+def choose_port(host: str, wanted: int, *, strict: bool) -> int:
+    """Pick the wanted port or, if it is taken and that is allowed, the next free one.
+
+    Raises:
+        StartRefused: it is taken, or none of the next ones is free.
+    """
+    last = wanted if strict else min(wanted + PORTS_TRIED, 65_535)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for port in range(wanted, last + 1):
+        try:
+            with socket.create_server((host, port), family=family) as server:
+                free: int = server.getsockname()[1]
+                return free
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise StartRefused(f"{host}:{port} cannot be bound: {error.strerror}") from error
+    taken = f"Port {wanted} is" if strict else f"All ports from {wanted} to {last} are"
+    raise StartRefused(f"{taken} taken: stop what listens there, or choose another with --port")
+
+
+def refuse_dead_redis(url: str) -> None:
+    """Refuse a Redis that was asked for but does not answer.
+
+    Raises:
+        StartRefused: it does not answer a PING.
+    """
+    if reason := ping_failure(url):
+        raise StartRefused(
+            f"REDIS_URL is set, but no Redis answers there ({reason}): "
+            "correct it, or unset it to have a private one started"
+        )
+
+
+@contextmanager
+def only_one(lock_path: Path) -> Iterator[None]:
+    """Hold the lock of this project's data folder; it goes with the process, however that ends.
+
+    Raises:
+        StartRefused: another process holds it.
+    """
+    lock_path.parent.mkdir(parents=True, exist_ok=True)
+    with lock_path.open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            raise StartRefused(
+                f"./dev up already runs for this project (process {lock.read() or 'unknown'}): "
+                "stop it first"
+            ) from error
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield

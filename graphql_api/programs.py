@@ -1,0 +1,85 @@
+"""The programs that make up CeleryQL on one machine: how each is started and when it is ready."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from graphql_api.processes import Program
+from tasks.engine.embedded import EmbeddedRedis, is_ready
+
+LOOPBACK = "127.0.0.1"
+PROBE_TIMEOUT_S = 2.0
+WORKER_OPTIONS = {  # where they differ; a worker takes the queue of its name
+    "celery": "-c 2",
+    "email_service": "-c 1",
+    "ml_service": "--pool=solo",
+}
+
+
+def redis_server(server: EmbeddedRedis) -> Program:
+    """Describe the private Redis, ready when it answers."""
+    ready = partial(asyncio.to_thread, is_ready, server)
+    return Program("redis", server.argv, ready=ready, outlasts=True)
+
+
+def mail_catcher(port: int, maildir: Path) -> Program:
+    """Describe an SMTP server that puts every message into a Maildir, whoever it is for."""
+    command = f"aiosmtpd -n -u -l {LOOPBACK}:{port} -c aiosmtpd.handlers.Mailbox"
+    ready = partial(_accepts, LOOPBACK, port)
+    return Program("mail", _module(command, str(maildir)), ready=ready, outlasts=True)
+
+
+def worker(queue: str, environment: Mapping[str, str]) -> Program:
+    """Describe the Celery worker of one queue, ready when it says so."""
+    command = (
+        f"celery --quiet -A tasks worker -Q {queue} --hostname {queue}@%h {WORKER_OPTIONS[queue]}"
+        " --without-gossip --without-mingle --loglevel INFO"
+    )
+    ready = re.compile(rf"{queue}@\S+ ready\.$")
+    return Program(queue, _module(command), ready=ready, environment=environment)
+
+
+def api(host: str, port: int, environment: Mapping[str, str]) -> Program:
+    """Describe the GraphQL server, ready when its own check says so."""
+    command = (
+        f"uvicorn --factory graphql_api.app:create_app --host {host} --port {port}"
+        " --timeout-graceful-shutdown 5 --no-access-log"
+    )
+    ready = partial(_answers_http, host, port, "/readyz")
+    return Program("api", _module(command), ready=ready, environment=environment)
+
+
+def training(out: Path) -> Program:
+    """Describe the training of the spam model, which ends by itself."""
+    return Program("training", _module("ml.train_spam_detector --out", str(out)))
+
+
+def _module(command: str, *paths: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", *command.split(), *paths)
+
+
+async def _accepts(host: str, port: int) -> bool:
+    try:
+        async with asyncio.timeout(PROBE_TIMEOUT_S):
+            _, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+async def _answers_http(host: str, port: int, path: str) -> bool:
+    try:
+        async with asyncio.timeout(PROBE_TIMEOUT_S):
+            reader, writer = await asyncio.open_connection(host, port)
+            writer.write(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
+            status = await reader.readline()
+            writer.close()
+    except OSError:
+        return False
+    return status.split()[1:2] == [b"200"]

@@ -1,0 +1,161 @@
+"""Keeps several programs running as one: started together, stopped in order, none left behind.
+
+It knows nothing of what they are; `standalone.py` says what makes up CeleryQL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from graphql_api.console import Console
+from graphql_api.processes import Process, Program, Watchdog
+
+READY_TIMEOUT_S = 90.0  # a cold worker on a busy single core takes about twenty
+GRACE_S = 10.0  # for the others when one has died: what they wait for may be the dead one
+FIRST_PAUSE_S = 1.0  # before a dead program is started again; doubles up to the longest
+LONGEST_PAUSE_S = 30.0
+SETTLED_S = 60.0  # a program that lived this long starts again with the first pause
+
+
+class StartFailed(Exception):
+    """The programs cannot be brought up; the message is one sentence for the user."""
+
+
+class Supervisor:
+    """Runs programs until a signal or, unless they are restarted, until one of them dies."""
+
+    def __init__(
+        self,
+        console: Console,
+        *,
+        restart: bool = False,
+        ready_timeout_s: float = READY_TIMEOUT_S,
+        grace_s: float = GRACE_S,
+        first_pause_s: float = FIRST_PAUSE_S,
+    ) -> None:
+        self._console = console
+        self._restart = restart
+        self._ready_timeout_s = ready_timeout_s
+        self._grace_s = grace_s
+        self._first_pause_s = first_pause_s
+        self._watchdog = Watchdog()
+        self._keepers: dict[Process, asyncio.Task[int]] = {}
+        self._ended = asyncio.Event()
+        self._exit_code = 0
+        self._has_grace = False
+        self._crash: BaseException | None = None
+
+    async def run(self, bring_up: Callable[[], Awaitable[None]]) -> int:
+        """Await `bring_up`, which starts programs, then the end; stop all that was started.
+
+        Returns:
+            The exit code: 0 after a signal; 1 after a death, a failed start or a second signal.
+        """
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGINT, self._on_signal)
+        loop.add_signal_handler(signal.SIGTERM, self._on_signal)
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup leaves it
+            loop.add_signal_handler(signal.SIGHUP, self._finish, 0, "Stopping: nobody watches.")
+        starting = asyncio.ensure_future(bring_up())
+        starting.add_done_callback(self._note_failure)
+        try:
+            await self._ended.wait()
+        finally:
+            starting.cancel()
+            await asyncio.wait([starting])
+            await self._stop_all()
+            self._watchdog.close()
+        if self._crash:
+            raise self._crash
+        return self._exit_code
+
+    async def start(self, program: Program) -> None:
+        """Start a program that runs until the end, and wait until it is ready.
+
+        Raises:
+            StartFailed: it takes too long.
+        """
+        process = Process(program, self._console, self._watchdog)
+        self._track(process, asyncio.create_task(self._keep(process)))
+        try:
+            async with asyncio.timeout(self._ready_timeout_s):
+                await process.ready.wait()
+        except TimeoutError as error:
+            waited = f"{self._ready_timeout_s:g} s"
+            raise StartFailed(f"{program.name} was not ready after {waited}.") from error
+
+    async def complete(self, program: Program) -> int:
+        """Run a program that ends by itself, and return its exit code."""
+        process = Process(program, self._console, self._watchdog)
+        task = asyncio.create_task(process.run())
+        self._track(process, task)
+        return await asyncio.shield(task)
+
+    def _track(self, process: Process, keeper: asyncio.Task[int]) -> None:
+        self._keepers[process] = keeper
+        keeper.add_done_callback(self._note_failure)
+
+    async def _keep(self, process: Process) -> int:
+        pause_s = self._first_pause_s
+        while True:
+            began = time.monotonic()
+            code = await process.run()
+            if self._ended.is_set():
+                return code
+            self._report(process, code)
+            if not self._restart:
+                self._has_grace = True
+                self._finish(1, "Stopping the others.")
+                return code
+            if time.monotonic() - began > SETTLED_S:
+                pause_s = self._first_pause_s
+            self._console.say(f"{process.program.name} is started again in {pause_s:g} s.")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), pause_s)
+                return code
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def _report(self, process: Process, code: int) -> None:
+        how = f"exit code {code}" if code >= 0 else f"signal {-code}: {signal.strsignal(-code)}"
+        said = "".join(f"\n    {line}" for line in process.tail)
+        self._console.say(f"{process.program.name} died ({how}). Its last lines:{said or ' none'}")
+
+    def _on_signal(self) -> None:
+        if not self._ended.is_set():
+            self._finish(0, "Stopping once running tasks have ended; another Ctrl-C stops at once.")
+            return
+        self._console.say("Stopping at once.")
+        self._exit_code = 1
+        for process in self._keepers:
+            process.kill()
+
+    def _finish(self, exit_code: int, sentence: str) -> None:
+        if not self._ended.is_set():
+            self._console.say(sentence)
+            self._exit_code = exit_code
+            self._ended.set()
+
+    def _note_failure(self, task: asyncio.Future[None] | asyncio.Task[int]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, StartFailed):
+            self._finish(1, str(error))
+        elif error:
+            self._crash = error
+            self._finish(1, "Stopping because of an error of the supervisor itself.")
+
+    async def _stop_all(self) -> None:
+        timeout_s = self._grace_s if self._has_grace else None  # a running task may take for ever
+        for outlasts in (False, True):
+            keepers = {p: k for p, k in self._keepers.items() if p.program.outlasts is outlasts}
+            for process in keepers:
+                process.terminate()
+            if keepers:
+                await asyncio.wait(keepers.values(), timeout=timeout_s)
+            for process in keepers:
+                process.kill()
+            if keepers:
+                await asyncio.wait(keepers.values())

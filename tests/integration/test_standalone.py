@@ -1,0 +1,169 @@
+"""`./dev up` for real, in a copy of the project: it serves, stops, leaves nothing behind."""
+
+from __future__ import annotations
+
+import mailbox
+import os
+import re
+import shutil
+import signal
+import smtplib
+import stat
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from dotenv import dotenv_values
+
+from tasks.engine.embedded import reserve_port
+from tasks.engine.settings import PROJECT_ROOT
+
+pytestmark = pytest.mark.slow
+
+DEADLINE_S = 60.0
+MAKE_BOTH_BUSY = "from tasks.general import wait; [wait.delay(seconds=60) for _ in range(2)]"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project, with a `.data` of its own and a stand-in for the model."""
+    folder = tmp_path_factory.mktemp("project")
+    for package in ("graphql_api", "tasks", "ml"):
+        shutil.copytree(PROJECT_ROOT / package, folder / package)
+    (folder / ".data" / "models" / "sms").mkdir(parents=True)
+    (folder / ".data" / "models" / "sms" / "manifest.json").write_text("{}")
+    return folder
+
+
+class Up:
+    """One run of what `./dev up` runs."""
+
+    def __init__(self, project: Path, *options: str, **environment: str) -> None:
+        self.project = project
+        self.log = project / "up.log"
+        settings = ("REDIS_URL", "SMTP_HOST", "SMTP_PORT", "MODEL_DIR", "HOST", "PORT")
+        inherited = {key: value for key, value in os.environ.items() if key not in settings}
+        with self.log.open("wb") as output:
+            self.process = psutil.Popen(
+                [sys.executable, "-m", "graphql_api", *options],
+                cwd=project,
+                env={**inherited, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def until(self, condition: Callable[[], object], what: str) -> None:
+        deadline = time.monotonic() + DEADLINE_S
+        while not condition():
+            assert time.monotonic() < deadline, f"no {what}:\n{self.said()}"
+            time.sleep(0.02)
+
+    def until_ready(self) -> None:
+        self.until(lambda: "is ready (" in self.said() or self.process.poll() is not None, "start")
+        assert self.process.poll() is None, self.said()
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def settings(self) -> dict[str, str | None]:
+        return dotenv_values(self.project / ".data" / "running.env")
+
+    def family(self) -> list[psutil.Process]:
+        return self.process.children(recursive=True)
+
+    def end(self) -> int:
+        return self.process.wait(DEADLINE_S)
+
+
+def running(family: list[psutil.Process]) -> list[psutil.Process]:
+    return [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.fixture
+def up(project: Path) -> Iterator[Callable[..., Up]]:
+    started: list[Up] = []
+
+    def start(*options: str, **environment: str) -> Up:
+        started.append(Up(project, "--port", str(reserve_port()), *options, **environment))
+        return started[-1]
+
+    yield start
+    for each in started:
+        if each.process.poll() is None:
+            each.process.kill()
+            each.process.wait()
+
+
+def test_it_serves_until_ctrl_c(project: Path, up: Callable[..., Up]) -> None:
+    run = up()
+    run.until_ready()
+    address = re.search(r"GraphiQL +(http://127\.0\.0\.1:\d+)/graphql", run.said())
+    settings = run.settings()
+    family = run.family()
+
+    assert address
+    assert urllib.request.urlopen(f"{address[1]}/readyz").status == 200
+    assert stat.S_IMODE((project / ".data" / "running.env").stat().st_mode) == 0o600
+    with smtplib.SMTP(str(settings["SMTP_HOST"]), int(str(settings["SMTP_PORT"]))) as smtp:
+        smtp.sendmail("a@example.org", ["b@example.org"], "Subject: caught\r\n\r\nHello\r\n")
+    mails = mailbox.Maildir(project / ".data" / "mail", create=False)
+    assert [mail["subject"] for mail in mails] == ["caught"]
+    second = up()
+    assert second.end() == 1
+    assert f"already runs for this project (process {run.process.pid})" in second.said()
+
+    run.process.send_signal(signal.SIGINT)
+
+    assert run.end() == 0
+    assert running(family) == []
+    assert not (project / ".data" / "running.env").exists()
+
+
+def test_kill_9_leaves_no_process_and_nothing_in_the_way(
+    project: Path, up: Callable[..., Up]
+) -> None:
+    killed = up()
+    killed.until_ready()
+    url = str(killed.settings()["REDIS_URL"])
+    subprocess.run(
+        [sys.executable, "-c", MAKE_BOTH_BUSY],
+        cwd=project,
+        env={**os.environ, "REDIS_URL": url},
+        check=True,
+    )
+    killed.until(lambda: killed.said().count(" received") == 2, "tasks that run")
+    family = killed.family()
+    assert len(family) >= 9  # six programs, three children of prefork workers
+
+    killed.process.kill()
+
+    killed.until(lambda: not running(family), "end of all processes")
+    assert (project / ".data" / "running.env").exists()
+    again = up()
+    again.until_ready()
+    assert again.settings()["REDIS_URL"] != url
+    again.process.send_signal(signal.SIGTERM)
+    again.process.send_signal(signal.SIGTERM)  # the tasks of before may be running
+    again.end()
+
+
+def test_a_worker_that_dies_takes_its_children_and_the_others_along(
+    up: Callable[..., Up],
+) -> None:
+    run = up()
+    run.until_ready()
+    family = run.family()
+    (worker,) = [p for p in run.process.children() if "celery@%h" in p.cmdline()]
+    assert worker.children()
+
+    worker.kill()
+
+    assert run.end() == 1
+    assert "celery died (signal 9: Killed)." in run.said()
+    assert running(family) == []
