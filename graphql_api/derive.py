@@ -76,7 +76,10 @@ _ROLE_TEXTS = {
 
 def complete_step_input(derivations: list[Derivation]) -> None:
     """Give `StepTaskInput` a member for each task definition."""
-    StepTaskInput.__annotations__ = {d.definition.name: maybe(d.step_input) for d in derivations}
+    for derivation in derivations:
+        name = derivation.definition.name
+        StepTaskInput.__annotations__[name] = maybe(derivation.step_input)
+        setattr(StepTaskInput, name, strawberry.field(description=f"Run `{name}`."))
     described.one_of(StepTaskInput)
 
 

@@ -14,6 +14,7 @@ from typing import Annotated
 
 from celery import Task
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from tasks.engine import app
 from tasks.engine.settings import Settings, SmtpSecurity, load_settings
@@ -21,9 +22,12 @@ from tasks.engine.settings import Settings, SmtpSecurity, load_settings
 _BODY_MAX = 1_000_000  # characters; servers commonly refuse messages above 10 MB
 
 
+_NO_ADDRESS = PydanticCustomError("email_address", "not an e-mail address such as ann@example.org")
+
+
 def _one_line(text: str) -> str:
     if any(character < " " or character == "\x7f" for character in text):
-        raise ValueError("not one line of text: it has a control character")
+        raise PydanticCustomError("one_line", "not one line of text: it has a control character")
     return text
 
 
@@ -31,9 +35,9 @@ def _address(text: str) -> str:
     try:
         parsed = ParsedAddress(addr_spec=_one_line(text))
     except (ValueError, HeaderParseError, IndexError) as error:
-        raise ValueError("not an e-mail address such as ann@example.org") from error
+        raise _NO_ADDRESS from error
     if not parsed.username or not parsed.domain:
-        raise ValueError("not an e-mail address such as ann@example.org")
+        raise _NO_ADDRESS
     return text
 
 

@@ -1,7 +1,22 @@
 """The engine on Celery and Redis; a task module needs only the names below."""
 
-from tasks.engine.celery_app import app
-from tasks.engine.progress import report_progress
-from tasks.engine.typed import Sensitive
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tasks.engine.celery_app import app
+    from tasks.engine.progress import report_progress
+    from tasks.engine.typed import Sensitive
 
 __all__ = ["Sensitive", "app", "report_progress"]
+
+_MODULES = {"app": "celery_app", "report_progress": "progress", "Sensitive": "typed"}
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded when asked for, as in `tasks`.
+    if name in _MODULES:
+        return getattr(import_module(f"tasks.engine.{_MODULES[name]}"), name)
+    raise AttributeError(name)

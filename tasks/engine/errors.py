@@ -2,6 +2,7 @@
 
 CeleryQLError
 ├── BadTaskDefinition      a task file is wrong: refused at start
+├── EmbeddedRedisError     no private Redis can be had (in `embedded.py`, with PortTaken)
 ├── InvalidArguments       a worker was handed arguments that do not fit the task
 ├── InvalidResult          a task returned what its return type does not allow
 └── Refusal                an operation that cannot be accepted; nothing was sent
@@ -14,10 +15,12 @@ CeleryQLError
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from redis import exceptions
 
-from tasks.engine.records import Record
+if TYPE_CHECKING:
+    from tasks.engine.records import Record
 
 # What a client raises when Redis does not answer, or takes no writes.
 OUTAGES = (

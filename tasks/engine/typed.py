@@ -191,7 +191,7 @@ class TypedTask(Task):
 def _problems(error: ValidationError) -> str:
     """List problems without the values, which pydantic's own text quotes: they may be sensitive."""
     listed = error.errors(include_input=False, include_url=False)
-    return "; ".join(": ".join([*map(str, e["loc"]), e["msg"]]) for e in listed)
+    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in listed)
 
 
 def _parameters(task: Task) -> list[inspect.Parameter]:

@@ -146,7 +146,7 @@ async def test_a_chain_hands_each_result_on_and_gives_105(client, workers):
 
 
 async def test_a_chain_whose_types_do_not_fit_is_refused_before_anything_is_sent(client):
-    before = await client.execute("{ tasks(first: 1) { cursor } }")
+    before = await client.execute("{ tasks { nodes { id } } }")
 
     data = await client.execute(
         "mutation { enqueueWorkflow(input: {canvas: {chain: [{step: {task: {add: {x: 4, y: 5}}}},"
@@ -156,7 +156,7 @@ async def test_a_chain_whose_types_do_not_fit_is_refused_before_anything_is_sent
 
     assert data["enqueueWorkflow"]["stepKey"] == "mail"
     assert "float" in data["enqueueWorkflow"]["actual"]
-    assert await client.execute("{ tasks(first: 1) { cursor } }") == before
+    assert await client.execute("{ tasks { nodes { id } } }") == before
 
 
 async def test_a_stream_resumes_behind_a_cursor_with_nothing_missed(client, workers):

@@ -88,8 +88,9 @@ def test_every_problem_of_a_canvas_is_reported_at_once():
 
 
 def test_a_value_that_does_not_fit_is_named_with_both_types():
+    canvas = chain(step(add, x=4, y=5), step(send_email, "mail", subject="Sum", text="?"))
+
     with pytest.raises(WorkflowTypeMismatch) as caught:
-        canvas = chain(step(add, x=4, y=5), step(send_email, "mail", subject="Sum", text="?"))
         plan(None, canvas, max_steps=3)
 
     assert caught.value.step_key == "mail"

@@ -23,7 +23,8 @@ def chain_of(engine, *given: dict) -> ChainNode:
     return ChainNode(tuple(StepNode(None, add, arguments, ("input",)) for arguments in given))
 
 
-async def accept(engine, options: Options = Options(), **arguments):
+async def accept(engine, options: Options | None = None, **arguments):
+    options = options or Options()
     add = engine.definitions["add"]
     return await engine.submitter.enqueue(add, add.arguments(**arguments), options, "ann")
 
@@ -47,7 +48,7 @@ async def test_what_waits_to_run_never_expires(engine, empty_redis):
     await accept(engine, x=1, y=2)
 
     assert {
-        key: empty_redis.ttl(key) for key in empty_redis.keys() if empty_redis.ttl(key) > 0
+        key: empty_redis.ttl(key) for key in empty_redis.scan_iter() if empty_redis.ttl(key) > 0
     } == {}
 
 
@@ -70,8 +71,9 @@ async def test_a_workflow_too_large_for_the_broker_is_refused(engine, empty_redi
     echo = engine.definitions["echo"]
     steps = tuple(StepNode(None, echo, {"message": "x" * 8_000}, ()) for _ in range(600))
 
+    workflow = plan(None, ChainNode(steps), max_steps=1_000)
+
     with pytest.raises(InvalidInput, match="4,000,000 bytes"):
-        workflow = plan(None, ChainNode(steps), max_steps=1_000)
         await engine.submitter.enqueue_workflow(workflow, Options(), "ann")
     assert empty_redis.keys() == []
 
