@@ -10,7 +10,6 @@ from celery import Celery
 from kombu.entity import Exchange, Queue
 
 import tasks
-from tasks.engine.delivery import Heartbeat
 from tasks.engine.errors import BadTaskDefinition
 from tasks.engine.settings import PROJECT_ROOT, load_settings
 from tasks.engine.typed import TaskDefinition, TypedTask
@@ -76,7 +75,7 @@ sys.path.append(str(PROJECT_ROOT))
 
 app = Celery("tasks", task_cls=TypedTask)
 app.add_defaults(_configuration)
-app.steps["worker"].add(Heartbeat)
+app.steps["worker"].add("tasks.engine.delivery:Heartbeat")  # by name: only workers load it
 
 
 def definitions() -> dict[str, TaskDefinition]:

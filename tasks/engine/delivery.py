@@ -13,10 +13,9 @@ import redis
 from celery import bootsteps
 from celery.worker import state
 
-from tasks.engine.records import KEY
+from tasks.engine.records import HEARTBEAT_S, KEY
 from tasks.engine.settings import load_settings
 
-HEARTBEAT_S = 2.0
 _FORGET_AFTER_S = 3_600  # a worker that has been gone for so long is listed no more
 
 logger = logging.getLogger(__name__)

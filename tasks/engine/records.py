@@ -17,6 +17,7 @@ TaskId = NewType("TaskId", str)
 Cursor = NewType("Cursor", str)
 
 KEY = "celeryql:"
+HEARTBEAT_S = 2.0  # between two of a worker
 WORKFLOW = "workflow"  # stands where a task's record names its definition
 
 

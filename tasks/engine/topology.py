@@ -11,8 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Json
 from redis.asyncio import Redis
 
-from tasks.engine.delivery import HEARTBEAT_S
-from tasks.engine.records import KEY, TaskId
+from tasks.engine.records import HEARTBEAT_S, KEY, TaskId
 from tasks.engine.store import Store
 from tasks.engine.transport import PRIORITY_STEPS, queue_list
 
