@@ -1,0 +1,255 @@
+"""Lists of tasks, page by page, and nodes by their ids."""
+
+from __future__ import annotations
+
+import pytest
+from httpx import ASGITransport, AsyncClient
+
+from graphql_api.app import create_app
+from tasks.engine.settings import Settings
+
+PAGE = """
+query Page($filter: TaskFilter, $first: Int, $after: String, $last: Int, $before: String) {
+  tasks(filter: $filter, first: $first, after: $after, last: $last, before: $before) {
+    edges { cursor node { id } } nodes { id }
+    pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
+  }
+}
+"""
+NODE = """
+query Node($id: ID!) { node(id: $id) {
+  __typename id
+  ... on Queue { queue: name definitions { name } } ... on TaskDefinition { definition: name field }
+  ... on Worker { worker: name } ... on AddTask { state }
+} }
+"""
+
+
+class Api:
+    """The API in this process, over a Redis of its own."""
+
+    def __init__(self, http):
+        self._http = http
+
+    async def answer(self, operation, **variables):
+        body = {"query": operation, "variables": variables}
+        return (await self._http.post("/graphql", json=body)).json()
+
+    async def execute(self, operation, **variables):
+        answer = await self.answer(operation, **variables)
+        assert "errors" not in answer, answer
+        return answer["data"]
+
+    async def add(self, count=1, tags=()):
+        """Enqueue sums, and give their ids, newest first."""
+        operation = (
+            "mutation($tags: [String!]) { enqueueAdd(input: {x: 1, y: 2}, options: {tags: $tags})"
+            " { ... on EnqueueAddSuccess { task { id } } } }"
+        )
+        answers = [await self.execute(operation, tags=list(tags)) for _ in range(count)]
+        return [answer["enqueueAdd"]["task"]["id"] for answer in reversed(answers)]
+
+    async def page(self, **arguments):
+        """Read one page: its ids, and where it begins and ends."""
+        tasks = (await self.execute(PAGE, **arguments))["tasks"]
+        assert [edge["node"] for edge in tasks["edges"]] == tasks["nodes"]
+        return [node["id"] for node in tasks["nodes"]], tasks["pageInfo"]
+
+
+@pytest.fixture
+async def api(empty_redis, redis_url):
+    application = create_app(Settings(redis_url=redis_url.removesuffix("0") + "1"))
+    transport = ASGITransport(application)
+    async with (
+        application.router.lifespan_context(application),
+        AsyncClient(transport=transport, base_url="http://api") as http,
+    ):
+        yield Api(http)
+
+
+async def test_no_tasks_are_an_empty_page(api):
+    ids, info = await api.page()
+
+    assert ids == []
+    assert info == {
+        "hasNextPage": False, "hasPreviousPage": False, "startCursor": None, "endCursor": None,
+    }  # fmt: skip
+
+
+async def test_tasks_come_newest_first_twenty_at_a_time(api):
+    added = await api.add(25)
+
+    ids, info = await api.page()
+
+    assert ids == added[:20]
+    assert (info["hasNextPage"], info["hasPreviousPage"]) == (True, False)
+
+
+async def test_the_steps_of_a_workflow_are_listed_too(api):
+    canvas = "{chain: [{step: {task: {add: {x: 4, y: 5}}}}, {step: {task: {mul: {y: 7}}}}]}"
+    await api.execute(
+        f"mutation {{ enqueueWorkflow(input: {{canvas: {canvas}}}) {{ __typename }} }}"
+    )
+
+    data = await api.execute("{ tasks { nodes { __typename stepKey state } } }")
+
+    assert data["tasks"]["nodes"] == [
+        {"__typename": "MulTask", "stepKey": "1", "state": "WAITING"},
+        {"__typename": "AddTask", "stepKey": "0", "state": "QUEUED"},
+        {"__typename": "Workflow", "stepKey": None, "state": "QUEUED"},
+    ]
+
+
+async def test_paging_forwards_gives_each_task_once_while_new_ones_arrive(api):
+    added = await api.add(9)
+    seen, after, has_more = [], None, True
+
+    while has_more:
+        ids, info = await api.page(first=4, after=after)
+        seen += ids
+        after, has_more = info["endCursor"], info["hasNextPage"]
+        await api.add(2)
+
+    assert seen == added
+
+
+async def test_paging_backwards_gives_each_task_once_and_pages_newest_first(api):
+    added = await api.add(9)
+
+    oldest, info = await api.page(last=4)
+    middle, middle_info = await api.page(last=4, before=info["startCursor"])
+    newest, newest_info = await api.page(last=4, before=middle_info["startCursor"])
+
+    assert [oldest, middle, newest] == [added[5:], added[1:5], added[:1]]
+    assert [i["hasPreviousPage"] for i in (info, middle_info, newest_info)] == [True, True, False]
+    assert [i["hasNextPage"] for i in (info, middle_info, newest_info)] == [False, True, True]
+
+
+async def test_a_last_page_that_is_just_full_says_that_it_is_the_last(api):
+    added = await api.add(4)
+
+    _, info = await api.page(first=2)
+    ids, last_info = await api.page(first=2, after=info["endCursor"])
+
+    assert ids == added[2:]
+    assert (last_info["hasNextPage"], last_info["hasPreviousPage"]) == (False, True)
+
+
+async def test_a_task_that_has_passed_retention_is_left_out(api, empty_redis):
+    kept, gone, older = await api.add(3)
+    empty_redis.delete(f"celeryql:task:{gone}")
+
+    ids, _ = await api.page(first=2)
+
+    assert ids == [kept, older]
+
+
+async def test_a_filter_finds_tasks_by_state(api, empty_redis):
+    _, running, failed = await api.add(3)
+    empty_redis.hset(f"celeryql:task:{running}", "state", "RUNNING")
+    empty_redis.hset(f"celeryql:task:{failed}", "state", "FAILED")
+
+    ids, _ = await api.page(filter={"states": ["FAILED", "RUNNING"]})
+
+    assert ids == [running, failed]
+
+
+async def test_a_filter_finds_tasks_by_definition_and_queue(api):
+    (added,) = await api.add(1)
+    data = await api.execute(
+        'mutation { enqueueDetectSpam(input: {message: "Hi"})'
+        " { ... on EnqueueDetectSpamSuccess { task { id } } } }"
+    )
+    spam = data["enqueueDetectSpam"]["task"]["id"]
+
+    assert (await api.page(filter={"definitions": ["add", "mul"]}))[0] == [added]
+    assert (await api.page(filter={"queues": ["ml_service"]}))[0] == [spam]
+    assert (await api.page(filter={"definitions": ["add"], "queues": ["ml_service"]}))[0] == []
+
+
+async def test_a_filter_by_tags_wants_all_of_them(api):
+    (both,) = await api.add(tags=["night", "report"])
+    (one,) = await api.add(tags=["night"])
+    await api.add()
+
+    assert (await api.page(filter={"tags": ["night"]}))[0] == [one, both]
+    assert (await api.page(filter={"tags": ["report", "night"]}))[0] == [both]
+
+
+async def test_paging_keeps_its_filter(api):
+    wanted = []
+    for _ in range(5):
+        wanted += await api.add(tags=["night"])
+        await api.add(3)
+    wanted.reverse()
+
+    ids, info = await api.page(first=3, filter={"tags": ["night"]})
+    others, others_info = await api.page(
+        first=3, filter={"tags": ["night"]}, after=info["endCursor"]
+    )
+
+    assert (ids, others) == (wanted[:3], wanted[3:])
+    assert (info["hasNextPage"], others_info["hasNextPage"]) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"first": 0}, "A page has 1 to 100 tasks, not 0"),
+        ({"first": 101}, "A page has 1 to 100 tasks, not 101"),
+        ({"last": -1}, "A page has 1 to 100 tasks, not -1"),
+        ({"first": 5, "last": 5}, "Give `first` and `after`, or `last` and `before`"),
+        ({"first": 5, "before": "1:a"}, "Give `first` and `after`, or `last` and `before`"),
+        ({"after": "yesterday"}, "'yesterday' is no page cursor"),
+        ({"before": ""}, "'' is no page cursor"),
+    ],
+)
+async def test_what_cannot_be_a_page_is_refused_with_a_sentence(api, arguments, message):
+    answer = await api.answer(PAGE, **arguments)
+
+    (error,) = answer["errors"]
+    assert (error["message"], error["extensions"]) == (message, {"code": "BAD_USER_INPUT"})
+
+
+async def test_a_page_may_hold_a_hundred(api):
+    added = await api.add(101)
+
+    assert (await api.page(first=100))[0] == added[:100]
+
+
+async def test_a_task_is_a_node(api):
+    (added,) = await api.add()
+
+    assert (await api.execute(NODE, id=added))["node"] == {
+        "__typename": "AddTask", "id": added, "state": "QUEUED",
+    }  # fmt: skip
+
+
+async def test_queues_and_definitions_are_nodes(api):
+    assert (await api.execute(NODE, id="queue:email_service"))["node"] == {
+        "__typename": "Queue", "id": "queue:email_service", "queue": "email_service",
+        "definitions": [{"name": "send_email"}],
+    }  # fmt: skip
+    assert (await api.execute(NODE, id="definition:detect_spam"))["node"] == {
+        "__typename": "TaskDefinition", "id": "definition:detect_spam",
+        "definition": "detect_spam", "field": "enqueueDetectSpam",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "id_", ["", "nope", "queue:nope", "definition:nope", "worker:nope", "worker:", "zoo:ape"]
+)
+async def test_what_does_not_exist_is_no_node(api, id_):
+    assert await api.execute(NODE, id=id_) == {"node": None}
+
+
+@pytest.mark.slow
+async def test_a_worker_is_a_node(client, start_worker):
+    start_worker("celery")
+    data = await client.execute("{ workers { id name } }")
+    (worker,) = [w for w in data["workers"] if w["name"].startswith("celery@")]
+
+    node = (await client.execute(NODE, id=worker["id"]))["node"]
+
+    assert worker["id"] == f"worker:{worker['name']}"
+    assert node == {"__typename": "Worker", "id": worker["id"], "worker": worker["name"]}

@@ -1,0 +1,256 @@
+"""The schema as it is printed: complete, described, and derived from the task files alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from graphql import GraphQLSchema, parse, visit
+from graphql import build_schema as parse_schema
+from graphql.language import Visitor
+
+from graphql_api.schema import SDL_FILE, build_schema
+
+SHOP = '''
+"""Orders: a task file as a newcomer would write it."""
+
+from datetime import date, datetime
+from enum import Enum
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from tasks.engine import Sensitive, app
+
+
+class Speed(Enum):
+    """How fast it is sent.
+
+    SLOW: Within a week.
+    FAST: Tomorrow.
+    """
+
+    SLOW = "slow"
+    FAST = "fast"
+
+
+class Article(BaseModel):
+    """What is ordered."""
+
+    number: int = Field(ge=1, description="Its number in the catalogue.")
+    colours: list[str] = Field(default=[], max_length=3, description="Any of these.")
+
+
+class Order(BaseModel):
+    """What was ordered."""
+
+    articles: list[Article] = Field(description="What it is made of.")
+    speed: Speed = Field(description="How it is sent.")
+    due_on: date | None = Field(description="When it arrives.")
+
+
+@app.task(acks_late=True)
+def place_order(
+    articles: Annotated[list[Article], Field(min_length=1, description="What to send.")],
+    card_number: Annotated[str, Sensitive, Field(description="Who pays.")],
+    speed: Speed = Speed.SLOW,
+    not_before: datetime | None = None,
+) -> Order:
+    """Place an order."""
+
+
+@app.task
+def forget_order(order: Order) -> None:
+    """Forget an order."""
+'''
+FUNCTION = '''
+"""One task."""
+
+from tasks.engine import app
+
+
+@app.task
+def {signature}:
+    {docstring}
+    return 1
+'''
+SUMMARY = '"""Say something."""'
+START_API = "from graphql_api.app import create_app; create_app()"
+
+
+def started(project, *arguments):
+    """Start Python in a project, where no Redis is to be reached."""
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=project,
+        env=os.environ | {"REDIS_URL": "redis://127.0.0.1:1/0"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def ended(process):
+    """Let a process end, and give its exit code and what it wrote."""
+    output, errors = process.communicate(timeout=60)
+    return process.returncode, output, errors
+
+
+@pytest.fixture(scope="module")
+def shop(copy_project) -> GraphQLSchema:
+    """The schema of the project with one more task file, and nothing else changed."""
+    project = copy_project(SHOP)
+    code, sdl, errors = ended(started(project, "-m", "graphql_api.schema"))
+    assert code == 0, errors
+    return parse_schema(sdl)
+
+
+def members(schema, name):
+    """List the fields of a type with their types, without what every task has."""
+    fields = schema.type_map[name].fields
+    common = schema.type_map["Task"].fields if name.endswith("Task") else ()
+    return {field: str(fields[field].type) for field in fields if field not in common}
+
+
+def test_the_committed_schema_is_what_the_code_derives():
+    assert SDL_FILE.read_text() == build_schema().schema.as_str() + "\n"
+
+
+def test_everything_in_the_schema_has_a_description():
+    missing = []
+
+    class Walk(Visitor):
+        def enter(self, node, *place):
+            is_ours = node.kind.endswith("_definition") and node.name.value != "oneOf"
+            if is_ours and not (node.description and node.description.value.strip()):
+                owners = [a.name.value for a in place[-1] if getattr(a, "name", None)]
+                missing.append(".".join([*owners, node.name.value]))
+
+    visit(parse(build_schema().schema.as_str()), Walk())
+
+    assert missing == []
+
+
+@pytest.mark.slow
+def test_a_stale_schema_file_is_told(copy_project):
+    project = copy_project(SHOP)
+    (project / "schema.graphql").write_text(SDL_FILE.read_text())
+
+    code, _, errors = ended(started(project, "-m", "graphql_api.schema", "--check"))
+
+    assert code == 1
+    assert "python -m graphql_api.schema > schema.graphql" in errors
+
+
+@pytest.mark.slow
+def test_a_new_task_file_has_its_mutation_and_its_step(shop):
+    mutation = shop.mutation_type.fields["enqueuePlaceOrder"]
+
+    assert mutation.description == "Enqueue `place_order`: Place an order."
+    assert {name: str(argument.type) for name, argument in mutation.args.items()} == {
+        "input": "PlaceOrderInput!", "options": "TaskOptions",
+    }  # fmt: skip
+    assert str(mutation.type) == "EnqueuePlaceOrderPayload!"
+    assert [str(member) for member in shop.type_map["EnqueuePlaceOrderPayload"].types] == [
+        "EnqueuePlaceOrderSuccess", "InvalidInput", "IdempotencyConflict", "Unavailable",
+    ]  # fmt: skip
+    assert str(shop.type_map["StepTaskInput"].fields["placeOrder"].type) == "PlaceOrderStepInput"
+
+
+@pytest.mark.slow
+def test_arguments_become_inputs_with_their_defaults(shop):
+    fields = shop.type_map["PlaceOrderInput"].fields
+
+    assert members(shop, "PlaceOrderInput") == {
+        "articles": "[ArticleInput!]!", "cardNumber": "String!", "speed": "Speed!",
+        "notBefore": "DateTime",
+    }  # fmt: skip
+    assert members(shop, "ArticleInput") == {"number": "Int!", "colours": "[String!]!"}
+    assert fields["speed"].ast_node.default_value.value == "SLOW"
+    assert fields["articles"].description == "What to send: at least 1 long."
+    assert shop.type_map["ArticleInput"].fields["colours"].description == (
+        "Any of these: at most 3 long."
+    )
+
+
+@pytest.mark.slow
+def test_every_argument_of_a_step_may_be_left_out(shop):
+    assert set(members(shop, "PlaceOrderStepInput").values()) == {
+        "[ArticleInput!]", "String", "Speed", "DateTime",
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_what_was_given_is_shown_without_what_is_sensitive(shop):
+    assert members(shop, "PlaceOrderArguments") == {
+        "articles": "[Article!]", "speed": "Speed", "notBefore": "DateTime",
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_result_is_typed_through_and_through(shop):
+    assert members(shop, "PlaceOrderTask") == {"input": "PlaceOrderArguments!", "result": "Order"}
+    assert members(shop, "Order") == {
+        "articles": "[Article!]!", "speed": "Speed!", "dueOn": "Date",
+    }  # fmt: skip
+    assert members(shop, "Article") == {"number": "Int!", "colours": "[String!]!"}
+
+
+@pytest.mark.slow
+def test_a_task_that_returns_nothing_has_no_result(shop):
+    assert members(shop, "ForgetOrderTask") == {"input": "ForgetOrderArguments!"}
+
+
+@pytest.mark.slow
+def test_an_enum_has_its_docstrings_descriptions(shop):
+    speed = shop.type_map["Speed"]
+
+    assert speed.description == "How fast it is sent."
+    assert {name: value.description for name, value in speed.values.items()} == {
+        "SLOW": "Within a week.", "FAST": "Tomorrow.",
+    }  # fmt: skip
+
+
+BROKEN = {
+    "argument": ("hum(tune) -> str", SUMMARY, "parameter 'tune' is not annotated"),
+    "result": ("hum(tune: str)", SUMMARY, "its return type is not annotated"),
+    "docstring": ("hum(tune: str) -> str", "", "it has no docstring to describe it"),
+    "variadic": ("hum(*tunes: str) -> str", SUMMARY, "*args, **kwargs and positional-only"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("broken", BROKEN)
+def test_an_incomplete_task_is_refused_by_the_api_and_by_the_worker(copy_project, broken):
+    signature, docstring, reason = BROKEN[broken]
+    project = copy_project(FUNCTION.format(signature=signature, docstring=docstring))
+
+    processes = [
+        started(project, "-c", START_API),
+        started(project, "-m", "celery", "-A", "tasks", "worker", "--pool=solo"),
+    ]
+
+    for code, _, errors in map(ended, processes):
+        assert code != 0
+        assert f"Task 'tasks.kitchen.hum' cannot be offered: {reason}" in errors
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("signature", "reason"),
+    [
+        ("workflow(x: int) -> int", "'workflow' is a name of the schema"),
+        ("batch(x: int) -> int", "'batch' is a name of the schema"),
+        ("add(x: int) -> int", "tasks.arithmetic.add has the same name"),
+    ],
+)
+def test_a_name_that_is_taken_is_refused_by_the_api(copy_project, signature, reason):
+    project = copy_project(FUNCTION.format(signature=signature, docstring=SUMMARY))
+
+    code, _, errors = ended(started(project, "-c", START_API))
+
+    name = signature[: signature.index("(")]
+    assert code != 0
+    assert f"Task 'tasks.kitchen.{name}' cannot be offered: {reason}" in errors

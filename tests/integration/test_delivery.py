@@ -1,0 +1,30 @@
+"""Delivery: what a living worker holds is not given to another."""
+
+from __future__ import annotations
+
+import pytest
+
+from tasks.engine.embedded import private_redis
+from tests.conftest import Client, running_api, running_worker
+
+pytestmark = pytest.mark.slow
+
+WATCH = "subscription($id: ID!) { task(id: $id) { task { state attempt } } }"
+WAIT = "mutation { enqueueWait(input: {seconds: 5}) { ... on EnqueueWaitSuccess { task { id } } } }"
+
+
+@pytest.mark.parametrize("pool", ["solo", "prefork"])
+async def test_a_task_longer_than_the_visibility_timeout_runs_once(tmp_path, pool):
+    log = tmp_path / "worker.log"
+    with private_redis(tmp_path) as url:
+        environment = {"REDIS_URL": url, "VISIBILITY_TIMEOUT": "1"}
+        with (
+            running_worker("celery", environment, log, pool=pool),
+            running_api(environment, tmp_path / "api.log") as api,
+        ):
+            data = await Client(api).execute(WAIT)
+            task_id = data["enqueueWait"]["task"]["id"]
+            events = await Client(api).events(WATCH, id=task_id)
+
+    assert events[-1]["task"] == {"state": "SUCCEEDED", "attempt": 1}
+    assert log.read_text().count(f"[{task_id}] received") == 1

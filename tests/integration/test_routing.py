@@ -1,0 +1,203 @@
+"""Routing: each worker takes what is routed to its queue, late workers take what has waited."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack, aclosing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from tasks.engine.embedded import private_redis, reserve_port
+from tests.conftest import DEADLINE_S, Client, running, running_api, running_worker
+
+pytestmark = pytest.mark.slow
+
+WATCH = "subscription($id: ID!) { task(id: $id) { task { id state worker } } }"
+QUEUES = "{ queues { name depth unacked oldestWaitingSeconds } taskDefinitions { name unserved } }"
+WORKERS = """
+{ workers {
+  name online queues { name } pool concurrency active { id } processed rssBytes
+} }
+"""
+TASK = "query($id: ID!) { task(id: $id) { state celeryState worker attempt startedAt } }"
+SPAM = ("enqueueDetectSpam", '{message: "Txt CLAIM to win a FREE prize"}')
+MAIL = ("enqueueSendEmail", '{to: "ann@example.org", subject: "Hi", text: "Hello"}')
+ADD = ("enqueueAdd", "{x: 1, y: 2}")
+
+
+@dataclass
+class Installation:
+    """An API over a Redis of its own, whose workers come and go."""
+
+    client: Client
+    environment: dict[str, str]
+    folder: Path
+
+    def worker(self, queue):
+        """Run the worker of a queue for the length of a `with` block."""
+        return running_worker(queue, self.environment, self.folder / f"{queue}.log")
+
+    async def enqueue(self, mutation, arguments):
+        success = f"... on Enqueue{mutation.removeprefix('enqueue')}Success {{ task {{ id }} }}"
+        operation = f"mutation {{ {mutation}(input: {arguments}) {{ {success} }} }}"
+        return (await self.client.execute(operation))[mutation]["task"]["id"]
+
+    async def task(self, task_id):
+        return (await self.client.execute(TASK, id=task_id))["task"]
+
+    async def queues(self):
+        """Read the queues by name, and the names of the definitions that no worker serves."""
+        data = await self.client.execute(QUEUES)
+        unserved = {d["name"] for d in data["taskDefinitions"] if d["unserved"]}
+        return {queue.pop("name"): queue for queue in data["queues"]}, unserved
+
+    async def finish(self, *task_ids):
+        """Watch tasks to their end, and give the name of the worker that ran each."""
+        for task_id in task_ids:
+            await self.client.events(WATCH, id=task_id)
+        return [(await self.task(task_id))["worker"].split("@")[0] for task_id in task_ids]
+
+    async def the_worker(self, queue, condition):
+        """Wait until the only worker of a queue is as it should be, and give it back."""
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                found = (await self.client.execute(WORKERS))["workers"]
+                for worker in found:
+                    if worker["queues"] == [{"name": queue}] and condition(worker):
+                        return worker
+                await asyncio.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory, model_dir):
+    folder = tmp_path_factory.mktemp("routing")
+    port = str(reserve_port())
+    mail = ["aiosmtpd", "-n", "-l", f"127.0.0.1:{port}", "-c", "aiosmtpd.handlers.Sink"]
+    with (
+        private_redis(folder / "redis") as url,
+        running(mail, {}, folder / "mail.log"),
+        running_api({"REDIS_URL": url}, folder / "api.log") as api,
+    ):
+        environment = {"REDIS_URL": url, "SMTP_PORT": port, "MODEL_DIR": str(model_dir)}
+        yield Installation(Client(api), environment, folder)
+
+
+@pytest.fixture
+def installation(machine):
+    """One with nothing in it, for its workers stop before the end of each test."""
+    yield machine
+    with Redis.from_url(machine.environment["REDIS_URL"]) as redis:
+        redis.flushdb()
+
+
+async def test_a_worker_takes_from_its_own_queue_only(installation):
+    with installation.worker("celery"):
+        mail, spam = await installation.enqueue(*MAIL), await installation.enqueue(*SPAM)
+        ran = await installation.finish(*[await installation.enqueue(*ADD) for _ in range(5)])
+        queues, unserved = await installation.queues()
+
+    assert set(ran) == {"celery"}
+    assert {name: queue["depth"] for name, queue in queues.items()} == {
+        "celery": 0, "ml_service": 1, "email_service": 1,
+    }  # fmt: skip
+    assert unserved == {"detect_spam", "send_email"}
+    assert (await installation.task(mail))["state"] == "QUEUED"
+    assert (await installation.task(spam))["state"] == "QUEUED"
+
+
+async def test_a_task_waits_in_its_queue_until_its_worker_starts(installation):
+    task_id = await installation.enqueue(*ADD)
+    await installation.enqueue(*ADD)
+    task = await installation.task(task_id)
+    waiting, unserved = await installation.queues()
+    watching = asyncio.create_task(installation.client.events(WATCH, id=task_id))
+
+    with installation.worker("celery"):
+        events = await watching
+        served, still_unserved = await installation.queues()
+
+    assert task == {
+        "state": "QUEUED", "celeryState": "PENDING", "worker": None, "attempt": 0,
+        "startedAt": None,
+    }  # fmt: skip
+    assert waiting["celery"]["depth"] == 2
+    assert 0 <= waiting["celery"]["oldestWaitingSeconds"] < 5
+    assert waiting["email_service"]["oldestWaitingSeconds"] is None
+    assert {"add", "echo", "mul", "wait"} <= unserved
+    assert [event["task"]["state"] for event in events] == ["QUEUED", "RUNNING", "SUCCEEDED"]
+    assert served["celery"]["depth"] == 0
+    assert "add" not in still_unserved
+
+
+async def test_the_age_of_a_queue_is_that_of_the_task_that_is_next(installation):
+    async def age():
+        return (await installation.queues())[0]["email_service"]["oldestWaitingSeconds"]
+
+    await installation.enqueue(*MAIL)
+    async with asyncio.timeout(10):
+        while await age() < 1:  # noqa: ASYNC110  # time itself is what is waited for
+            await asyncio.sleep(0.05)
+    await installation.enqueue(*MAIL)
+
+    queues, _ = await installation.queues()
+
+    assert queues["email_service"]["depth"] == 2
+    assert 1 <= queues["email_service"]["oldestWaitingSeconds"] < 5
+
+
+async def test_a_chain_waits_for_the_worker_of_its_middle_step(installation):
+    canvas = (
+        '{chain: [{step: {key: "first", task: {echo: {message: "Txt CLAIM to win a prize"}}}},'
+        ' {step: {key: "spam", task: {detectSpam: {}}}},'
+        ' {step: {key: "mail", task: {sendEmail: {to: "ann@example.org", subject: "Done",'
+        ' text: "It is."}}}}, {step: {key: "last", task: {add: {x: 1, y: 1}}}}]}'
+    )
+    workflow_id = await installation.enqueue("enqueueWorkflow", f"{{canvas: {canvas}}}")
+    watch = "subscription($id: ID!) { task(id: $id) { task { stepKey state } } }"
+    told = []
+
+    async def watch_until(stream, step, state):
+        async for message in stream:
+            event = message["payload"]["data"]["task"]["task"]
+            told.append((event["stepKey"], event["state"]))
+            if told[-1] == (step, state):
+                return
+
+    async with aclosing(installation.client.watch(watch, id=workflow_id)) as stream:
+        with ExitStack() as started:
+            started.enter_context(installation.worker("celery"))
+            await watch_until(stream, "spam", "QUEUED")
+            queues, _ = await installation.queues()
+            for queue in ("ml_service", "email_service"):
+                started.enter_context(installation.worker(queue))
+            await watch_until(stream, None, "SUCCEEDED")
+
+    assert queues["ml_service"]["depth"] == 1
+    assert told == [
+        (None, "QUEUED"),
+        ("first", "RUNNING"), (None, "RUNNING"), ("first", "SUCCEEDED"), ("spam", "QUEUED"),
+        ("spam", "RUNNING"), ("spam", "SUCCEEDED"), ("mail", "QUEUED"),
+        ("mail", "RUNNING"), ("mail", "SUCCEEDED"), ("last", "QUEUED"),
+        ("last", "RUNNING"), ("last", "SUCCEEDED"), (None, "SUCCEEDED"),
+    ]  # fmt: skip
+
+
+async def test_a_worker_is_shown_as_it_is(installation):
+    with installation.worker("celery"):
+        idle = await installation.the_worker("celery", lambda worker: worker["online"])
+        task_id = await installation.enqueue("enqueueWait", "{seconds: 4}")
+        busy = await installation.the_worker("celery", lambda worker: worker["active"])
+        queues, _ = await installation.queues()
+        await installation.finish(task_id)
+        done = await installation.the_worker("celery", lambda worker: not worker["active"])
+    stopped = await installation.the_worker("celery", lambda worker: not worker["online"])
+
+    assert (idle["pool"], idle["concurrency"], idle["active"]) == ("prefork", 2, [])
+    assert busy["active"] == [{"id": task_id}]
+    assert queues["celery"]["unacked"] == 1
+    assert done["processed"] == idle["processed"] + 1
+    assert 10_000_000 < busy["rssBytes"] < 2_000_000_000
+    assert stopped["name"] == idle["name"]

@@ -1,0 +1,241 @@
+"""Sending e-mail: as a Celery user calls it, and towards mail servers of every kind."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import subprocess
+import sys
+from smtplib import SMTPAuthenticationError, SMTPRecipientsRefused
+
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.handlers import Mailbox
+from aiosmtpd.smtp import AuthResult
+
+from tasks.email import send_email
+from tasks.engine.embedded import private_redis, reserve_port
+from tasks.engine.errors import InvalidArguments
+from tasks.engine.settings import DATA_DIR, PROJECT_ROOT, load_settings
+from tests.conftest import running_worker
+
+MAIL = {"to": ["ann@example.org"], "subject": "Hello", "text": "How are you?"}
+
+# Of 127.0.0.1, until the year 2126; made for these tests and used nowhere else.
+CERTIFICATE = """\
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgZsoZIBI2ILK9gm7O
+2A81FyWs6qK99gxYDR/0qGmuGS+hRANCAASnQVnufZiDM5WINQ7MW5kZUUKuoNir
+hhrWfHH9fA+pqbatcgH5B56Xg4p2AyrYiRGI7IUE7YWwE03IEZFmvA1J
+-----END PRIVATE KEY-----
+-----BEGIN CERTIFICATE-----
+MIIBkTCCATagAwIBAgIUKn0qgrckD02pZTD9CwuuinVZmggwCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJMTI3LjAuMC4xMCAXDTI2MTEyMjEwMTcxNloYDzIxMjYxMDI5
+MTAxNzE2WjAUMRIwEAYDVQQDDAkxMjcuMC4wLjEwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAASnQVnufZiDM5WINQ7MW5kZUUKuoNirhhrWfHH9fA+pqbatcgH5B56X
+g4p2AyrYiRGI7IUE7YWwE03IEZFmvA1Jo2QwYjAdBgNVHQ4EFgQUom2GPWqyLwoj
+iuBbFq2BgEaze7gwHwYDVR0jBBgwFoAUom2GPWqyLwojiuBbFq2BgEaze7gwDwYD
+VR0TAQH/BAUwAwEB/zAPBgNVHREECDAGhwR/AAABMAoGCCqGSM49BAMCA0kAMEYC
+IQChMfs8u7VGLh+7ApK39Ruo5I3XnKTbBDAzSzr/FGo+4wIhAI/0VBO0s+oxcULh
+9BCnQrFPgl6wlnhcMH8dXBAmMGVg
+-----END CERTIFICATE-----
+"""
+
+
+class Inbox(Mailbox):
+    """Keeps mail, but for recipients whose name begins with `no`."""
+
+    async def handle_RCPT(self, _, __, envelope, address, *___):  # noqa: N802
+        if address.startswith("no"):
+            return "550 No such user"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+
+@pytest.fixture
+def smtp(monkeypatch, tmp_path):
+    """Start a mail server, have this process send to it, and give its folder."""
+    controllers = []
+
+    def start(settings=None, **options):
+        folder = tmp_path / "inbox"
+        port = reserve_port()
+        controller = Controller(Inbox(folder), hostname="127.0.0.1", port=port, **options)
+        controller.start()
+        controllers.append(controller)
+        for name, value in {"SMTP_PORT": str(port), **(settings or {})}.items():
+            monkeypatch.setenv(name, value)
+        load_settings.cache_clear()
+        return folder / "new"
+
+    yield start
+    for controller in controllers:
+        controller.stop()
+    load_settings.cache_clear()
+
+
+@pytest.fixture
+def tls(monkeypatch, tmp_path):
+    """A server's side of TLS, with a certificate that only SSL_CERT_FILE makes trustworthy."""
+    certificate = tmp_path / "certificate.pem"
+    certificate.write_text(CERTIFICATE)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    return context
+
+
+def texts(folder):
+    return [path.read_text() for path in folder.iterdir()]
+
+
+@pytest.mark.slow
+def test_a_mail_is_sent_by_the_email_worker(celery_workers, request, is_live):
+    inbox = DATA_DIR / "mail" if is_live else request.getfixturevalue("maildir")
+    if is_live and not (inbox.is_dir() and load_settings().smtp_host == "127.0.0.1"):
+        pytest.skip("the running installation would send a real mail")
+    celery_workers("email_service")
+
+    receipt = send_email.delay(**MAIL).get(timeout=10)
+
+    assert receipt["refused_recipients"] == []
+    (mail,) = [text for text in texts(inbox / "new") if receipt["message_id"] in text]
+    assert "To: ann@example.org\nSubject: Hello\n" in mail
+    assert mail.rstrip().endswith("How are you?")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"subject": "Hi\nBcc: eve@example.org"}, "subject: not one line of text"),
+        ({"to": ["ann@example.org\r\nBcc: eve@example.org"]}, "to.0: not an e-mail"),
+        ({"reply_to": "ann@example.org\n"}, "reply_to: not an e-mail address"),
+        ({"bcc": ["ann@example.org, eve@example.org"]}, "bcc.0: not an e-mail"),
+        ({"to": []}, "to: Value should have at least 1 item"),
+        ({"to": ["ann@example.org"] * 51}, "to: List should have at most 50 items"),
+        ({"cc": ["ann@example.org"] * 51}, "cc: List should have at most 50 items"),
+        ({"subject": "x" * 501}, "subject: String should have at most 500 characters"),
+        ({"text": "x" * 1_000_001}, "text: String should have at most 1000000 characters"),
+    ],
+    ids=["subject", "address", "reply to", "list", "nobody", "many", "copies", "long", "longer"],
+)
+def test_bad_arguments_are_refused_before_a_server_is_reached(celery_workers, change, problem):
+    celery_workers("email_service")
+
+    with pytest.raises(InvalidArguments) as caught:
+        send_email.delay(**MAIL | change).get(timeout=10)
+
+    assert str(caught.value).startswith(f"send_email: {problem}")
+    assert "eve" not in str(caught.value)
+
+
+def test_one_address_stands_for_a_list_of_one():
+    bound = send_email.definition.bind((), MAIL | {"to": "ann@example.org"})
+
+    assert bound.to == ["ann@example.org"]
+
+
+def test_a_direct_call_cannot_inject_a_header_either(smtp):
+    inbox = smtp()
+
+    with pytest.raises(ValueError, match="linefeed"):
+        send_email(**MAIL | {"subject": "Hi\nBcc: eve@example.org"})
+
+    assert texts(inbox) == []
+
+
+def test_a_text_that_looks_like_the_end_of_the_message_does_not_end_it(smtp):
+    inbox = smtp()
+
+    send_email(**MAIL | {"text": "one\r\n.\r\nRSET\r\n.two"})
+
+    (mail,) = texts(inbox)
+    assert "one\n.\nRSET\n.two" in mail
+
+
+def test_recipients_that_the_server_refuses_are_in_the_receipt(smtp):
+    inbox = smtp()
+
+    receipt = send_email(
+        to=["ann@example.org", "no1@example.org"], subject="Hi", text="?", bcc=["no0@example.org"]
+    )
+
+    assert receipt.refused_recipients == ["no0@example.org", "no1@example.org"]
+    (mail,) = texts(inbox)
+    assert "X-RcptTo: ann@example.org\n" in mail
+
+
+def test_a_mail_that_nobody_may_get_fails(smtp):
+    inbox = smtp()
+
+    with pytest.raises(SMTPRecipientsRefused, match=r"no@example\.org"):
+        send_email(**MAIL | {"to": ["no@example.org"]})
+
+    assert texts(inbox) == []
+
+
+@pytest.mark.slow
+def test_a_worker_fails_the_mail_that_nobody_may_get(smtp, tmp_path):
+    smtp()
+    script = (
+        "from tasks.email import send_email\n"
+        "result = send_email.delay(['no@example.org'], 'Hello', 'How are you?')\n"
+        "result.get(timeout=10, propagate=False)\n"
+        "print(result.state, repr(result.result))"
+    )
+    with private_redis(tmp_path / "redis") as url:
+        environment = {"REDIS_URL": url}
+        with running_worker("email_service", environment, tmp_path / "worker.log"):
+            caller = [sys.executable, "-c", script]
+            told = subprocess.check_output(
+                caller, cwd=PROJECT_ROOT, env=os.environ | environment, text=True
+            )
+
+    assert told.startswith("FAILURE SMTPRecipientsRefused(")
+    assert "No such user" in told
+
+
+def test_starttls_and_login(smtp, tls):
+    def check(server, session, envelope, mechanism, data):
+        return AuthResult(success=(data.login, data.password) == (b"ann", b"secret"))
+
+    login = {"SMTP_SECURITY": "starttls", "SMTP_USERNAME": "ann", "SMTP_PASSWORD": "secret"}
+    inbox = smtp(
+        login, tls_context=tls, require_starttls=True, authenticator=check, auth_required=True
+    )
+
+    send_email(**MAIL)
+
+    assert len(texts(inbox)) == 1
+
+
+def test_a_wrong_password_fails_without_being_told(smtp, tls):
+    def check(*_):
+        return AuthResult(success=False, handled=False)
+
+    login = {"SMTP_SECURITY": "starttls", "SMTP_USERNAME": "ann", "SMTP_PASSWORD": "secret"}
+    smtp(login, tls_context=tls, authenticator=check)
+
+    with pytest.raises(SMTPAuthenticationError) as caught:
+        send_email(**MAIL)
+
+    assert "secret" not in str(caught.value)
+
+
+def test_tls_from_the_first_byte(smtp, tls):
+    inbox = smtp({"SMTP_SECURITY": "ssl"}, ssl_context=tls)
+
+    send_email(**MAIL)
+
+    assert len(texts(inbox)) == 1
+
+
+def test_a_server_without_a_trusted_certificate_gets_no_mail(smtp, tls, monkeypatch):
+    inbox = smtp({"SMTP_SECURITY": "starttls"}, tls_context=tls)
+    monkeypatch.delenv("SSL_CERT_FILE")
+
+    with pytest.raises(ssl.SSLCertVerificationError):
+        send_email(**MAIL)
+
+    assert texts(inbox) == []

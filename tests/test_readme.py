@@ -1,0 +1,252 @@
+"""README.md and docs/ are run: what they print is what happens, and their links lead somewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from contextlib import aclosing
+from enum import Enum
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from tasks.engine.settings import PROJECT_ROOT, Settings
+from tests.conftest import DEADLINE_S, Client, running_api
+
+README = (PROJECT_ROOT / "README.md").read_text()
+PAGES = [*PROJECT_ROOT.glob("*.md"), *(PROJECT_ROOT / "docs").glob("**/*.md")]
+SECTIONS = ["Spam", "E-mail", "A chain", "A subscription", "When it is not accepted"]
+UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?\+00:00")
+JUST_ACCEPTED = ("QUEUED", "RUNNING", "SUCCEEDED")  # a worker may be faster than the answer
+STATES = "subscription($id: ID!) { task(id: $id) { task { state progress { message } } } }"
+SUM = (
+    "mutation { enqueueWorkflow(input: {canvas: {chain: [{step: {task: {add: {x: 4, y: 5}}}},"
+    ' {step: {task: {mul: {y: 7}}}}]}}, options: {idempotencyKey: "inside-redis"})'
+    " { ... on EnqueueWorkflowSuccess { task { id } } } }"
+)
+WAIT = (
+    "mutation { enqueueWait(input: {seconds: 2}) { ... on EnqueueWaitSuccess { task { id } } } }"
+)  # fmt: skip
+
+
+def section(title: str) -> str:
+    """Read one section of the README."""
+    found = re.search(rf"^##+ {title}\n(.*?)(?=^##|\Z)", README, re.MULTILINE | re.DOTALL)
+    assert found, title
+    return found[1]
+
+
+def examples(text: str, language: str) -> list[tuple[str, str]]:
+    """Find the fenced blocks of a language, each with the next block: what it prints."""
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    pairs = pairwise(blocks)
+    return [(block, printed) for (name, block), (_, printed) in pairs if name == language]
+
+
+def documents(text: str) -> list[Any]:
+    """Read one JSON document after another; `...` stands for some that were left out."""
+    found: list[Any] = []
+    while text := text.lstrip():
+        is_gap = text.startswith("...")
+        document, end = (..., 3) if is_gap else json.JSONDecoder().raw_decode(text)
+        found.append(document)
+        text = text[end:]
+    return found
+
+
+VARYING = {  # members of an answer that differ a little from run to run
+    "modelVersion": lambda _: "a version",
+    "spamProbability": lambda probability: round(probability, 2),
+    "worker": lambda name: name.partition("@")[0],
+}
+
+
+def masked(value: Any, ids: list[str]) -> Any:
+    """Replace what differs from run to run; ids by their order of appearance."""
+    if isinstance(value, dict):
+        return {k: masked(VARYING[k](v) if k in VARYING else v, ids) for k, v in value.items()}
+    if isinstance(value, list):
+        return [masked(member, ids) for member in value]
+    if not isinstance(value, str):
+        return value
+    ids += [id_ for id_ in UUID.findall(value) if id_ not in ids]
+    return TIME.sub("a time", UUID.sub(lambda found: f"id {ids.index(found[0])}", value))
+
+
+class Transcript:
+    """Runs the operations of one section, with the real ids in place of the printed ones."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._printed_ids: list[str] = []
+        self._real_ids: list[str] = []
+
+    async def check(self, operation: str, printed: str) -> None:
+        """Run one operation, and compare what it answers with what is printed."""
+        for printed_id, real_id in zip(self._printed_ids, self._real_ids, strict=True):
+            operation = operation.replace(printed_id, real_id)
+        expected = masked(documents(printed), self._printed_ids)
+        answers = masked(await self._answers(operation, expected), self._real_ids)
+        if ... in expected:
+            gap = expected.index(...)
+            answers[gap : len(answers) - len(expected[gap + 1 :])] = [...]
+        assert answers == expected
+
+    async def _answers(self, operation: str, expected: list[Any]) -> list[Any]:
+        if operation.startswith("subscription"):
+            task = expected[0]["data"]["task"]["task"]
+            await self._reach(UUID.search(operation)[0], task.get("progress"))
+            return [{"data": {"task": event}} for event in await self._client.events(operation)]
+        if operation.startswith("query"):
+            for task_id in UUID.findall(operation):
+                await self._client.events(STATES, id=task_id)
+        answer = await self._client.answer(operation)
+        for payload in answer["data"].values():
+            if operation.startswith("mutation") and "state" in payload.get("task", {}):
+                assert payload["task"]["state"] in JUST_ACCEPTED
+                payload["task"]["state"] = "QUEUED"
+        return [answer]
+
+    async def _reach(self, task_id: str, progress: dict[str, Any] | None) -> None:
+        """Wait until a task has told of this progress, or where there is none, has ended."""
+        async with aclosing(self._client.watch(STATES, id=task_id)) as messages:
+            async for message in messages:
+                told = message["payload"]["data"]["task"]["task"]["progress"]
+                if progress and told and told["message"] == progress["message"]:
+                    return
+
+
+def lines(source: str, environment: dict[str, str]) -> list[str]:
+    """Run a script in the project folder, and give the lines that it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", source],
+        cwd=PROJECT_ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return [line.rstrip() for line in done.stdout.splitlines()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("title", SECTIONS)
+async def test_operations_give_the_printed_answers(client, workers, title):
+    transcript = Transcript(client)
+
+    for operation, printed in examples(section(title), "graphql"):
+        await transcript.check(operation, printed)
+
+
+def test_every_operation_is_run():
+    run = sum(len(examples(section(title), "graphql")) for title in SECTIONS)
+
+    assert run == README.count("```graphql") > 0
+
+
+@pytest.mark.slow
+async def test_the_curl_command_gives_the_printed_answer(client):
+    ((command, printed),) = examples(section("First tasks"), "sh")
+    body = json.loads(re.search(r"-d '(.*)'", command)[1])
+
+    assert await client.answer(body["query"]) == json.loads(printed)
+
+
+@pytest.mark.slow
+def test_the_python_client_prints_what_is_printed(client, workers):
+    ((source, printed),) = examples(section("From Python"), "python")
+
+    told = lines(source.replace("127.0.0.1:8000", client.url.removeprefix("http://")), {})
+
+    # How much of the beginning is in the snapshot depends on how fast the worker was.
+    progress = [line for line in told if line not in ("QUEUED", "RUNNING")]
+    assert len(progress) > 5
+    assert progress == printed.splitlines()[-len(progress) :]
+
+
+@pytest.mark.slow
+async def test_the_operations_of_the_page_lead_to_a_verdict(client, workers):
+    enqueue, watch = re.findall(r"^const \w+ = `(.*?)`;", section("From a browser"), re.M | re.S)
+
+    data = await client.execute(enqueue, message="WINNER! Claim your prize now")
+    events = await client.events(watch, id=data["enqueueDetectSpam"]["task"]["id"])
+
+    assert events[-1]["task"]["state"] == "SUCCEEDED"
+    assert events[-1]["task"]["result"]["label"] == "SPAM"
+
+
+@pytest.mark.slow
+def test_plain_callers_print_what_is_printed(environment, workers):
+    ((source, printed),) = examples(section("Celery by hand"), "python")
+
+    assert lines(source, environment) == printed.splitlines()
+
+
+@pytest.mark.slow
+async def test_a_task_that_one_api_accepted_is_watched_at_another(
+    client, workers, environment, logs
+):
+    with running_api(environment, logs / "other_api.log") as url:
+        data = await client.execute(WAIT)
+        events = await Client(url).events(STATES, id=data["enqueueWait"]["task"]["id"])
+
+    assert events[0]["task"]["state"] in ("QUEUED", "RUNNING")
+    assert events[-1]["task"]["state"] == "SUCCEEDED"
+
+
+@pytest.mark.slow
+async def test_redis_holds_the_keys_that_the_docs_list(client, workers, environment):
+    text = (PROJECT_ROOT / "docs" / "inside-redis.md").read_text()
+    listed = dict(re.findall(r"^\| `([^`]+)` \| (\w+) \|", text, re.MULTILINE))
+    workflow = (await client.execute(SUM))["enqueueWorkflow"]["task"]["id"]
+    await client.events(STATES, id=workflow)
+    running = (await client.execute(WAIT))["enqueueWait"]["task"]["id"]
+    async with aclosing(client.watch(STATES, id=running)) as messages:
+        async for message in messages:
+            if message["payload"]["data"]["task"]["task"]["state"] == "RUNNING":
+                break
+
+    with Redis.from_url(environment["REDIS_URL"], decode_responses=True) as redis:
+        types = {key: redis.type(key) for key in redis.scan_iter()}
+        is_kept = {key: redis.ttl(f"celeryql:task:{key}") == -1 for key in (running, workflow)}
+
+    assert is_kept == {running: True, workflow: False}
+    patterns = {key: re.compile(re.sub(r"<\w+>", "[^:]+", key)) for key in listed}
+    for key, pattern in patterns.items():
+        assert {types[held] for held in types if pattern.fullmatch(held)} == {listed[key]}, key
+    ours = [held for held in types if held.startswith("celeryql:")]
+    assert [held for held in ours if not any(p.fullmatch(held) for p in patterns.values())] == []
+
+
+def test_the_settings_table_is_the_settings():
+    rows = re.findall(r"^\| `(\w+)` \| (?:`(.*)`)? +\| (.*) \|$", section("Settings"), re.MULTILINE)
+
+    def default(value: object) -> str:
+        plain = value.value if isinstance(value, Enum) else value
+        return "" if plain is None else str(plain).removeprefix(f"{PROJECT_ROOT}/")
+
+    assert rows == [
+        (name.upper(), default(field.default), field.description)
+        for name, field in Settings.model_fields.items()
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\[[^]]*\]\(([^)\s]+)\)", page.read_text()):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (page.parent / path) if path else page
+        assert linked.exists(), target
+        titles = re.findall(r"^#+ (.+)$", linked.read_text(), re.M) if anchor else []
+        anchors = [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles]
+        assert not anchor or anchor in anchors, target
