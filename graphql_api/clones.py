@@ -55,6 +55,7 @@ class Clones:
 
     def __init__(self) -> None:
         self._made: dict[tuple[type, Role], Any] = {}
+        self._owners: dict[str, type] = {}
         self._enums: set[type] = set()
 
     def annotation(self, annotation: Any, role: Role) -> Any:
@@ -94,6 +95,10 @@ class Clones:
             for field_name, info in model.model_fields.items():
                 if field_name not in hidden:
                     fields[field_name] = self._field(field_name, info, role)
+            owner = self._owners.setdefault(f"{name}{role}", model)
+            if owner is not model:
+                reason = f"its GraphQL type {name}{role} is that of {owner.__qualname__}, too"
+                raise BadTaskDefinition(model.__qualname__, reason)
             base: Any = model if role is Role.INPUT else None
             config = None if base else ConfigDict(str_max_length=STRING_MAX)
             clone = create_model(f"{name}{role}", __base__=base, __config__=config, **fields)

@@ -23,8 +23,8 @@ class PageInfo:
         description="There may be older ones; a filter may have to look further for them."
     )
     has_previous_page: bool = strawberry.field(description="There may be newer ones.")
-    start_cursor: str | None = strawberry.field(description="Page cursor of the first task.")
-    end_cursor: str | None = strawberry.field(description="Page cursor of the last task.")
+    start_cursor: str | None = strawberry.field(description="Ask for what is `before` this.")
+    end_cursor: str | None = strawberry.field(description="Ask for what is `after` this.")
 
 
 @described.type
@@ -83,14 +83,17 @@ async def connect(
         TaskEdge(cursor=str(place), node=info.context.present(record))
         for place, record in page.items
     ]
+    start, end = (edges[0].cursor, edges[-1].cursor) if edges else (None, None)
+    if page.resume is not None:  # which lies behind the last task where a search was cut short
+        start, end = (str(page.resume), end) if backwards else (start, str(page.resume))
     return TaskConnection(
         cursor=EventCursor(cursor),
         edges=edges,
         page_info=PageInfo(
             has_next_page=beyond is not None if backwards else page.has_more,
             has_previous_page=page.has_more if backwards else beyond is not None,
-            start_cursor=edges[0].cursor if edges else None,
-            end_cursor=edges[-1].cursor if edges else None,
+            start_cursor=start,
+            end_cursor=end,
         ),
     )
 

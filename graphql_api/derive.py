@@ -95,7 +95,8 @@ def _input_field(arguments: Any) -> Any:
 
 
 def _result_field(result: Any) -> Any:
-    adapter: TypeAdapter[Any] = TypeAdapter(result)
+    # None, too, of a task that ignores its result.
+    adapter: TypeAdapter[Any] = TypeAdapter(result | None)
 
     async def resolve(self: Task, info: Info) -> Any:
         """What it returned; null until it has succeeded."""

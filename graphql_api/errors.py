@@ -139,7 +139,7 @@ def report(error: GraphQLError) -> GraphQLError:
     """Give a top-level error a code; mask and log what was not expected."""
     if "code" in (error.extensions or {}):
         return error
-    if isinstance(error.original_error, engine.OUTAGES):
+    if engine.is_outage(error.original_error):
         message, code = "Redis did not answer in time: retry later", "UNAVAILABLE"
     elif isinstance(error.original_error, GraphQLError | StrawberryInputCoercionError | None):
         message, code = error.message, "BAD_USER_INPUT"

@@ -12,6 +12,7 @@ from typing import Any
 
 import strawberry
 from graphql import GraphQLError, Undefined
+from strawberry.exceptions import DuplicatedTypeName
 from strawberry.extensions import ParserCache, ValidationCache
 from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import create_type
@@ -92,7 +93,16 @@ def build_schema() -> Api:
     generated = create_type("Generated", [d.mutation for d in derived])
     mutation = type("Mutation", (generated, WorkflowMutation), {})
     task_types = {d.definition.name: d.task_type for d in derived} | {WORKFLOW: Workflow}
-    schema = Schema(
+    try:
+        schema = _schema(mutation, task_types)
+    except DuplicatedTypeName as error:
+        raise BadTaskDefinition("(a task file)", str(error)) from error
+    _leave_null_defaults_out(schema)
+    return Api(schema, known, task_types)
+
+
+def _schema(mutation: type, task_types: Mapping[str, Any]) -> Schema:
+    return Schema(
         query=Query,
         mutation=strawberry.type(mutation, description="What can be set to work."),
         subscription=Subscription,
@@ -104,8 +114,6 @@ def build_schema() -> Api:
         ],
         config=StrawberryConfig(scalar_map={EventCursor: EVENT_CURSOR}),
     )
-    _leave_null_defaults_out(schema)
-    return Api(schema, known, task_types)
 
 
 def _leave_null_defaults_out(schema: strawberry.Schema) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import datetime
 from typing import Annotated
 
@@ -64,13 +65,15 @@ class _Presenter:
             workflow=present(root, event.workflow) if root else None,
         )
 
-    def snapshot(self, record: Record) -> TaskEvent:
+    async def snapshot(self, record: Record) -> TaskEvent:
+        present = self._info.context.present
+        root = await self._record(record.root) if record.root != record.id else None
         return TaskEvent(
             cursor=EventCursor(record.cursor),
             at=record.finished_at or record.started_at or record.created_at,
             kind=EventKind.SNAPSHOT,
-            task=self._info.context.present(record),
-            workflow=None,
+            task=present(record),
+            workflow=present(root) if root else None,
         )
 
     async def _record(self, task_id: str) -> Record | None:
@@ -113,11 +116,15 @@ async def _events(
     info: Info, record: Record, after: Cursor | None
 ) -> AsyncGenerator[TaskEvent, None]:
     presenter = _Presenter(info)
-    async for happened in info.context.engine.feed.watch(record, after):
-        if isinstance(happened, Record):
-            yield presenter.snapshot(happened)
-        elif event := await presenter.event(happened):
-            yield event
+    try:
+        async with aclosing(info.context.engine.feed.watch(record, after)) as changes:
+            async for happened in changes:
+                if isinstance(happened, Record):
+                    yield await presenter.snapshot(happened)
+                elif event := await presenter.event(happened):
+                    yield event
+    except ValueError as error:
+        raise ApiError(f"{after!r} is the cursor of no event yet", "BAD_USER_INPUT") from error
 
 
 def _cursor(after: EventCursor | None) -> Cursor | None:

@@ -26,7 +26,7 @@ _NO_ADDRESS = PydanticCustomError("email_address", "not an e-mail address such a
 
 
 def _one_line(text: str) -> str:
-    if any(character < " " or character == "\x7f" for character in text):
+    if len(text.splitlines()) > 1 or any(c < " " or c == "\x7f" for c in text):
         raise PydanticCustomError("one_line", "not one line of text: it has a control character")
     return text
 

@@ -128,6 +128,12 @@ class Client:
             body = {"query": operation, "variables": variables}
             return (await http.post(f"{self.url}/graphql", json=body)).json()
 
+    async def enqueue(self, mutation: str, arguments: str) -> str:
+        """Enqueue a task with arguments in GraphQL's own notation, and give its id."""
+        success = f"... on Enqueue{mutation.removeprefix('enqueue')}Success {{ task {{ id }} }}"
+        data = await self.execute(f"mutation {{ {mutation}(input: {arguments}) {{ {success} }} }}")
+        return data[mutation]["task"]["id"]
+
     async def watch(self, operation: str, **variables: Any) -> AsyncIterator[dict[str, Any]]:
         """Subscribe, and give each message but the last, which must be `complete`."""
         url = self.url.replace("http", "ws", 1) + "/graphql"

@@ -8,16 +8,21 @@ of its workflow, and the messages that the task's end sets off.
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
+from uuid import uuid4
 
 from celery import states
 from celery.app.task import Context
 from celery.backends.redis import RedisBackend
+from pydantic import ValidationError
 from redis.commands.core import Script
 
-from tasks.engine.errors import InvalidArguments
-from tasks.engine.records import Failure, TaskState
+from tasks.engine.errors import InvalidArguments, is_outage
+from tasks.engine.records import Failure, Progress, TaskState
 from tasks.engine.scripts import source
 from tasks.engine.settings import load_settings
 from tasks.engine.transport import Message, close_collector, is_collecting
@@ -48,16 +53,15 @@ class Backend(RedisBackend):
             False where the task has already ended, so that it must not run.
         """
         meta = self._get_result_meta(
-            result={"pid": request.get("worker_pid"), "hostname": request.hostname},
+            result={"pid": os.getpid(), "hostname": request.hostname},
             state=states.STARTED,
             traceback=None,
             request=request,
         )
-        return bool(
-            self._ensure_retryable(
-                self._transition, task_id, states.STARTED, meta, request, [], is_start=True
-            )
-        )
+        # Named before the retries: a second try is the same start.
+        change = {"start": str(uuid4()), "set": _changes(states.STARTED, None, request)}
+        taken = self._ensure_retryable(self._transition, task_id, meta, request, change)
+        return bool(taken)
 
     def mark_as_done(
         self,
@@ -68,19 +72,31 @@ class Backend(RedisBackend):
         state: str = states.SUCCESS,
     ) -> None:
         """Record a success; of a task that ignores its result too, only without the result."""
-        if request is not None and (request.ignore_result or not store_result):
+        is_ignored = request is not None and (request.ignore_result or not store_result)
+        if request is not None and is_ignored and not request.is_eager:
             self.store_result(task_id, None, state, request=request)
             store_result = False
         super().mark_as_done(task_id, result, request, store_result, state)
 
     def mark_as_failure(self, task_id: str, exc: BaseException, *args: Any, **kwargs: Any) -> None:
         """Record a failure; of a task that ignores its result too, for a state must be true."""
-        super().mark_as_failure(task_id, exc, *args, **kwargs | {"store_result": True})
+        request = kwargs.get("request")
+        if request is None or not request.get("is_eager"):
+            kwargs["store_result"] = True
+        super().mark_as_failure(task_id, exc, *args, **kwargs)
 
-    def store_result(self, *args: Any, **kwargs: Any) -> Any:
+    def exception_safe_to_retry(self, exc: BaseException) -> bool:
+        """Try again after every outage, a Redis that takes no writes included."""
+        return is_outage(exc) or bool(super().exception_safe_to_retry(exc))
+
+    def store_result(self, task_id: str, result: Any, state: str, *args: Any, **kwargs: Any) -> Any:
         """Write one state, together with the messages that the task's end has set off."""
-        # Taken once, outside the retries: a second try must push the same messages.
-        return super().store_result(*args, messages=close_collector(), **kwargs)
+        # Both are taken once, outside the retries, and before an exception is turned into JSON.
+        change = {"set": _changes(state, result, kwargs.get("request"))}
+        messages = close_collector()
+        return super().store_result(
+            task_id, result, state, *args, change=change, messages=messages, **kwargs
+        )
 
     def _store_result(
         self,
@@ -90,38 +106,34 @@ class Backend(RedisBackend):
         traceback: str | None = None,
         request: Context | None = None,
         *,
+        change: dict[str, Any],
         messages: list[Message],
     ) -> Any:
         meta = self._get_result_meta(
             result=result, state=state, traceback=traceback, request=request
         )
-        self._transition(task_id, state, meta, request, messages)
+        self._transition(task_id, meta, request, change, messages)
         return result
 
     def _transition(
         self,
         task_id: str,
-        state: str,
         meta: dict[str, Any],
         request: Context | None,
-        messages: list[Message],
-        *,
-        is_start: bool = False,
+        change: dict[str, Any],
+        messages: Sequence[Message] = (),
     ) -> Any:
-        settings = load_settings()
-        change = {
+        whole = change | {
             "id": task_id,
             "meta_key": self.get_key_for_task(task_id).decode(),
-            "set": _changes(state, meta, request),
-            "adopt": self._adoption(request, with_input=is_start),
-            "is_start": is_start,
+            "adopt": self._adoption(request, with_input="start" in change),
             "pushes": [{"queue_list": m.queue_list, "task_id": m.task_id} for m in messages],
-            "events_kept": str(settings.events_kept),
-            "ttl": str(settings.result_expires),
+            "events_kept": str(load_settings().events_kept),
+            "ttl": str(self.expires),
         }
-        meta["task_id"] = task_id
         payloads = [message.payload for message in messages]
-        return self._script(args=[json.dumps(change), self.encode(meta), *payloads])
+        encoded = self.encode(meta | {"task_id": task_id})
+        return self._script(args=[json.dumps(whole), encoded, *payloads])
 
     @cached_property
     def _script(self) -> Script:
@@ -146,26 +158,27 @@ class Backend(RedisBackend):
         return {"fields": fields, "input": arguments}
 
 
-def _changes(state: str, meta: dict[str, Any], request: Context | None) -> dict[str, str]:
-    set_: dict[str, str] = {
+def _changes(state: str, result: Any, request: Context | None) -> dict[str, str]:
+    """Say which fields of the record a state sets; `result` as Celery was given it."""
+    changes: dict[str, str] = {
         "state": _STATES.get(state, TaskState.RUNNING),
         "celery_state": state,
     }
     if request is not None and getattr(request, "hostname", None):
-        set_["worker"] = request.hostname
-    result = meta["result"]
-    if state in (states.FAILURE, states.RETRY):
-        set_["failure"] = _failure(result, retryable=state == states.RETRY).model_dump_json()
+        changes["worker"] = request.hostname
+    if state in (states.FAILURE, states.RETRY) and result is not None:
+        changes["failure"] = _failure(result, retryable=state == states.RETRY).model_dump_json()
     elif state == states.REVOKED and "expired" in str(result):
-        set_["state"] = TaskState.EXPIRED
-    elif state not in _STATES and isinstance(result, dict) and "current" in result:
-        # The shape that Celery's documentation gives to `update_state(state="PROGRESS")`.
-        known = {key: result.get(key) for key in ("current", "total", "message")}
-        set_["progress"] = json.dumps(known)
-    return set_
+        changes["state"] = TaskState.EXPIRED
+    elif state not in _STATES and isinstance(result, dict):
+        # The shape that Celery's documentation gives to `update_state(state="PROGRESS")`; a custom
+        # state of another shape is just that.
+        with suppress(ValidationError):
+            changes["progress"] = Progress.model_validate(result).model_dump_json()
+    return changes
 
 
-def _failure(result: dict[str, Any], *, retryable: bool) -> Failure:
-    message = result.get("exc_message") or ""
-    text = " ".join(str(part) for part in message) if isinstance(message, list | tuple) else message
-    return Failure(type=result.get("exc_type", "Exception"), message=text, retryable=retryable)
+def _failure(result: Any, *, retryable: bool) -> Failure:
+    kind = type(result).__name__ if isinstance(result, BaseException) else "Exception"
+    text = str(result).encode("utf-8", "replace").decode()  # a file name may hold lone surrogates
+    return Failure(type=kind, message=text, retryable=retryable)

@@ -60,6 +60,14 @@ def _configuration() -> dict[str, Any]:
         "result_backend_always_retry": True,
         "result_backend_max_retries": 20,
         "result_backend_max_sleep_between_retries_ms": 2000,
+        "result_backend_transport_options": {
+            "retry_policy": {
+                "max_retries": 20,
+                "interval_start": 0.05,
+                "interval_step": 0.2,
+                "interval_max": 1,
+            }
+        },
         "redis_socket_timeout": 5,
         "redis_socket_connect_timeout": 2,
         "redis_socket_keepalive": True,

@@ -6,11 +6,12 @@ import json
 import logging
 import threading
 import time
+from functools import partial
 from typing import Any, ClassVar
 
 import psutil
 import redis
-from celery import bootsteps
+from celery import bootsteps, signals
 from celery.worker import state
 
 from tasks.engine.records import HEARTBEAT_S, KEY
@@ -22,43 +23,59 @@ logger = logging.getLogger(__name__)
 
 
 class Heartbeat(bootsteps.StartStopStep):
-    """Beats from a thread every two seconds or less, so that solo workers beat while they work."""
+    """Beats from a thread every two seconds or less, so that solo workers beat while they work.
+
+    It beats until the worker's process ends: during a warm shutdown, too, tasks run and are held.
+    """
 
     requires: ClassVar = {"celery.worker.components:Pool"}
 
     def __init__(self, worker: Any, **_: Any) -> None:  # noqa: ARG002  # Celery's signature
         self._stopped = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._qos: Any = None
 
     def start(self, worker: Any) -> None:
         """Begin to beat."""
-        self._thread = threading.Thread(
-            target=self._beat, args=(worker,), name="heartbeat", daemon=True
-        )
-        self._thread.start()
+        thread = threading.Thread(target=self._beat, args=(worker,), name="heartbeat", daemon=True)
+        signals.worker_shutdown.connect(lambda **_: self._end(thread), weak=False)
+        thread.start()
 
-    def stop(self, worker: Any) -> None:  # noqa: ARG002  # Celery's signature
-        """End with a last beat that says so."""
+    def stop(self, worker: Any) -> None:
+        """Do nothing yet: Celery stops the steps before the tasks have ended."""
+
+    def _end(self, thread: threading.Thread) -> None:
         self._stopped.set()
-        if self._thread:
-            self._thread.join(timeout=HEARTBEAT_S)
+        thread.join(timeout=HEARTBEAT_S)
 
     def _beat(self, worker: Any) -> None:
+        settings = load_settings()
         client = redis.Redis.from_url(
-            load_settings().redis_url, socket_timeout=2, socket_connect_timeout=2
+            settings.redis_url, socket_timeout=2, socket_connect_timeout=2
         )
         # A message must be renewed well within the time after which it is redelivered.
-        interval_s = min(HEARTBEAT_S, load_settings().visibility_timeout / 3)
+        interval_s = min(HEARTBEAT_S, settings.visibility_timeout / 3)
         is_last = False
         while not is_last:
             is_last = self._stopped.is_set()
-            try:
-                _write(client, worker, is_online=not is_last)
-                _renew(client, worker)
-            except redis.RedisError as error:
-                logger.warning("Heartbeat not written: %s", error)
+            for step in (self._renew, partial(_write, is_online=not is_last)):
+                try:
+                    step(client, worker)
+                except Exception:  # a beat that fails must not be the last
+                    logger.exception("Heartbeat failed")
             self._stopped.wait(interval_s)
         client.close()
+
+    def _renew(self, client: redis.Redis, worker: Any) -> None:
+        """Put off the redelivery of what this worker holds, so that no long task is run twice.
+
+        kombu scores `unacked_index` by the host's time of delivery, and hands out again what is
+        older than the visibility timeout, however alive its worker is.
+        """
+        consumer = getattr(worker.consumer, "task_consumer", None)
+        if consumer is not None:  # else it has stopped consuming, and ends what it holds
+            self._qos = consumer.channel.qos
+        if self._qos is not None and (tags := list(self._qos._delivered)):  # noqa: SLF001
+            client.zadd("unacked_index", dict.fromkeys(tags, time.time()), xx=True)
 
 
 def _write(client: redis.Redis, worker: Any, *, is_online: bool) -> None:
@@ -81,17 +98,6 @@ def _write(client: redis.Redis, worker: Any, *, is_online: bool) -> None:
         pipe.zadd(f"{KEY}workers", {worker.hostname: seconds})
         pipe.zremrangebyscore(f"{KEY}workers", 0, seconds - _FORGET_AFTER_S)
         pipe.execute()
-
-
-def _renew(client: redis.Redis, worker: Any) -> None:
-    """Put off the redelivery of what this worker holds, so that no long task is run twice.
-
-    kombu scores `unacked_index` by the host's time of delivery, and hands out again what is older
-    than the visibility timeout, however alive its worker is.
-    """
-    consumer = getattr(worker.consumer, "task_consumer", None)
-    if consumer is not None and (tags := list(consumer.channel.qos._delivered)):  # noqa: SLF001
-        client.zadd("unacked_index", dict.fromkeys(tags, time.time()), xx=True)
 
 
 def _rss_bytes(process: psutil.Process) -> int:

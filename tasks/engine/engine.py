@@ -68,7 +68,9 @@ class Engine:
         return client
 
     async def is_ready(self) -> bool:
-        """Tell, within a second, whether Redis answers."""
+        """Tell, within a second, whether Redis answers and the reader of events lives."""
+        if self._reader is None or self._reader.done():
+            return False
         try:
             async with asyncio.timeout(_READY_TIMEOUT_S):
                 await self.redis.ping()

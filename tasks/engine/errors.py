@@ -22,17 +22,26 @@ from redis import exceptions
 if TYPE_CHECKING:
     from tasks.engine.records import Record
 
-# What a client raises when Redis does not answer, or takes no writes.
+# What a client raises when Redis does not answer; `is_outage` says which of the last are one.
 OUTAGES = (
     exceptions.ConnectionError,
     exceptions.TimeoutError,
-    exceptions.OutOfMemoryError,
-    exceptions.ReadOnlyError,
     OSError,
     TimeoutError,
+    exceptions.ResponseError,
 )
+# How the answer begins where Redis is there, and takes no writes.
+_REFUSED_WRITES = ("OOM", "READONLY", "MISCONF", "NOREPLICAS", "BUSY", "MASTERDOWN", "LOADING")
 
 _SHOWN = 3  # problems in a message; its fields carry them all
+
+
+def is_outage(error: BaseException | None) -> bool:
+    """Tell an outage, which passes, from an error of ours, which does not."""
+    if isinstance(error, exceptions.ResponseError):
+        refused = isinstance(error, exceptions.OutOfMemoryError | exceptions.ReadOnlyError)
+        return refused or str(error).startswith(_REFUSED_WRITES)
+    return isinstance(error, OUTAGES)
 
 
 class CeleryQLError(Exception):
@@ -106,15 +115,18 @@ class Unavailable(Refusal):
     Attributes:
         outcome_unknown: the request had left when the answer failed to come, so it may have been
             accepted. Otherwise nothing was.
+        refused: Redis answered that it takes no writes now.
     """
 
     retry_after_s = 1.0
 
-    def __init__(self, *, outcome_unknown: bool) -> None:
+    def __init__(self, *, outcome_unknown: bool, refused: bool = False) -> None:
         self.outcome_unknown = outcome_unknown
+        self.refused = refused
+        reason = "Redis takes no writes now" if refused else "Redis cannot be reached"
         super().__init__(
             "Redis did not answer in time. It is unknown whether the work was accepted: "
             "retry with the same idempotency key"
             if outcome_unknown
-            else "Redis cannot be reached. Nothing was accepted: retry later"
+            else f"{reason}. Nothing was accepted: retry later"
         )

@@ -13,9 +13,10 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Any
 
+from pydantic import ValidationError
 from redis.asyncio import Redis
 
-from tasks.engine.errors import OUTAGES
+from tasks.engine.errors import OUTAGES, is_outage
 from tasks.engine.records import KEY, Cursor, Event, EventKind, Record, TaskId, position
 from tasks.engine.store import Store
 
@@ -41,9 +42,14 @@ class Watcher:
         if is_newer_progress and event.kind is EventKind.PROGRESS:
             self._pending.pop()
         if len(self._pending) >= _PENDING_MAX:
-            self._pending.clear()
-            self.has_lagged = True
+            self.lag()
         self._pending.append(event)
+        self._arrived.set()
+
+    def lag(self) -> None:
+        """Have the history read instead, because events were missed."""
+        self._pending.clear()
+        self.has_lagged = True
         self._arrived.set()
 
     async def take(self) -> list[Event]:
@@ -68,7 +74,9 @@ class Feed:
         self._redis = redis
         self.store = store
         self._watchers: dict[str, set[Watcher]] = {}
-        self._last: Cursor | None = None
+        self._last = Cursor("")
+        self._number = 0  # of the last event; a jump tells that the stream was trimmed ahead of us
+        self._is_reading = asyncio.Event()
 
     async def run(self) -> None:
         """Read for as long as the process lives; resume where it was after an outage."""
@@ -77,6 +85,8 @@ class Feed:
             try:
                 await self._read()
             except OUTAGES as error:
+                if not is_outage(error):
+                    raise
                 if not is_interrupted:
                     logger.warning("Event stream interrupted, trying to resume: %s", error)
                 is_interrupted = True
@@ -87,18 +97,36 @@ class Feed:
                 is_interrupted = False
 
     async def _read(self) -> None:
-        if self._last is None:
-            self._last = await self.store.newest_cursor()
+        if not self._is_reading.is_set():
+            newest: Any = await self._redis.xrevrange(f"{KEY}events", count=1)
+            self._last, fields = newest[0] if newest else (Cursor("0-0"), {})
+            self._number = int(fields.get("number", 0))
+            self._is_reading.set()
         answer: Any = await self._redis.xread(
             {f"{KEY}events": self._last}, count=500, block=_BLOCK_MS
         )
         for _, entries in answer:
             for cursor, fields in entries:
                 self._last = cursor
-                if watchers := self._watchers.get(fields["root"]):
-                    event = Event.parse(cursor, fields["event"])
-                    for watcher in watchers:
-                        watcher.push(event)
+                self._hand_out(cursor, fields)
+
+    def _hand_out(self, cursor: str, fields: dict[str, str]) -> None:
+        number = int(fields["number"])
+        if number != self._number + 1:
+            logger.warning("Events %d to %d were missed", self._number + 1, number - 1)
+            for watcher in [w for watchers in self._watchers.values() for w in watchers]:
+                watcher.lag()
+        self._number = number
+        watchers = self._watchers.get(fields["root"])
+        if not watchers:
+            return
+        try:
+            event = Event.parse(cursor, fields["event"])
+        except ValidationError:  # of one task; the others' watchers must not suffer
+            logger.exception("Event %s cannot be read", cursor)
+            return
+        for watcher in watchers:
+            watcher.push(event)
 
     @contextmanager
     def _watching(self, root: str) -> Iterator[Watcher]:
@@ -124,8 +152,11 @@ class Feed:
             A `Record` for the snapshot, then each event once, in order.
 
         Raises:
-            ValueError: `after` is no cursor.
+            ValueError: `after` is no cursor, or of no event yet.
         """
+        await self._is_reading.wait()
+        if after is not None and position(after) > position(await self.store.newest_cursor()):
+            raise ValueError(f"invalid literal for a cursor: {after!r} lies in the future")
         with self._watching(record.root) as watcher:
             current = await self.store.get(record.id)
             if current is None:

@@ -56,10 +56,19 @@ class Place:
 
 @dataclass(frozen=True)
 class Page:
-    """Tasks in listing order, newest first, with their places."""
+    """Tasks in listing order, newest first, with their places.
+
+    Attributes:
+        resume: go on behind this place; None where the end was reached.
+    """
 
     items: list[tuple[Place, Record]] = field(default_factory=list)
-    has_more: bool = False
+    resume: Place | None = None
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there may be more."""
+        return self.resume is not None
 
 
 async def list_page(
@@ -82,7 +91,7 @@ async def list_page(
         towards_newer: read from old to new, and turn the page round at the end.
 
     Returns:
-        A page; `has_more` is true also where the search bound was reached first.
+        A page; it may be short, and have more, where the search bound was reached first.
     """
     key = f"{KEY}tasks" if owner is None else f"{KEY}tasks:{owner}"
     found: list[tuple[Place, Record]] = []
@@ -90,22 +99,19 @@ async def list_page(
     while looked_at < _SCAN_MAX:
         places, is_end = await _places(redis, key, beyond, towards_newer=towards_newer)
         records = await Store(redis).get_many(place.task_id for place in places)
-        for place, record in zip(places, records, strict=True):
-            if record is None:
-                await redis.zrem(key, place.task_id)  # kept long enough, and expired
-            elif filter_.matches(record):
-                found.append((place, record))
-                if len(found) > size:
-                    return _page(found[:size], towards_newer=towards_newer, has_more=True)
+        pairs = zip(places, records, strict=True)
+        found += [(place, r) for place, r in pairs if r is not None and filter_.matches(r)]
+        if len(found) > size:
+            return _page(found[:size], found[size - 1][0], towards_newer=towards_newer)
         if is_end:
-            return _page(found, towards_newer=towards_newer, has_more=False)
+            return _page(found, None, towards_newer=towards_newer)
         looked_at += len(places)
         beyond = places[-1]
-    return _page(found, towards_newer=towards_newer, has_more=True)
+    return _page(found, beyond, towards_newer=towards_newer)
 
 
-def _page(found: list[tuple[Place, Record]], *, towards_newer: bool, has_more: bool) -> Page:
-    return Page(found[::-1] if towards_newer else found, has_more)
+def _page(found: list[tuple[Place, Record]], resume: Place | None, *, towards_newer: bool) -> Page:
+    return Page(found[::-1] if towards_newer else found, resume)
 
 
 async def _places(

@@ -103,7 +103,7 @@ class Record(Changing):
     def as_of(self, moment: Changing) -> Record:
         """Give this task back as it was at one of its events."""
         changed = {name: getattr(moment, name) for name in Changing.model_fields}
-        if isinstance(moment, Event):
+        if isinstance(moment, Event | WorkflowSummary):
             changed["cursor"] = moment.cursor
         return self.model_copy(update=changed)
 
@@ -112,6 +112,7 @@ class WorkflowSummary(Changing):
     """A workflow as of one event: its own state, and how many steps are in which."""
 
     counts: dict[str, int]
+    cursor: Cursor
 
 
 class EventKind(StrEnum):
@@ -134,7 +135,10 @@ class Event(Changing):
     @classmethod
     def parse(cls, cursor: str, text: str) -> Event:
         """Read an event as `emit` in `lua/record.lua` writes it."""
-        return cls.model_validate(json.loads(text) | {"cursor": cursor})
+        fields = json.loads(text) | {"cursor": cursor}
+        if "workflow" in fields:
+            fields["workflow"]["cursor"] = cursor
+        return cls.model_validate(fields)
 
 
 class Step(_Frozen):

@@ -62,8 +62,9 @@ class Store:
     async def history(self, root: str, after: Cursor | None = None) -> list[Event]:
         """Read the events of a root and its steps, oldest first, those after a cursor."""
         entries: Any = await self._redis.lrange(f"{KEY}events:{root}", 0, -1)
-        events = [Event.parse(*entry.split(" ", 1)) for entry in entries]
-        return [e for e in events if after is None or position(e.cursor) > position(after)]
+        pairs = [entry.split(" ", 1) for entry in entries]
+        seen = position(after) if after is not None else (0, 0)
+        return [Event.parse(cursor, text) for cursor, text in pairs if position(cursor) > seen]
 
 
 def _graph(fields: dict[str, str]) -> Graph:

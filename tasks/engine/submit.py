@@ -18,7 +18,14 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from tasks.engine.canvas import PlannedStep, Workflow
-from tasks.engine.errors import OUTAGES, IdempotencyConflict, InvalidInput, Problem, Unavailable
+from tasks.engine.errors import (
+    OUTAGES,
+    IdempotencyConflict,
+    InvalidInput,
+    Problem,
+    Unavailable,
+    is_outage,
+)
 from tasks.engine.records import WORKFLOW, Record, TaskState
 from tasks.engine.scripts import source
 from tasks.engine.settings import Settings
@@ -142,7 +149,6 @@ class Submitter:
             "idempotency_key": options.idempotency_key,
             "digest": hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
             "events_kept": str(self._settings.events_kept),
-            "ttl": str(self._settings.result_expires),
         }
         payloads = [message.payload for message in messages]
         code, task_id, flat = await self._run_script([json.dumps(plan), *payloads])
@@ -162,8 +168,10 @@ class Submitter:
                 has_left = True
                 return await self._script(args=args)
         except OUTAGES as error:
-            was_refused = isinstance(error, ResponseError)
-            raise Unavailable(outcome_unknown=has_left and not was_refused) from error
+            if not is_outage(error):
+                raise
+            refused = isinstance(error, ResponseError)
+            raise Unavailable(outcome_unknown=has_left and not refused, refused=refused) from error
 
 
 def _content(planned: PlannedStep) -> list[Any]:

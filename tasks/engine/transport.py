@@ -37,7 +37,13 @@ _open: ContextVar[Collector | None] = ContextVar("collector", default=None)
 
 
 def open_collector() -> Collector:
-    """Keep what this context publishes from now on, until `close_collector`."""
+    """Keep what this context publishes from now on, until `close_collector`.
+
+    Raises:
+        RuntimeError: one is open that holds messages, which would be lost.
+    """
+    if (before := _open.get()) and before.messages:
+        raise RuntimeError("a collector is open and holds messages")
     collector = Collector()
     _open.set(collector)
     return collector

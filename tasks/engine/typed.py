@@ -93,14 +93,14 @@ class TaskDefinition:
         description = inspect.cleandoc(task.run.__doc__ or "")
         if not description:
             raise BadTaskDefinition(task.name, "it has no docstring to describe it")
+        if inspect.iscoroutinefunction(task.run):
+            raise BadTaskDefinition(task.name, "Celery workers do not await an async function")
         try:
             arguments = create_model(pascal(name) + "Arguments", __base__=Arguments, **fields)
             result = TypeAdapter(hints["return"])
         except PydanticSchemaGenerationError as error:
             raise BadTaskDefinition(task.name, f"a type is not data: {error}") from error
-        sensitive = {
-            n for n, field in arguments.model_fields.items() if Sensitive in field.metadata
-        }
+        sensitive = {name for name in fields if is_marked_sensitive(hints[name])}
         return cls(name, description, task, arguments, result, frozenset(sensitive))
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
@@ -173,19 +173,47 @@ class TypedTask(Task):
         Raises:
             Ignore: the record is final, so this message is a duplicate or was canceled.
         """
+        if self.request.is_eager:  # in a test, perhaps without Redis
+            return
         if not self.backend.mark_as_started(task_id, request=self.request):
             raise Ignore(f"{task_id} has already ended")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the function: as it is when called directly, typed when a worker runs it."""
-        if self.definition is None or self.request.called_directly:
+        if (
+            self.definition is None
+            or self.request.called_directly
+            or self.request.get("is_running")
+        ):
             return self.run(*args, **kwargs)
+        self.request.is_running = True  # a call of itself from inside is a direct one
         arguments = self.definition.bind(args, kwargs)
         values = {name: getattr(arguments, name) for name in type(arguments).model_fields}
-        returned = self.run(**values)
+        try:
+            returned = self.run(**values)
+        except Ignore as ignored:
+            self._end_ignored(ignored)
+            raise
         result = self.definition.dump(returned)
-        open_collector()
+        if not self.request.is_eager:
+            open_collector()
         return result
+
+    def replace(self, sig: Any, *args: Any, **kwargs: Any) -> Any:
+        """Replace this run by another of the same id, as Celery does."""
+        self.request.is_replaced = True
+        return super().replace(sig, *args, **kwargs)
+
+    def on_retry(self, exc: BaseException, task_id: str, *args: Any) -> None:
+        """Record that another attempt is due, of a task that ignores its result too."""
+        if self.request.ignore_result:
+            self.backend.mark_as_retry(task_id, exc, request=self.request)
+        super().on_retry(exc, task_id, *args)
+
+    def _end_ignored(self, ignored: Ignore) -> None:
+        """Fail a task whose body raised Ignore, for Celery would leave it running for ever."""
+        if not self.request.is_eager and not self.request.get("is_replaced"):
+            self.backend.mark_as_failure(self.request.id, ignored, request=self.request)
 
 
 def _problems(error: ValidationError) -> str:
@@ -194,9 +222,21 @@ def _problems(error: ValidationError) -> str:
     return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in listed)
 
 
+def is_marked_sensitive(annotation: Any) -> bool:
+    """Tell whether a mark stands anywhere in an annotation, or in a model that it names."""
+    if annotation is Sensitive:
+        return True
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        fields = annotation.model_fields.values()
+        return any(Sensitive in f.metadata or is_marked_sensitive(f.annotation) for f in fields)
+    return any(is_marked_sensitive(part) for part in typing.get_args(annotation))
+
+
 def _parameters(task: Task) -> list[inspect.Parameter]:
     parameters = list(inspect.signature(task.run).parameters.values())
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    if any(parameter.name.startswith("_") for parameter in parameters):
+        raise BadTaskDefinition(task.name, "a parameter's name begins with an underscore")
     if any(parameter.kind not in named for parameter in parameters):
         raise BadTaskDefinition(
             task.name, "*args, **kwargs and positional-only have no GraphQL form"

@@ -40,11 +40,6 @@ class Installation:
         """Run the worker of a queue for the length of a `with` block."""
         return running_worker(queue, self.environment, self.folder / f"{queue}.log")
 
-    async def enqueue(self, mutation, arguments):
-        success = f"... on Enqueue{mutation.removeprefix('enqueue')}Success {{ task {{ id }} }}"
-        operation = f"mutation {{ {mutation}(input: {arguments}) {{ {success} }} }}"
-        return (await self.client.execute(operation))[mutation]["task"]["id"]
-
     async def task(self, task_id):
         return (await self.client.execute(TASK, id=task_id))["task"]
 
@@ -95,8 +90,13 @@ def installation(machine):
 
 async def test_a_worker_takes_from_its_own_queue_only(installation):
     with installation.worker("celery"):
-        mail, spam = await installation.enqueue(*MAIL), await installation.enqueue(*SPAM)
-        ran = await installation.finish(*[await installation.enqueue(*ADD) for _ in range(5)])
+        mail, spam = (
+            await installation.client.enqueue(*MAIL),
+            await installation.client.enqueue(*SPAM),
+        )
+        ran = await installation.finish(
+            *[await installation.client.enqueue(*ADD) for _ in range(5)]
+        )
         queues, unserved = await installation.queues()
 
     assert set(ran) == {"celery"}
@@ -109,8 +109,8 @@ async def test_a_worker_takes_from_its_own_queue_only(installation):
 
 
 async def test_a_task_waits_in_its_queue_until_its_worker_starts(installation):
-    task_id = await installation.enqueue(*ADD)
-    await installation.enqueue(*ADD)
+    task_id = await installation.client.enqueue(*ADD)
+    await installation.client.enqueue(*ADD)
     task = await installation.task(task_id)
     waiting, unserved = await installation.queues()
     watching = asyncio.create_task(installation.client.events(WATCH, id=task_id))
@@ -136,11 +136,11 @@ async def test_the_age_of_a_queue_is_that_of_the_task_that_is_next(installation)
     async def age():
         return (await installation.queues())[0]["email_service"]["oldestWaitingSeconds"]
 
-    await installation.enqueue(*MAIL)
+    await installation.client.enqueue(*MAIL)
     async with asyncio.timeout(10):
         while await age() < 1:  # noqa: ASYNC110  # time itself is what is waited for
             await asyncio.sleep(0.05)
-    await installation.enqueue(*MAIL)
+    await installation.client.enqueue(*MAIL)
 
     queues, _ = await installation.queues()
 
@@ -155,7 +155,7 @@ async def test_a_chain_waits_for_the_worker_of_its_middle_step(installation):
         ' {step: {key: "mail", task: {sendEmail: {to: "ann@example.org", subject: "Done",'
         ' text: "It is."}}}}, {step: {key: "last", task: {add: {x: 1, y: 1}}}}]}'
     )
-    workflow_id = await installation.enqueue("enqueueWorkflow", f"{{canvas: {canvas}}}")
+    workflow_id = await installation.client.enqueue("enqueueWorkflow", f"{{canvas: {canvas}}}")
     watch = "subscription($id: ID!) { task(id: $id) { task { stepKey state } } }"
     told = []
 
@@ -188,7 +188,7 @@ async def test_a_chain_waits_for_the_worker_of_its_middle_step(installation):
 async def test_a_worker_is_shown_as_it_is(installation):
     with installation.worker("celery"):
         idle = await installation.the_worker("celery", lambda worker: worker["online"])
-        task_id = await installation.enqueue("enqueueWait", "{seconds: 4}")
+        task_id = await installation.client.enqueue("enqueueWait", "{seconds: 4}")
         busy = await installation.the_worker("celery", lambda worker: worker["active"])
         queues, _ = await installation.queues()
         await installation.finish(task_id)

@@ -108,7 +108,7 @@ def test_a_mail_is_sent_by_the_email_worker(celery_workers, request, is_live):
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"subject": "Hi\nBcc: eve@example.org"}, "subject: not one line of text"),
+        ({"subject": "Hi\nBcc: eve@example.org"}, r"subject: .*one line"),
         ({"to": ["ann@example.org\r\nBcc: eve@example.org"]}, "to.0: not an e-mail"),
         ({"reply_to": "ann@example.org\n"}, "reply_to: not an e-mail address"),
         ({"bcc": ["ann@example.org, eve@example.org"]}, "bcc.0: not an e-mail"),
@@ -123,10 +123,9 @@ def test_a_mail_is_sent_by_the_email_worker(celery_workers, request, is_live):
 def test_bad_arguments_are_refused_before_a_server_is_reached(celery_workers, change, problem):
     celery_workers("email_service")
 
-    with pytest.raises(InvalidArguments) as caught:
+    with pytest.raises(InvalidArguments, match=f"^send_email: {problem}") as caught:
         send_email.delay(**MAIL | change).get(timeout=10)
 
-    assert str(caught.value).startswith(f"send_email: {problem}")
     assert "eve" not in str(caught.value)
 
 

@@ -4,6 +4,7 @@
 local FINAL = {SUCCEEDED = true, FAILED = true, CANCELED = true, SKIPPED = true, EXPIRED = true}
 local STATES = {'SCHEDULED', 'WAITING', 'QUEUED', 'RUNNING', 'RETRYING',
                 'SUCCEEDED', 'FAILED', 'CANCELED', 'SKIPPED', 'EXPIRED'}
+local LONG_HISTORY = 1000
 -- What changes after a task was accepted; an event carries all of it.
 local MUTABLE = {'state', 'celery_state', 'version', 'attempt', 'worker', 'progress', 'failure',
                  'started_at', 'finished_at'}
@@ -20,6 +21,14 @@ local function read_hash(key)
   local flat, hash = redis.call('HGETALL', key), {}
   for i = 1, #flat, 2 do hash[flat[i]] = flat[i + 1] end
   return hash
+end
+
+-- Not HGETALL: beside the counts lies the graph, which may be large.
+local function step_counts(id)
+  local values = redis.call('HMGET', workflow_key(id), 'total', unpack(STATES))
+  local counts = {total = values[1]}
+  for i, state in ipairs(STATES) do counts[state] = values[i + 1] or '0' end
+  return counts
 end
 
 -- What the counts of its steps make of a workflow.
@@ -42,7 +51,7 @@ local CELERY_STATES = {QUEUED = 'PENDING', RUNNING = 'STARTED', SUCCEEDED = 'SUC
 
 -- The workflow as of this event: what its subscribers need to draw it, without its steps.
 local function workflow_summary(id)
-  local record, counts = read_hash(task_key(id)), read_hash(workflow_key(id))
+  local record, counts = read_hash(task_key(id)), step_counts(id)
   local summary = {counts = {total = counts.total}}
   for _, state in ipairs(STATES) do
     if counts[state] ~= '0' then summary.counts[state] = counts[state] end
@@ -50,7 +59,22 @@ local function workflow_summary(id)
   for _, field in ipairs(MUTABLE) do summary[field] = record[field] end
   summary.state = derived_state(counts)
   summary.celery_state = CELERY_STATES[summary.state]
+  if summary.state ~= 'QUEUED' then summary.started_at = summary.started_at or now end
+  if FINAL[summary.state] then summary.finished_at = summary.finished_at or now end
   return summary
+end
+
+-- A history keeps every state; of very much progress, only the newest.
+local function keep_in_history(root, entry, id, kind)
+  local key = events_key(root)
+  if kind == 'PROGRESS' and redis.call('LLEN', key) >= LONG_HISTORY then
+    local last = cjson.decode(string.match(redis.call('LINDEX', key, -1), ' (.*)'))
+    if last.kind == 'PROGRESS' and last.id == id then
+      redis.call('LSET', key, -1, entry)
+      return
+    end
+  end
+  redis.call('RPUSH', key, entry)
 end
 
 -- Append an event of the task as it is now: to the stream of all, and to its root's history.
@@ -64,9 +88,11 @@ local function emit(id, kind, events_kept)
     event.workflow = workflow_summary(record.root)
   end
   local json = cjson.encode(event)
+  -- Numbered without a gap, so that a reader sees when the stream was trimmed ahead of it.
   local cursor = redis.call('XADD', 'celeryql:events', 'MAXLEN', '~', events_kept, '*',
+                            'number', redis.call('INCR', 'celeryql:event_number'),
                             'root', record.root, 'event', json)
-  redis.call('RPUSH', events_key(record.root), cursor .. ' ' .. json)
+  keep_in_history(record.root, cursor .. ' ' .. json, id, kind)
   redis.call('HSET', task_key(id), 'cursor', cursor)
   if record.root ~= id then redis.call('HSET', task_key(record.root), 'cursor', cursor) end
 end
@@ -74,6 +100,9 @@ end
 local function expire_task(id, ttl)
   redis.call('EXPIRE', task_key(id), ttl)
   redis.call('EXPIRE', input_key(id), ttl)
+  redis.call('EXPIRE', 'celery-task-meta-' .. id, ttl)
+  local claim = redis.call('HGET', task_key(id), 'claim')
+  if claim then redis.call('EXPIRE', claim, ttl) end
 end
 
 -- A root's keys get their time to live together, once nothing can change them any more.
@@ -89,7 +118,7 @@ end
 
 -- Derive the workflow's own state from its counts; an event of its own tells only of a change.
 local function settle_workflow(id, events_kept, ttl, failure)
-  local state = derived_state(read_hash(workflow_key(id)))
+  local state = derived_state(step_counts(id))
   local record = read_hash(task_key(id))
   if failure and not record.failure then
     redis.call('HSET', task_key(id), 'failure', failure)

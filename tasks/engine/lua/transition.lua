@@ -6,6 +6,7 @@ local change = cjson.decode(ARGV[1])
 local meta = ARGV[2]
 local id, kept, ttl = change.id, change.events_kept, change.ttl
 local record = read_hash(task_key(id))
+local set = change.set
 
 local function store_meta()
   redis.call('SETEX', change.meta_key, ttl, meta)
@@ -17,6 +18,7 @@ if record.state and FINAL[record.state] then
   if FINAL[change.set.state] and redis.call('EXISTS', change.meta_key) == 0 then store_meta() end
   return 0
 end
+if change.start and change.start == record.start then return 1 end  -- its answer was lost
 store_meta()
 -- What a task's end sets off leaves in the same instant as the end itself.
 for i, push in ipairs(change.pushes) do
@@ -35,9 +37,9 @@ if change.adopt.input ~= cjson.null and (record.root ~= id or not record.cursor)
   redis.call('SET', input_key(id), change.adopt.input)
 end
 
-local set = change.set
 local kind = set.progress and record.state == 'RUNNING' and 'PROGRESS' or 'STATE'
-if change.is_start then
+if change.start then
+  set.start = change.start
   set.attempt = string.format('%d', (record.attempt or 0) + 1)
   if not record.started_at then set.started_at = now end
   redis.call('HDEL', task_key(id), 'failure', 'progress')  -- those of the attempt before
