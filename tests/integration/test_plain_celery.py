@@ -243,7 +243,7 @@ async def test_a_result_that_one_call_ignores_is_not_kept(kitchen):
 
 async def test_a_custom_state_is_seen_by_both(kitchen):
     task_id, state, info = kitchen.python(
-        "result = cook.delay(2)\nwhile result.state in ('PENDING', 'STARTED'): pass\n"
+        "result = cook.delay(4)\nwhile result.state in ('PENDING', 'STARTED'): pass\n"
         "answer = result.id, result.state, result.info"
     )
 
@@ -255,7 +255,7 @@ async def test_a_custom_state_is_seen_by_both(kitchen):
 
 async def test_a_running_task_of_a_plain_caller_can_be_watched(kitchen):
     task_id = kitchen.python(
-        "result = cook.delay(1.5)\nwhile result.state != 'COOKING': pass\nanswer = result.id"
+        "result = cook.delay(2.5)\nwhile result.state != 'COOKING': pass\nanswer = result.id"
     )
 
     assert await kitchen.states(task_id, after=None) == ["COOKING", "SUCCESS"]

@@ -1,0 +1,140 @@
+"""Task bodies that do what Celery allows and few do: none may leave a state that lies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from redis import Redis
+
+from tasks.engine.embedded import private_redis
+from tests.conftest import Client, running_api, running_worker, wait_until
+
+pytestmark = pytest.mark.slow
+
+TASKS = '''
+"""Odd tasks."""
+
+from typing import Annotated, Any
+
+from celery import Task
+from celery.exceptions import Ignore
+
+from tasks.engine import Sensitive, app
+
+
+@app.task
+def shrug() -> None:
+    """Raise Ignore."""
+    raise Ignore
+
+
+@app.task
+def count_down(n: int) -> int:
+    """Call itself, then publish."""
+    if n:
+        return count_down(n - 1)
+    app.send_task("tasks.arithmetic.add", (1, 2), task_id="sent-by-count-down")
+    return 0
+
+
+@app.task(bind=True)
+def ramble(self: Task, page: str) -> str:
+    """Report progress in words, then a state whose meta is text."""
+    self.update_state(state="PROGRESS", meta={"current": page, "total": None})
+    self.update_state(state="READING", meta="well")
+    return page
+
+
+@app.task(bind=True, ignore_result=True, max_retries=1)
+def insist_quietly(self: Task) -> int:
+    """Succeed at the second attempt, and have no result."""
+    if not self.request.retries:
+        raise self.retry(countdown=0.1, exc=OSError(2, "No such file", "a\\udc80b"))
+    return 1
+
+
+@app.task
+def enter(user: str, key: Annotated[str, Sensitive] | None = None) -> str:
+    """Take a secret, or none."""
+    return user
+'''
+EVENTS = 'subscription($id: ID!) { task(id: $id, after: "0-0") { task { celeryState } } }'
+
+
+@dataclass
+class Place:
+    client: Client
+    redis: Redis
+
+    async def run(self, mutation: str, task_type: str, arguments: str = "") -> dict:
+        """Enqueue a task, wait for its end, and read it with the states it went through."""
+        given = f"(input: {arguments})" if arguments else ""
+        success = f"E{mutation[1:]}Success"
+        data = await self.client.execute(
+            f"mutation {{ {mutation}{given} {{ ... on {success} {{ task {{ id }} }} }} }}"
+        )
+        task_id = data[mutation]["task"]["id"]
+        events = await self.client.events(EVENTS, id=task_id)
+        result = f"... on {task_type} {{ result }}" if task_type else ""
+        fields = f"id state failure {{ type message }} {result}"
+        query = f"query($id: ID!) {{ task(id: $id) {{ {fields} }} }}"
+        task = (await self.client.execute(query, id=task_id))["task"]
+        return task | {"states": [event["task"]["celeryState"] for event in events]}
+
+
+@pytest.fixture(scope="module")
+def place(copy_project, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("odd")
+    project = copy_project(TASKS)
+    with private_redis(folder / "redis") as url:
+        environment = {"REDIS_URL": url}
+        with (
+            Redis.from_url(url, decode_responses=True) as redis,
+            running_worker("celery", environment, folder / "worker.log", project=project),
+            running_api(environment, folder / "api.log", project=project) as api,
+        ):
+            yield Place(Client(api), redis)
+
+
+async def test_a_body_that_raises_ignore_ends_failed(place):
+    task = await place.run("enqueueShrug", "")
+
+    assert (task["state"], task["failure"]["type"]) == ("FAILED", "Ignore")
+
+
+async def test_what_a_task_that_calls_itself_publishes_is_sent(place):
+    task = await place.run("enqueueCountDown", "CountDownTask", "{n: 3}")
+
+    assert (task["state"], task["result"]) == ("SUCCEEDED", 0)
+    wait_until(lambda: place.redis.get("celery-task-meta-sent-by-count-down"), "what was published")
+
+
+async def test_odd_reports_are_custom_states_and_disturb_nobody(place):
+    task = await place.run("enqueueRamble", "RambleTask", '{page: "3"}')
+    other = await place.run("enqueueEcho", "EchoTask", '{message: "still here"}')
+
+    assert task["states"] == ["PENDING", "STARTED", "PROGRESS", "READING", "SUCCESS"]
+    assert other["result"] == "still here"
+
+
+async def test_a_task_without_result_shows_its_retry_and_the_reason(place):
+    task = await place.run("enqueueInsistQuietly", "InsistQuietlyTask")
+
+    assert task["states"] == ["PENDING", "STARTED", "RETRY", "STARTED", "SUCCESS"]
+    assert task["result"] is None
+
+
+async def test_an_optional_secret_is_kept_nowhere(place):
+    task = await place.run("enqueueEnter", "EnterTask", '{user: "ann", key: "hush-hush"}')
+
+    kept = {key: read(place.redis, key) for key in place.redis.scan_iter(f"*{task['id']}*")}
+    assert task["result"] == "ann"
+    assert len(kept) >= 4
+    assert [key for key, text in kept.items() if "hush" in text] == []
+
+
+def read(redis: Redis, key: str) -> str:
+    readers = {"hash": redis.hgetall, "string": redis.get}
+    kind = redis.type(key)
+    return str(readers[kind](key) if kind in readers else redis.lrange(key, 0, -1))
