@@ -80,8 +80,8 @@ class Backend(RedisBackend):
 
     def mark_as_failure(self, task_id: str, exc: BaseException, *args: Any, **kwargs: Any) -> None:
         """Record a failure; of a task that ignores its result too, for a state must be true."""
-        request = kwargs.get("request")
-        if request is None or not request.get("is_eager"):
+        # getattr: of a task that it does not know, a worker hands over a request of another kind.
+        if not getattr(kwargs.get("request"), "is_eager", False):
             kwargs["store_result"] = True
         super().mark_as_failure(task_id, exc, *args, **kwargs)
 
@@ -180,5 +180,7 @@ def _changes(state: str, result: Any, request: Context | None) -> dict[str, str]
 
 def _failure(result: Any, *, retryable: bool) -> Failure:
     kind = type(result).__name__ if isinstance(result, BaseException) else "Exception"
-    text = str(result).encode("utf-8", "replace").decode()  # a file name may hold lone surrogates
+    # The text of a KeyError is the repr of its key; a file name may hold lone surrogates.
+    told = result.args[0] if isinstance(result, KeyError) and result.args else result
+    text = str(told).encode("utf-8", "replace").decode()
     return Failure(type=kind, message=text, retryable=retryable)

@@ -184,7 +184,11 @@ def test_a_hangup_stops_everything_but_does_not_kill(tmp_path: Path) -> None:
         os.kill(os.getpid(), signal.SIGHUP)
         os.kill(os.getpid(), signal.SIGHUP)
 
-    code, output = supervise(lasting(tmp_path), then=hang_up)
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may run under nohup
+    try:
+        code, output = supervise(lasting(tmp_path), then=hang_up)
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
     assert (code, output) == (0, "lasting       | up\nStopping: nobody watches.\n")
     assert has_ended(tmp_path)
