@@ -80,11 +80,24 @@ class Heartbeat(bootsteps.StartStopStep):
 
 def _write(client: redis.Redis, worker: Any, *, is_online: bool) -> None:
     seconds, microseconds = client.time()
-    process = psutil.Process()
-    family = [process, *process.children(recursive=True)]
     fields: Any = {
         "online": int(is_online),
         "seen_at": seconds * 1_000 + microseconds // 1_000,
+    }
+    if is_online:  # the last beat comes after the pool has gone
+        fields |= _description(worker)
+    with client.pipeline() as pipe:
+        pipe.hset(f"{KEY}worker:{worker.hostname}", mapping=fields)
+        pipe.expire(f"{KEY}worker:{worker.hostname}", _FORGET_AFTER_S)
+        pipe.zadd(f"{KEY}workers", {worker.hostname: seconds})
+        pipe.zremrangebyscore(f"{KEY}workers", 0, seconds - _FORGET_AFTER_S)
+        pipe.execute()
+
+
+def _description(worker: Any) -> dict[str, Any]:
+    process = psutil.Process()
+    family = [process, *process.children(recursive=True)]
+    return {
         "pool": type(worker.pool).__module__.rpartition(".")[2],
         "concurrency": worker.pool.num_processes,
         "queues": json.dumps(sorted(worker.app.amqp.queues.consume_from)),
@@ -92,12 +105,6 @@ def _write(client: redis.Redis, worker: Any, *, is_online: bool) -> None:
         "processed": sum(state.total_count.values()),
         "rss_bytes": sum(_rss_bytes(member) for member in family),
     }
-    with client.pipeline() as pipe:
-        pipe.hset(f"{KEY}worker:{worker.hostname}", mapping=fields)
-        pipe.expire(f"{KEY}worker:{worker.hostname}", _FORGET_AFTER_S)
-        pipe.zadd(f"{KEY}workers", {worker.hostname: seconds})
-        pipe.zremrangebyscore(f"{KEY}workers", 0, seconds - _FORGET_AFTER_S)
-        pipe.execute()
 
 
 def _rss_bytes(process: psutil.Process) -> int:

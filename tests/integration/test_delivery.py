@@ -28,3 +28,24 @@ async def test_a_task_longer_than_the_visibility_timeout_runs_once(tmp_path, poo
 
     assert events[-1]["task"] == {"state": "SUCCEEDED", "attempt": 1}
     assert log.read_text().count(f"[{task_id}] received") == 1
+
+
+async def test_a_worker_that_stops_keeps_what_it_still_runs(tmp_path):
+    with private_redis(tmp_path) as url:
+        environment = {"REDIS_URL": url, "VISIBILITY_TIMEOUT": "2"}
+        with (
+            running_api(environment, tmp_path / "api.log") as api,
+            running_worker("celery", environment, tmp_path / "first.log") as first,
+        ):
+            data = await Client(api).execute(WAIT.replace("5", "8"))
+            messages = Client(api).watch(WATCH, id=data["enqueueWait"]["task"]["id"])
+            async for message in messages:
+                event = message["payload"]["data"]["task"]["task"]
+                if event["state"] == "RUNNING":
+                    break
+            first.terminate()
+            with running_worker("celery", environment, tmp_path / "second.log"):
+                events = [message["payload"]["data"]["task"]["task"] async for message in messages]
+
+    assert events[-1] == {"state": "SUCCEEDED", "attempt": 1}
+    assert "received" not in (tmp_path / "second.log").read_text()

@@ -193,7 +193,7 @@ async def test_a_worker_is_shown_as_it_is(installation):
         queues, _ = await installation.queues()
         await installation.finish(task_id)
         done = await installation.the_worker("celery", lambda worker: not worker["active"])
-    stopped = await installation.the_worker("celery", lambda worker: True)
+    stopped = await installation.the_worker("celery", lambda _: True)
 
     assert (idle["pool"], idle["concurrency"], idle["active"]) == ("prefork", 2, [])
     assert busy["active"] == [{"id": task_id}]
