@@ -63,6 +63,9 @@ class Engine:
             socket_keepalive=True,
             retry=retry,
             client_name=f"celeryql-{name}",
+            # With RESP3 redis-py 8.1 expects maintenance notices, and so hands out a pooled
+            # connection that the server has closed: the first request after a restart would fail.
+            protocol=2,
         )
         self._clients.append(client)
         return client

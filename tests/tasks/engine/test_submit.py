@@ -128,3 +128,15 @@ async def test_a_redis_that_stops_answering_leaves_the_outcome_unknown(engine, t
 
     assert caught.value.outcome_unknown
     assert took_s < 1.5
+
+
+async def test_a_connection_that_the_server_closed_is_not_used_again(engine, empty_redis):
+    await accept(engine, x=1, y=2)
+
+    empty_redis.client_kill_filter(_type="normal", skipme=True)
+    (pooled,) = engine.submitter._redis.connection_pool._available_connections
+    async with asyncio.timeout(5):
+        while not await pooled.can_read():  # the end of the stream has yet to arrive
+            await asyncio.sleep(0.01)
+
+    assert not (await accept(engine, x=1, y=2)).deduplicated
