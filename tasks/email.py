@@ -28,6 +28,9 @@ _NO_ADDRESS = PydanticCustomError("email_address", "not an e-mail address such a
 def _one_line(text: str) -> str:
     if len(text.splitlines()) > 1 or any(c < " " or c == "\x7f" for c in text):
         raise PydanticCustomError("one_line", "not one line of text: it has a control character")
+    # Pythons before 3.11.10 and 3.12.5 decode it into a header, line breaks within included.
+    if "=?" in text:
+        raise PydanticCustomError("encoded_word", "not plain text: it has an encoded word (`=?`)")
     return text
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 from redis.asyncio import Redis
 
-from tasks.engine.errors import OUTAGES, is_outage
+from tasks.engine.errors import OUTAGES
 from tasks.engine.records import KEY, Cursor, Event, EventKind, Record, TaskId, position
 from tasks.engine.store import Store
 
@@ -84,9 +84,7 @@ class Feed:
         while True:
             try:
                 await self._read()
-            except OUTAGES as error:
-                if not is_outage(error):
-                    raise
+            except OUTAGES as error:  # an UNBLOCKED of a demoted master is a ResponseError, too
                 if not is_interrupted:
                     logger.warning("Event stream interrupted, trying to resume: %s", error)
                 is_interrupted = True
@@ -184,6 +182,9 @@ class Feed:
                 if position(event.cursor) > seen:
                     seen = position(event.cursor)
                     yield event
+            if (task := asyncio.current_task()) and task.cancelling():
+                # On Python 3.11 redis-py's wait_for can swallow the cancellation of a read.
+                raise asyncio.CancelledError
             events = await watcher.take()
             if watcher.has_lagged:
                 watcher.has_lagged = False

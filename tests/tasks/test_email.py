@@ -112,13 +112,25 @@ def test_a_mail_is_sent_by_the_email_worker(celery_workers, request, is_live):
         ({"to": ["ann@example.org\r\nBcc: eve@example.org"]}, "to.0: not an e-mail"),
         ({"reply_to": "ann@example.org\n"}, "reply_to: not an e-mail address"),
         ({"bcc": ["ann@example.org, eve@example.org"]}, "bcc.0: not an e-mail"),
+        ({"subject": "=?utf-8?b?YQ0KQmNjOiB4QHkueg==?="}, "subject: not plain text"),
         ({"to": []}, "to: Value should have at least 1 item"),
         ({"to": ["ann@example.org"] * 51}, "to: List should have at most 50 items"),
         ({"cc": ["ann@example.org"] * 51}, "cc: List should have at most 50 items"),
         ({"subject": "x" * 501}, "subject: String should have at most 500 characters"),
         ({"text": "x" * 1_000_001}, "text: String should have at most 1000000 characters"),
     ],
-    ids=["subject", "address", "reply to", "list", "nobody", "many", "copies", "long", "longer"],
+    ids=[
+        "subject",
+        "address",
+        "reply to",
+        "list",
+        "encoded word",
+        "nobody",
+        "many",
+        "copies",
+        "long",
+        "longer",
+    ],
 )
 def test_bad_arguments_are_refused_before_a_server_is_reached(celery_workers, change, problem):
     celery_workers("email_service")

@@ -85,6 +85,22 @@ async def test_killed_connections_lose_no_event(engine, report, empty_redis):
     assert told[-1] == 23
 
 
+async def test_an_error_that_redis_answers_the_reader_with_ends_no_stream(
+    engine, report, empty_redis
+):
+    record = await accept(engine)
+    watching = engine.feed.watch(record)
+    await anext(watching)
+    (reader,) = [c for c in empty_redis.client_list() if c["name"] == "celeryql-feed"]
+
+    empty_redis.client_unblock(int(reader["id"]), error=True)
+    report(add, record.id, "STARTED")
+    report(add, record.id, "SUCCESS", 3.0)
+
+    async with asyncio.timeout(10):
+        assert [happened.state async for happened in watching] == ["RUNNING", "SUCCEEDED"]
+
+
 async def test_an_outage_of_the_reader_is_made_up_for(engine, report):
     record = await accept(engine)
     watching = engine.feed.watch(record)
