@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -39,6 +40,18 @@ _WRITTEN_NAMES = frozenset({WORKFLOW, "batch", "task", "undefined", "token"})
 _CACHED_DOCUMENTS = 500  # distinct operations of one API process; a client sends few
 
 
+class _ParserCache(ParserCache):
+    """Strawberry's cache, which leaves a document with a syntax error to Strawberry's own parser.
+
+    Raised from an extension, the error would end a WebSocket operation as if it had succeeded.
+    """
+
+    def on_parse(self) -> Iterator[None]:
+        with suppress(GraphQLError):
+            next(super().on_parse())
+        yield
+
+
 class Schema(strawberry.Schema):
     """Strawberry's schema, whose errors are all reported in one way."""
 
@@ -47,10 +60,7 @@ class Schema(strawberry.Schema):
         errors: list[GraphQLError],
         execution_context: ExecutionContext | None = None,  # noqa: ARG002  # Strawberry's signature
     ) -> None:
-        """Replace errors in the list that goes to the client.
-
-        Every path ends here, a syntax error found by `ParserCache` too, which no extension sees.
-        """
+        """Replace errors in the list that goes to the client; every path ends here."""
         errors[:] = [report(error) for error in errors]
 
 
@@ -109,7 +119,7 @@ def _schema(mutation: type, task_types: Mapping[str, Any]) -> Schema:
         types=[*task_types.values(), UndefinedTask],
         exception_handlers=HANDLERS,
         extensions=[
-            lambda: ParserCache(maxsize=_CACHED_DOCUMENTS),
+            lambda: _ParserCache(maxsize=_CACHED_DOCUMENTS),
             lambda: ValidationCache(maxsize=_CACHED_DOCUMENTS),
         ],
         config=StrawberryConfig(scalar_map={EventCursor: EVENT_CURSOR}),
