@@ -2,159 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import mailbox
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import httpx
 import pytest
 from redis import Redis
-from websockets.asyncio.client import connect
 
 from tasks import app
 from tasks.engine.embedded import ping_failure, private_redis, reserve_port
 from tasks.engine.settings import PROJECT_ROOT, load_settings
-
-DEADLINE_S = 30.0
-
-
-def wait_until(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:
-    """Poll until something holds, and give it back."""
-    deadline = time.monotonic() + deadline_s
-    while time.monotonic() < deadline:
-        if value := condition():
-            return value
-        time.sleep(0.02)
-    pytest.fail(f"{what}: not within {deadline_s:g} s")
-
-
-@contextmanager
-def running(
-    argv: list[str], environment: dict[str, str], log: Path, *, project: Path = PROJECT_ROOT
-) -> Iterator[subprocess.Popen]:
-    """Run a Python module as a process of its own, and end it with its children."""
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *argv],
-            cwd=project,
-            env=os.environ | environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-@contextmanager
-def running_worker(
-    queue: str,
-    environment: dict[str, str],
-    log: Path,
-    *,
-    project: Path = PROJECT_ROOT,
-    pool: str | None = None,
-) -> Iterator[subprocess.Popen]:
-    """Run a worker with Celery's own command line, ready to consume."""
-    pool = pool or ("solo" if queue == "ml_service" else "prefork")
-    argv = ["celery", "-A", "tasks", "worker", "-Q", queue, "-n", f"{queue}@%h", "-P", pool]
-    argv += ["--without-gossip", "--without-mingle", "--loglevel", "INFO"]
-    with running(argv, environment, log, project=project) as process:
-        wait_until(
-            lambda: process.poll() is not None or " ready." in log.read_text(),
-            f"worker {queue} ready",
-        )
-        assert process.poll() is None, log.read_text()
-        yield process
-
-
-@contextmanager
-def running_api(
-    environment: dict[str, str], log: Path, *, project: Path = PROJECT_ROOT
-) -> Iterator[str]:
-    """Run the API, and give its base URL once it answers."""
-    port = reserve_port()
-    argv = ["uvicorn", "--factory", "graphql_api.app:create_app", "--port", str(port)]
-    argv += ["--timeout-graceful-shutdown", "2"]
-    with running(argv, environment, log, project=project) as process:
-        url = f"http://127.0.0.1:{port}"
-
-        def alive() -> bool:
-            assert process.poll() is None, log.read_text()
-            try:
-                return urllib.request.urlopen(f"{url}/healthz", timeout=2).status == 200
-            except OSError:
-                return False
-
-        wait_until(alive, "API alive")
-        yield url
-
-
-@dataclass(frozen=True)
-class Client:
-    """A GraphQL client: HTTP for operations, graphql-transport-ws for subscriptions."""
-
-    url: str
-
-    async def execute(self, operation: str, **variables: Any) -> dict[str, Any]:
-        """Run a query or mutation, and give its data."""
-        answer = await self.answer(operation, **variables)
-        assert "errors" not in answer, answer
-        return answer["data"]
-
-    async def answer(self, operation: str, **variables: Any) -> dict[str, Any]:
-        """Run a query or mutation, and give the whole answer."""
-        async with httpx.AsyncClient(timeout=10) as http:
-            body = {"query": operation, "variables": variables}
-            return (await http.post(f"{self.url}/graphql", json=body)).json()
-
-    async def enqueue(self, mutation: str, arguments: str) -> str:
-        """Enqueue a task with arguments in GraphQL's own notation, and give its id."""
-        success = f"... on Enqueue{mutation.removeprefix('enqueue')}Success {{ task {{ id }} }}"
-        data = await self.execute(f"mutation {{ {mutation}(input: {arguments}) {{ {success} }} }}")
-        return data[mutation]["task"]["id"]
-
-    async def watch(self, operation: str, **variables: Any) -> AsyncIterator[dict[str, Any]]:
-        """Subscribe, and give each message but the last, which must be `complete`."""
-        url = self.url.replace("http", "ws", 1) + "/graphql"
-        async with connect(url, subprotocols=["graphql-transport-ws"]) as socket:
-            await socket.send(json.dumps({"type": "connection_init"}))
-            assert json.loads(await socket.recv())["type"] == "connection_ack"
-            payload = {"query": operation, "variables": variables}
-            await socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
-            while True:
-                async with asyncio.timeout(DEADLINE_S):
-                    message = json.loads(await socket.recv())
-                if message["type"] == "complete":
-                    return
-                yield message
-
-    async def events(self, operation: str, **variables: Any) -> list[dict[str, Any]]:
-        """Subscribe to `task`, and give all its events."""
-        messages = [message async for message in self.watch(operation, **variables)]
-        assert all("errors" not in message["payload"] for message in messages), messages
-        return [message["payload"]["data"]["task"] for message in messages]
+from tests.client import Client
+from tests.processes import running, running_api, running_worker
 
 
 def _live_redis_url() -> str | None:

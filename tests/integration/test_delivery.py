@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tasks.engine.embedded import private_redis
-from tests.conftest import Client, running_api, running_worker
+from tests.client import Client
+from tests.processes import running_api, running_worker
 
 pytestmark = pytest.mark.slow
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pytest
 from redis import Redis
 
-from tasks.engine.embedded import private_redis
-from tests.conftest import Client, running_api, running_worker, wait_until
+from tests.client import Client
+from tests.processes import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -84,17 +84,9 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(copy_project, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("odd")
-    project = copy_project(TASKS)
-    with private_redis(folder / "redis") as url:
-        environment = {"REDIS_URL": url}
-        with (
-            Redis.from_url(url, decode_responses=True) as redis,
-            running_worker("celery", environment, folder / "worker.log", project=project),
-            running_api(environment, folder / "api.log", project=project) as api,
-        ):
-            yield Place(Client(api), redis)
+def place(copy_project, running_project):
+    with running_project(copy_project(TASKS)) as running:
+        yield Place(running.client, running.redis)
 
 
 async def test_a_body_that_raises_ignore_ends_failed(place):

@@ -11,7 +11,8 @@ import pytest
 from redis import Redis
 
 from tasks.engine.embedded import private_redis, reserve_port
-from tests.conftest import DEADLINE_S, Client, running, running_api, running_worker
+from tests.client import Client
+from tests.processes import DEADLINE_S, running, running_api, running_worker
 
 pytestmark = pytest.mark.slow
 

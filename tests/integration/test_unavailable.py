@@ -13,7 +13,8 @@ import pytest
 from redis import Redis
 
 from tasks.engine.embedded import start, stop, write_config
-from tests.conftest import DEADLINE_S, Client, running_api, running_worker
+from tests.client import Client
+from tests.processes import DEADLINE_S, running_api, running_worker
 
 pytestmark = pytest.mark.slow
 

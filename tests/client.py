@@ -1,0 +1,60 @@
+"""A client of the API, which speaks its protocols as any other would."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from websockets.asyncio.client import connect
+
+from tests.processes import DEADLINE_S
+
+
+@dataclass(frozen=True)
+class Client:
+    """A GraphQL client: HTTP for operations, graphql-transport-ws for subscriptions."""
+
+    url: str
+
+    async def execute(self, operation: str, **variables: Any) -> dict[str, Any]:
+        """Run a query or mutation, and give its data."""
+        answer = await self.answer(operation, **variables)
+        assert "errors" not in answer, answer
+        return answer["data"]
+
+    async def answer(self, operation: str, **variables: Any) -> dict[str, Any]:
+        """Run a query or mutation, and give the whole answer."""
+        async with httpx.AsyncClient(timeout=10) as http:
+            body = {"query": operation, "variables": variables}
+            return (await http.post(f"{self.url}/graphql", json=body)).json()
+
+    async def enqueue(self, mutation: str, arguments: str) -> str:
+        """Enqueue a task with arguments in GraphQL's own notation, and give its id."""
+        success = f"... on Enqueue{mutation.removeprefix('enqueue')}Success {{ task {{ id }} }}"
+        data = await self.execute(f"mutation {{ {mutation}(input: {arguments}) {{ {success} }} }}")
+        return data[mutation]["task"]["id"]
+
+    async def watch(self, operation: str, **variables: Any) -> AsyncIterator[dict[str, Any]]:
+        """Subscribe, and give each message but the last, which must be `complete`."""
+        url = self.url.replace("http", "ws", 1) + "/graphql"
+        async with connect(url, subprotocols=["graphql-transport-ws"]) as socket:
+            await socket.send(json.dumps({"type": "connection_init"}))
+            assert json.loads(await socket.recv())["type"] == "connection_ack"
+            payload = {"query": operation, "variables": variables}
+            await socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
+            while True:
+                async with asyncio.timeout(DEADLINE_S):
+                    message = json.loads(await socket.recv())
+                if message["type"] == "complete":
+                    return
+                yield message
+
+    async def events(self, operation: str, **variables: Any) -> list[dict[str, Any]]:
+        """Subscribe to `task`, and give all its events."""
+        messages = [message async for message in self.watch(operation, **variables)]
+        assert all("errors" not in message["payload"] for message in messages), messages
+        return [message["payload"]["data"]["task"] for message in messages]

@@ -1,0 +1,77 @@
+"""Projects with tasks of their own, run by a worker and an API of their own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from tasks.engine.embedded import private_redis
+from tests.client import Client
+from tests.processes import running_api, running_worker
+
+
+@dataclass(frozen=True)
+class Place:
+    """A running project: its client, its Redis, and how to give it work."""
+
+    client: Client
+    redis: Redis
+    url: str
+
+    async def enqueue(self, task: str, ledger: Path, options: str = "", **arguments: Any) -> str:
+        """Enqueue a task that writes to a ledger, and give its id."""
+        pairs = {"ledger": str(ledger)} | arguments
+        given = ", ".join(f"{name}: {json.dumps(value)}" for name, value in pairs.items())
+        mutation = f"enqueue{task.capitalize()}"
+        success = f"... on E{mutation[1:]}Success {{ task {{ id }} }} ... on Error {{ message }}"
+        data = await self.client.execute(
+            f"mutation {{ {mutation}(input: {{{given}}} {options}) {{ {success} }} }}"
+        )
+        return data[mutation]["task"]["id"]
+
+    async def ended(self, task_id: str) -> str:
+        """Watch a task to its end, and give its last state."""
+        watch = "subscription($id: ID!) { task(id: $id) { task { id state } } }"
+        events = await self.client.events(watch, id=task_id)
+        return [e["task"]["state"] for e in events if e["task"]["id"] == task_id][-1]
+
+    async def reaches(self, task_id: str, state: str) -> None:
+        """Watch a task until it is in a state."""
+        watch = "subscription($id: ID!) { task(id: $id) { task { state } } }"
+        async for message in self.client.watch(watch, id=task_id):
+            if message["payload"]["data"]["task"]["task"]["state"] == state:
+                return
+        pytest.fail(f"{task_id} ended without having been {state}")
+
+
+RunningProject = Callable[..., AbstractContextManager[Place]]
+
+
+@pytest.fixture(scope="session")
+def running_project(tmp_path_factory: pytest.TempPathFactory) -> RunningProject:
+    """Run a project with a Redis of its own; the worker is of any pool, or none."""
+
+    @contextmanager
+    def run(project: Path, *, pool: str | None = "prefork") -> Iterator[Place]:
+        folder = tmp_path_factory.mktemp("place")
+        with (
+            private_redis(folder / "redis") as url,
+            Redis.from_url(url, decode_responses=True) as redis,
+            running_api({"REDIS_URL": url}, folder / "api.log", project=project) as api,
+        ):
+            place = Place(Client(api), redis, url)
+            if pool is None:
+                yield place
+                return
+            log = folder / "worker.log"
+            with running_worker("celery", {"REDIS_URL": url}, log, project=project, pool=pool):
+                yield place
+
+    return run

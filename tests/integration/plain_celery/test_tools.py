@@ -1,0 +1,43 @@
+"""Celery's own command line beside GraphQL."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+def test_celerys_command_line_finds_the_worker_and_what_it_runs(kitchen):
+    task_id = kitchen.python(
+        "result = wait.delay(60)\nwhile result.state == 'PENDING': pass\nanswer = result.id"
+    )
+
+    (node, ping), *_ = json.loads(kitchen.celery("inspect", "ping", "--json")).items()
+    (active,) = json.loads(kitchen.celery("inspect", "active", "--json")).values()
+    (registered,) = json.loads(kitchen.celery("inspect", "registered", "--json")).values()
+    kitchen.python(f"answer = app.control.revoke('{task_id}', terminate=True)")
+
+    assert node.startswith("celery@")
+    assert ping == {"ok": "pong"}
+    assert [(task["id"], task["name"]) for task in active] == [(task_id, "tasks.general.wait")]
+    assert {"tasks.arithmetic.add", "tasks.kitchen.cook"} <= set(registered)
+
+
+async def test_celerys_command_line_enqueues_and_reads(kitchen):
+    task_id = kitchen.celery("call", "tasks.arithmetic.add", "--args=[4, 5]").strip()
+    await kitchen.states(task_id)
+
+    assert kitchen.celery("result", task_id).strip() == "9.0"
+    assert (await kitchen.task(task_id))["result"] == 9
+
+
+async def test_a_task_that_no_worker_knows_fails_and_says_so(kitchen):
+    task_id = kitchen.celery("call", "tasks.kitchen.burn").strip()
+    await kitchen.states(task_id)
+
+    task = await kitchen.task(task_id)
+
+    assert (task["__typename"], task["state"]) == ("UndefinedTask", "FAILED")
+    assert task["failure"] == {"type": "NotRegistered", "message": "tasks.kitchen.burn"}

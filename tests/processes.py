@@ -1,0 +1,117 @@
+"""Starts the programs under test as a user starts them, and ends them with their children."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.engine.embedded import reserve_port
+from tasks.engine.settings import PROJECT_ROOT
+
+DEADLINE_S = 30.0
+
+
+def wait_until(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:
+    """Poll until something holds, and give it back."""
+    deadline = time.monotonic() + deadline_s
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.02)
+    pytest.fail(f"{what}: not within {deadline_s:g} s")
+
+
+@contextmanager
+def running(
+    argv: list[str], environment: dict[str, str], log: Path, *, project: Path = PROJECT_ROOT
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a Python module as a process of its own, and end it with its children."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *argv],
+            cwd=project,
+            env=os.environ | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@contextmanager
+def running_worker(
+    queue: str,
+    environment: dict[str, str],
+    log: Path,
+    *,
+    project: Path = PROJECT_ROOT,
+    pool: str | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a worker with Celery's own command line, ready to consume."""
+    pool = pool or ("solo" if queue == "ml_service" else "prefork")
+    argv = ["celery", "-A", "tasks", "worker", "-Q", queue, "-n", f"{queue}@%h", "-P", pool]
+    argv += ["--without-gossip", "--without-mingle", "--loglevel", "INFO"]
+    with running(argv, environment, log, project=project) as process:
+        wait_until(
+            lambda: process.poll() is not None or " ready." in log.read_text(),
+            f"worker {queue} ready",
+        )
+        assert process.poll() is None, log.read_text()
+        yield process
+
+
+@contextmanager
+def running_api(
+    environment: dict[str, str], log: Path, *, project: Path = PROJECT_ROOT
+) -> Iterator[str]:
+    """Run the API, and give its base URL once it answers."""
+    port = reserve_port()
+    argv = ["uvicorn", "--factory", "graphql_api.app:create_app", "--port", str(port)]
+    argv += ["--timeout-graceful-shutdown", "2"]
+    with running(argv, environment, log, project=project) as process:
+        url = f"http://127.0.0.1:{port}"
+
+        def alive() -> bool:
+            assert process.poll() is None, log.read_text()
+            try:
+                return bool(urllib.request.urlopen(f"{url}/healthz", timeout=2).status == 200)
+            except OSError:
+                return False
+
+        wait_until(alive, "API alive")
+        yield url
+
+
+def run_to_end(
+    argv: list[str], project: Path, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run Python in a project until it ends by itself, where no Redis is to be reached."""
+    return subprocess.run(
+        [sys.executable, *argv],
+        cwd=project,
+        env=os.environ | {"REDIS_URL": "redis://127.0.0.1:1/0"} | environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
