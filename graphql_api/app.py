@@ -13,6 +13,7 @@ from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 
 from graphql_api.context import Context, Viewer
 from graphql_api.schema import build_schema
+from tasks.engine.celery_app import ending_in_one_sentence
 from tasks.engine.engine import Engine
 from tasks.engine.settings import Settings, load_settings
 
@@ -21,9 +22,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Make the app; it connects to Redis when it is started, not before.
 
     Raises:
-        BadTaskDefinition: a task cannot be offered.
+        SystemExit: a task cannot be offered; the reason is on standard error.
     """
-    api = build_schema()
+    with ending_in_one_sentence():
+        api = build_schema()
     engine = Engine(settings or load_settings(), api.definitions)
 
     @asynccontextmanager

@@ -10,21 +10,18 @@ from __future__ import annotations
 import copy
 import types
 import typing
-from datetime import date, datetime, time
-from decimal import Decimal
 from enum import Enum, StrEnum
 from functools import reduce
 from operator import or_
 from typing import Annotated, Any
-from uuid import UUID
 
 import strawberry
 from pydantic import BaseModel, ConfigDict, create_model
 from pydantic.fields import FieldInfo
 
 from graphql_api import described
-from tasks.engine.errors import BadTaskDefinition
-from tasks.engine.typed import STRING_MAX
+from graphql_api.names import Names
+from tasks.engine.definition import STRING_MAX
 
 
 class Role(StrEnum):
@@ -38,7 +35,7 @@ class Role(StrEnum):
 
 # Only the arguments themselves can be left out or unknown, not what is inside of one.
 _NESTED = {Role.STEP: Role.INPUT, Role.ARGUMENTS: Role.RESULT}
-_SCALARS = (bool, int, float, str, datetime, date, time, Decimal, UUID, types.NoneType, None)
+_CLONED = ConfigDict(str_max_length=STRING_MAX, protected_namespaces=())
 _LIMITS = {
     "min_length": "at least {} long",
     "max_length": "at most {} long",
@@ -53,17 +50,13 @@ _LIMITS = {
 class Clones:
     """Makes and keeps the clones of models, one for each role."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: Names) -> None:
+        self.names = names
         self._made: dict[tuple[type, Role], Any] = {}
-        self._owners: dict[str, type] = {}
         self._enums: set[type] = set()
 
     def annotation(self, annotation: Any, role: Role) -> Any:
-        """Put the clones in place of the models within an annotation.
-
-        Raises:
-            BadTaskDefinition: it has no GraphQL form.
-        """
+        """Put the clones in place of the models within an annotation."""
         origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
         if origin is Annotated:
             inner = self.annotation(parts[0], role)
@@ -73,18 +66,12 @@ class Clones:
             return reduce(or_, [self.annotation(part, role) for part in parts])
         if origin is list or (origin is tuple and parts[1:] == (...,)):
             return list[self.annotation(parts[0], role)]  # type: ignore[misc]  # made at run time
-        if annotation in _SCALARS:
-            return annotation
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             text = (annotation.__doc__ or annotation.__name__).strip()
             return self.of(annotation, role, annotation.__name__, text)
         if isinstance(annotation, type) and issubclass(annotation, Enum):
             return self._described(annotation)
-        raise BadTaskDefinition(
-            str(annotation),
-            "GraphQL has no form for this type: use a pydantic model, a list of "
-            "one type, an enum or a scalar",
-        )
+        return annotation  # a scalar: the engine has refused all else
 
     def of(
         self, model: Any, role: Role, name: str, text: str, hidden: frozenset[str] = frozenset()
@@ -95,12 +82,9 @@ class Clones:
             for field_name, info in model.model_fields.items():
                 if field_name not in hidden:
                     fields[field_name] = self._field(field_name, info, role)
-            owner = self._owners.setdefault(f"{name}{role}", model)
-            if owner is not model:
-                reason = f"its GraphQL type {name}{role} is that of {owner.__qualname__}, too"
-                raise BadTaskDefinition(model.__qualname__, reason)
+            self.names.take(f"{name}{role}", model)
             base: Any = model if role is Role.INPUT else None
-            config = None if base else ConfigDict(str_max_length=STRING_MAX)
+            config = None if base else _CLONED
             clone = create_model(f"{name}{role}", __base__=base, __config__=config, **fields)
             is_input = role in (Role.INPUT, Role.STEP)
             decorate: Any = strawberry.pydantic.input if is_input else strawberry.pydantic.type
@@ -123,6 +107,7 @@ class Clones:
     def _described(self, enum: type[Enum]) -> type[Enum]:
         if enum not in self._enums:
             self._enums.add(enum)
+            self.names.take(enum.__name__, enum)
             described.enum(enum)
         return enum
 

@@ -18,8 +18,8 @@ from graphql_api.context import Info
 from graphql_api.errors import IdempotencyConflict, InvalidInput, Unavailable
 from graphql_api.inputs import OptionsArgument, StepTaskInput, TaskOptions, parse_options
 from graphql_api.types import Task
+from tasks.engine.definition import TaskDefinition, pascal
 from tasks.engine.records import TaskState
-from tasks.engine.typed import TaskDefinition, pascal
 
 
 class Derivation:
@@ -56,15 +56,21 @@ class Derivation:
         result = self._clones.annotation(self.definition.result_type, Role.RESULT)
         if arguments is not None:
             members["input"] = _input_field(arguments)
-        if result is not None and result is not types.NoneType:
+        if result is not types.NoneType:
             members["result"] = _result_field(result)
-        return described.type(type(f"{self.name}Task", (Task,), members))
+        return described.type(type(self._named(f"{self.name}Task"), (Task,), members))
 
     @cached_property
     def mutation(self) -> Any:
         """The mutation that enqueues it."""
-        success = _success(self.name, self.definition.name, self.task_type)
-        return _mutation(self.definition, self.input, success, f"Enqueue{self.name}Payload")
+        name = self._named(f"Enqueue{self.name}Success")
+        success = _success(name, self.definition.name, self.task_type)
+        payload = self._named(f"Enqueue{self.name}Payload")
+        return _mutation(self.definition, self.input, success, payload)
+
+    def _named(self, name: str) -> str:
+        self._clones.names.take(name, self.definition.arguments)
+        return name
 
 
 _ROLE_TEXTS = {
@@ -115,7 +121,7 @@ def _success(name: str, task: str, task_type: Any) -> Any:
         "task": strawberry.field(description="The task, as it is now."),
         "deduplicated": strawberry.field(description="The idempotency key was seen before."),
     }
-    made = type(f"Enqueue{name}Success", (), members)
+    made = type(name, (), members)
     return strawberry.type(made, description=f"`{task}` was accepted.")
 
 

@@ -19,24 +19,25 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import create_type
 from strawberry.types import ExecutionContext
 
+from graphql_api.batch import BatchMutation
 from graphql_api.clones import Clones
+from graphql_api.control import ControlMutation
 from graphql_api.derive import Derivation, complete_step_input
 from graphql_api.errors import HANDLERS, report
 from graphql_api.mutations import WorkflowMutation
+from graphql_api.names import Names
 from graphql_api.queries import Query
 from graphql_api.subscriptions import Subscription
 from graphql_api.types import Task, UndefinedTask
 from graphql_api.values import EVENT_CURSOR, EventCursor
 from graphql_api.workflow import Workflow
-from tasks.engine.celery_app import definitions
-from tasks.engine.errors import BadTaskDefinition
+from tasks.engine.celery_app import definitions, ending_in_one_sentence
+from tasks.engine.definition import TaskDefinition
 from tasks.engine.records import WORKFLOW, Record, WorkflowSummary
 from tasks.engine.settings import PROJECT_ROOT
-from tasks.engine.typed import TaskDefinition
 
 SDL_FILE = PROJECT_ROOT / "schema.graphql"
 
-_WRITTEN_NAMES = frozenset({WORKFLOW, "batch", "task", "undefined", "token"})
 _CACHED_DOCUMENTS = 500  # distinct operations of one API process; a client sends few
 
 
@@ -91,22 +92,20 @@ def build_schema() -> Api:
     """Derive the schema from the task modules.
 
     Raises:
-        BadTaskDefinition: a task cannot be offered, or its name is taken.
+        BadTaskDefinition: a task cannot be offered, or a name that is derived for it is taken.
     """
     known = definitions()
-    for name, definition in known.items():
-        if name in _WRITTEN_NAMES:
-            raise BadTaskDefinition(definition.task.name, f"{name!r} is a name of the schema")
-    clones = Clones()
+    names = Names(known.values())
+    clones = Clones(names)
     derived = [Derivation(definition, clones) for definition in known.values()]
     complete_step_input(derived)
     generated = create_type("Generated", [d.mutation for d in derived])
-    mutation = type("Mutation", (generated, WorkflowMutation), {})
+    mutation = type("Mutation", (generated, WorkflowMutation, BatchMutation, ControlMutation), {})
     task_types = {d.definition.name: d.task_type for d in derived} | {WORKFLOW: Workflow}
     try:
         schema = _schema(mutation, task_types)
     except DuplicatedTypeName as error:
-        raise BadTaskDefinition("(a task file)", str(error)) from error
+        raise names.refusal(error) or error from error
     _leave_null_defaults_out(schema)
     return Api(schema, known, task_types)
 
@@ -141,7 +140,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m graphql_api.schema", description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare with schema.graphql")
     arguments = parser.parse_args()
-    sdl = build_schema().schema.as_str() + "\n"
+    with ending_in_one_sentence():
+        sdl = build_schema().schema.as_str() + "\n"
     if not arguments.check:
         sys.stdout.write(sdl)
         return 0

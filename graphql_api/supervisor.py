@@ -6,6 +6,7 @@ It knows nothing of what they are; `standalone.py` says what makes up CeleryQL.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
@@ -105,6 +106,9 @@ class Supervisor:
             began = time.monotonic()
             code = await process.run()
             if self._ended.is_set():
+                return code
+            if code == os.EX_CONFIG:  # it has said what is wrong, and would say it again
+                self._finish(1, process.tail[-1] if process.tail else "Stopping.")
                 return code
             self._report(process, code)
             if not self._restart:

@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tasks.engine.celery_app import app
+    from tasks.engine.definition import Sensitive
+    from tasks.engine.errors import Retryable
     from tasks.engine.progress import report_progress
-    from tasks.engine.typed import Sensitive
 
-__all__ = ["Sensitive", "app", "report_progress"]
+__all__ = ["Retryable", "Sensitive", "app", "report_progress"]
 
-_MODULES = {"app": "celery_app", "report_progress": "progress", "Sensitive": "typed"}
+_MODULES = {
+    "app": "celery_app",
+    "report_progress": "progress",
+    "Retryable": "errors",
+    "Sensitive": "definition",
+}
 
 
 def __getattr__(name: str) -> Any:

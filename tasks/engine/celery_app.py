@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import pkgutil
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from celery import Celery
+from celery.loaders.app import AppLoader
 from kombu.entity import Exchange, Queue
 
 import tasks
+from tasks.engine.annotations import bare
+from tasks.engine.definition import TaskDefinition
 from tasks.engine.errors import BadTaskDefinition
+from tasks.engine.records import Priority
 from tasks.engine.settings import PROJECT_ROOT, load_settings
-from tasks.engine.typed import TaskDefinition, TypedTask
+from tasks.engine.transport import CELERY_PRIORITIES
+from tasks.engine.typed import TypedTask
 
 ROUTES = {"tasks.spam.*": "ml_service", "tasks.email.*": "email_service"}
 DEFAULT_QUEUE = "celery"
@@ -34,6 +42,7 @@ def _configuration() -> dict[str, Any]:
         "task_default_queue": DEFAULT_QUEUE,
         "task_queues": [Queue(name, Exchange(name), routing_key=name) for name in QUEUES],
         "task_create_missing_queues": False,
+        "task_default_priority": CELERY_PRIORITIES[Priority.NORMAL],
         "task_routes": {pattern: {"queue": queue} for pattern, queue in ROUTES.items()},
         "accept_content": ["json"],
         "result_accept_content": ["json"],
@@ -81,7 +90,18 @@ def _configuration() -> dict[str, Any]:
 # a task body that imports `ml` later would not find it (seen in Celery 5.7). So add it once more.
 sys.path.append(str(PROJECT_ROOT))
 
-app = Celery("tasks", task_cls=TypedTask)
+
+class Loader(AppLoader):
+    """Celery's loader, under which no worker starts where the API would not."""
+
+    def init_worker(self) -> None:
+        """Import the task modules at the start of a worker."""
+        with ending_in_one_sentence():
+            definitions()
+        super().init_worker()
+
+
+app = Celery("tasks", task_cls=TypedTask, loader=Loader)
 app.add_defaults(_configuration)
 app.steps["worker"].add("tasks.engine.delivery:Heartbeat")  # by name: only workers load it
 
@@ -93,17 +113,48 @@ def definitions() -> dict[str, TaskDefinition]:
         Definitions by name, in alphabetical order.
 
     Raises:
-        BadTaskDefinition: two modules declare tasks of one name.
+        BadTaskDefinition: a task cannot be offered, or two of them clash.
     """
     app.loader.import_default_modules()
     app.finalize()
     found: dict[str, TaskDefinition] = {}
-    for _, task in sorted(app.tasks.items()):
-        definition = task.definition
-        if definition is None:
-            continue
-        if definition.name in found:
-            other = found[definition.name].task.name
-            raise BadTaskDefinition(task.name, f"{other} has the same name")
-        found[definition.name] = definition
-    return dict(sorted(found.items()))
+    for name, task in sorted(app.tasks.items()):
+        if not hasattr(task, "definition"):
+            raise BadTaskDefinition(
+                name, "it is not of the app's task class: base its class on `app.Task`"
+            )
+        if task.definition is not None:
+            found[name] = task.definition
+    _refuse_clashes(found)
+    return {d.name: d for d in sorted(found.values(), key=lambda d: d.name)}
+
+
+def _refuse_clashes(found: Mapping[str, TaskDefinition]) -> None:
+    tasks_by_name: dict[str, str] = {}
+    types_by_name: dict[str, type] = {}
+    for full_name, definition in found.items():
+        other = tasks_by_name.setdefault(bare(definition.name), full_name)
+        if other != full_name:
+            raise BadTaskDefinition(full_name, f"{other} has the same name: rename one")
+        for type_ in sorted(definition.types, key=_full_name):
+            namesake = types_by_name.setdefault(type_.__name__, type_)
+            if namesake is not type_:
+                reason = f"its type {_full_name(type_)} has the name of {_full_name(namesake)}"
+                raise BadTaskDefinition(full_name, f"{reason}: rename one")
+
+
+def _full_name(type_: type) -> str:
+    return f"{type_.__module__}.{type_.__qualname__}"
+
+
+@contextmanager
+def ending_in_one_sentence() -> Iterator[None]:
+    """End this process where a task cannot be offered, and say why without a traceback.
+
+    The exit code is the one by which the supervisor knows that starting again does not help.
+    """
+    try:
+        yield
+    except BadTaskDefinition as error:
+        sys.stderr.write(f"{error}.\n")
+        raise SystemExit(os.EX_CONFIG) from error

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import pytest
 from graphql import GraphQLSchema, parse, visit
 from graphql import build_schema as parse_schema
 from graphql.language import Visitor
 
 from graphql_api.schema import SDL_FILE, build_schema
+from tests.processes import run_to_end
 
 SHOP = '''
 """Orders: a task file as a newcomer would write it."""
@@ -65,46 +62,15 @@ def place_order(
 def forget_order(order: Order) -> None:
     """Forget an order."""
 '''
-FUNCTION = '''
-"""One task."""
-
-from tasks.engine import app
-
-
-@app.task
-def {signature}:
-    {docstring}
-    return 1
-'''
-SUMMARY = '"""Say something."""'
-START_API = "from graphql_api.app import create_app; create_app()"
-
-
-def started(project, *arguments):
-    """Start Python in a project, where no Redis is to be reached."""
-    return subprocess.Popen(
-        [sys.executable, *arguments],
-        cwd=project,
-        env=os.environ | {"REDIS_URL": "redis://127.0.0.1:1/0"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def ended(process):
-    """Let a process end, and give its exit code and what it wrote."""
-    output, errors = process.communicate(timeout=60)
-    return process.returncode, output, errors
 
 
 @pytest.fixture(scope="module")
 def shop(copy_project) -> GraphQLSchema:
     """The schema of the project with one more task file, and nothing else changed."""
     project = copy_project(SHOP)
-    code, sdl, errors = ended(started(project, "-m", "graphql_api.schema"))
-    assert code == 0, errors
-    return parse_schema(sdl)
+    printed = run_to_end(["-m", "graphql_api.schema"], project)
+    assert printed.returncode == 0, printed.stderr
+    return parse_schema(printed.stdout)
 
 
 def members(schema, name):
@@ -138,10 +104,10 @@ def test_a_stale_schema_file_is_told(copy_project):
     project = copy_project(SHOP)
     (project / "schema.graphql").write_text(SDL_FILE.read_text())
 
-    code, _, errors = ended(started(project, "-m", "graphql_api.schema", "--check"))
+    checked = run_to_end(["-m", "graphql_api.schema", "--check"], project)
 
-    assert code == 1
-    assert "python -m graphql_api.schema > schema.graphql" in errors
+    assert checked.returncode == 1
+    assert "python -m graphql_api.schema > schema.graphql" in checked.stderr
 
 
 @pytest.mark.slow
@@ -211,46 +177,3 @@ def test_an_enum_has_its_docstrings_descriptions(shop):
     assert {name: value.description for name, value in speed.values.items()} == {
         "SLOW": "Within a week.", "FAST": "Tomorrow.",
     }  # fmt: skip
-
-
-BROKEN = {
-    "argument": ("hum(tune) -> str", SUMMARY, "parameter 'tune' is not annotated"),
-    "result": ("hum(tune: str)", SUMMARY, "its return type is not annotated"),
-    "docstring": ("hum(tune: str) -> str", "", "it has no docstring to describe it"),
-    "variadic": ("hum(*tunes: str) -> str", SUMMARY, "*args, **kwargs and positional-only"),
-}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("broken", BROKEN)
-def test_an_incomplete_task_is_refused_by_the_api_and_by_the_worker(copy_project, broken):
-    signature, docstring, reason = BROKEN[broken]
-    project = copy_project(FUNCTION.format(signature=signature, docstring=docstring))
-
-    processes = [
-        started(project, "-c", START_API),
-        started(project, "-m", "celery", "-A", "tasks", "worker", "--pool=solo"),
-    ]
-
-    for code, _, errors in map(ended, processes):
-        assert code != 0
-        assert f"Task 'tasks.kitchen.hum' cannot be offered: {reason}" in errors
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("signature", "reason"),
-    [
-        ("workflow(x: int) -> int", "'workflow' is a name of the schema"),
-        ("batch(x: int) -> int", "'batch' is a name of the schema"),
-        ("add(x: int) -> int", "tasks.arithmetic.add has the same name"),
-    ],
-)
-def test_a_name_that_is_taken_is_refused_by_the_api(copy_project, signature, reason):
-    project = copy_project(FUNCTION.format(signature=signature, docstring=SUMMARY))
-
-    code, _, errors = ended(started(project, "-c", START_API))
-
-    name = signature[: signature.index("(")]
-    assert code != 0
-    assert f"Task 'tasks.kitchen.{name}' cannot be offered: {reason}" in errors

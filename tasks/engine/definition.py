@@ -1,0 +1,183 @@
+"""What a task's signature says: its arguments and result as pydantic models.
+
+How one is read, and refused, is in `signature.py`; how a task runs is in `typed.py`.
+"""
+
+from __future__ import annotations
+
+import re
+import typing
+from dataclasses import dataclass
+from typing import Any
+
+from celery import Task
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
+
+from tasks.engine import signature
+from tasks.engine.errors import InvalidArguments, InvalidInput, InvalidResult, Problem
+
+STRING_MAX = 1_000_000  # characters; a parameter may name less
+MAX_ATTEMPTS = 100  # what a caller may ask for; stands for "no end" of a task without max_retries
+
+
+class _SensitiveMark:
+    """Marks a parameter whose value lives in the message only: `Annotated[str, Sensitive]`."""
+
+
+Sensitive = _SensitiveMark()
+
+
+class Arguments(BaseModel):
+    """Base of the model that is made from each task's parameters."""
+
+    # The bound holds where a parameter names none; it also keeps lone surrogates out.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", str_max_length=STRING_MAX, protected_namespaces=()
+    )
+
+
+@dataclass(frozen=True)
+class TaskDefinition:
+    """What is known of a task function from its code alone.
+
+    Attributes:
+        name: the function's name, unique among all task modules.
+        arguments: one field per parameter, with its limits.
+        result: validates and dumps what the function returns.
+        types: the models and enums that its arguments and its result are made of.
+    """
+
+    name: str
+    description: str
+    task: Task
+    arguments: type[Arguments]
+    result: TypeAdapter[Any]
+    sensitive: frozenset[str]
+    types: frozenset[type]
+
+    @property
+    def result_type(self) -> Any:
+        """The annotation of what the function returns."""
+        return typing.get_type_hints(self.task.run, include_extras=True)["return"]
+
+    @property
+    def mutation(self) -> str:
+        """Name of the GraphQL mutation that enqueues it."""
+        return f"enqueue{pascal(self.name)}"
+
+    @property
+    def queue(self) -> str:
+        """Name of the queue that the app's routes send it to."""
+        name: str = self.task.app.amqp.router.route({}, self.task.name)["queue"].name
+        return name
+
+    @property
+    def max_attempts(self) -> int:
+        """How often it is run at most, unless its caller says otherwise."""
+        retries: int | None = self.task.max_retries
+        return MAX_ATTEMPTS if retries is None else retries + 1
+
+    @property
+    def required(self) -> list[str]:
+        """Parameters without a default, in order."""
+        return [n for n, field in self.arguments.model_fields.items() if field.is_required()]
+
+    @classmethod
+    def of(cls, task: Task) -> TaskDefinition:
+        """Read the definition off a task's function.
+
+        Raises:
+            BadTaskDefinition: something is missing, or has no form that a client can be given.
+        """
+        name = signature.name_of(task)
+        hints = signature.hints_of(task)
+        types = frozenset(signature.types_of(task.name, hints))
+        fields: dict[str, Any] = signature.fields_of(task, hints)
+        return cls(
+            name=name,
+            description=signature.description_of(task),
+            task=task,
+            arguments=create_model(pascal(name) + "Arguments", __base__=Arguments, **fields),
+            result=signature.adapter(task.name, "the result", hints["return"]),
+            sensitive=frozenset(n for n in fields if is_marked_sensitive(hints[n])),
+            types=types,
+        )
+
+    def check(self, given: dict[str, Any], path: tuple[str, ...]) -> Arguments:
+        """Validate what a client gave as arguments.
+
+        Args:
+            given: JSON values by parameter.
+            path: where they stand in the client's input, for problems.
+
+        Raises:
+            InvalidInput: they do not fit the parameters.
+        """
+        try:
+            return self.arguments.model_validate(given)
+        except ValidationError as error:
+            found = error.errors(include_input=False, include_url=False)
+            problems = [Problem((*path, *map(str, e["loc"])), e["msg"]) for e in found]
+            raise InvalidInput(problems) from error
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
+        """Validate the arguments of one call.
+
+        A lone positional argument goes to the one required parameter that is missing, whichever it
+        is: so a step of a chain receives the result of the step before, which Celery prepends.
+
+        Raises:
+            InvalidArguments: they do not fit the parameters.
+        """
+        try:
+            return self.arguments.model_validate(self._by_name(args, kwargs))
+        except ValidationError as error:
+            raise InvalidArguments(f"{self.name}: {_problems(error)}") from None
+
+    def _by_name(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        missing = [name for name in self.required if name not in kwargs]
+        if len(args) == len(missing) == 1:
+            return {missing[0]: args[0]} | kwargs
+        names = list(self.arguments.model_fields)
+        if len(args) > len(names):
+            raise InvalidArguments(f"{self.name} takes {len(names)} arguments, not {len(args)}")
+        named = dict(zip(names, args, strict=False))
+        if twice := named.keys() & kwargs.keys():
+            raise InvalidArguments(f"{self.name}: {', '.join(sorted(twice))} given twice")
+        return named | kwargs
+
+    def dump(self, returned: Any) -> Any:
+        """Turn what the function returned into JSON values.
+
+        Raises:
+            InvalidResult: it is not of the return type.
+        """
+        try:
+            return self.result.dump_python(self.result.validate_python(returned), mode="json")
+        except ValidationError as error:
+            raise InvalidResult(f"{self.name} returned a wrong value: {_problems(error)}") from None
+
+    def public(self, arguments: Arguments) -> dict[str, Any]:
+        """Dump arguments for keeping and showing: JSON values, the sensitive ones left out."""
+        return arguments.model_dump(mode="json", exclude=set(self.sensitive))
+
+
+def _problems(error: ValidationError) -> str:
+    """List problems without the values, which pydantic's own text quotes: they may be sensitive."""
+    listed = error.errors(include_input=False, include_url=False)
+    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in listed)
+
+
+def is_marked_sensitive(annotation: Any) -> bool:
+    """Tell whether a mark stands anywhere in an annotation, or in a model that it names."""
+    if annotation is Sensitive:
+        return True
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        fields = annotation.model_fields.values()
+        return any(Sensitive in f.metadata or is_marked_sensitive(f.annotation) for f in fields)
+    return any(is_marked_sensitive(part) for part in typing.get_args(annotation))
+
+
+def pascal(name: str) -> str:
+    """Turn `detect_spam` into `DetectSpam`."""
+    return "".join(part.capitalize() for part in re.split("_+", name))

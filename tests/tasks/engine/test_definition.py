@@ -1,0 +1,98 @@
+"""A task's signature as models, and how arguments find their parameters."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import pytest
+from celery import Celery, Task
+from pydantic import BaseModel, Field
+
+from tasks.arithmetic import add
+from tasks.engine.definition import Sensitive, TaskDefinition
+from tasks.engine.errors import InvalidArguments
+from tasks.engine.typed import TypedTask
+
+app = Celery("typed", task_cls=TypedTask, set_as_current=False)
+
+
+class Box(BaseModel):
+    """Something with a size."""
+
+    size: int
+
+
+@app.task(shared=False, bind=True)
+def pack(
+    self: Task,
+    box: Box,
+    label: Annotated[str, Field(max_length=5)] = "none",
+    key: Annotated[str | None, Sensitive] = None,
+) -> list[Box]:
+    """Put a box in a box."""
+    return [box]
+
+
+def definition(task: Task) -> TaskDefinition:
+    assert task.definition is not None
+    return task.definition
+
+
+def test_a_signature_becomes_a_model():
+    found = definition(pack)
+
+    assert found.name == "pack"
+    assert found.description == "Put a box in a box."
+    assert list(found.arguments.model_fields) == ["box", "label", "key"]
+    assert found.required == ["box"]
+    assert found.sensitive == {"key"}
+
+
+def test_arguments_are_validated_and_keep_their_types():
+    bound = definition(pack).bind(({"size": "3"},), {"label": "a"})
+
+    assert bound.box == Box(size=3)
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "x", "y"),
+    [
+        ((1, 2), {}, 1, 2),
+        ((1,), {"y": 2}, 1, 2),
+        ((2,), {"x": 1}, 1, 2),
+        ((), {"x": 1, "y": 2}, 1, 2),
+    ],
+)
+def test_a_lone_value_fills_the_one_parameter_that_is_missing(args, kwargs, x, y):
+    bound = definition(add).bind(args, kwargs)
+
+    assert (bound.x, bound.y) == (x, y)
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "message"),
+    [
+        ((), {"x": 1}, "y: Field required"),
+        ((1, 2, 3), {}, "takes 2 arguments, not 3"),
+        ((1, 2), {"x": 3}, "x given twice"),
+        ((), {"x": 1, "y": 2, "z": 3}, "z: Extra inputs are not permitted"),
+        ((), {"x": "one", "y": 2}, "x: Input should be a valid number"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_named(args, kwargs, message):
+    with pytest.raises(InvalidArguments, match=message):
+        definition(add).bind(args, kwargs)
+
+
+def test_an_error_does_not_repeat_the_values():
+    with pytest.raises(InvalidArguments) as caught:
+        definition(pack).bind((), {"box": "secret-value"})
+
+    assert "secret-value" not in str(caught.value)
+
+
+def test_sensitive_values_are_left_out_of_what_is_shown():
+    found = definition(pack)
+    bound = found.bind(({"size": 1},), {"key": "secret"})
+
+    assert found.public(bound) == {"box": {"size": 1}, "label": "none"}
