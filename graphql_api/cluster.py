@@ -10,7 +10,8 @@ import strawberry
 from graphql_api import described
 from graphql_api.context import Info
 from graphql_api.values import Node
-from tasks.engine import topology, typed
+from tasks.engine import definition as engine
+from tasks.engine import topology
 
 if TYPE_CHECKING:
     from graphql_api.types import Task
@@ -71,7 +72,7 @@ class Queue(Node):
 class TaskDefinition(Node):
     """A typed Celery task function; its id is as `definition:add`."""
 
-    definition: strawberry.Private[typed.TaskDefinition]
+    definition: strawberry.Private[engine.TaskDefinition]
 
     @described.field
     def name(self) -> str:
@@ -99,6 +100,11 @@ class TaskDefinition(Node):
         return bool(self.definition.task.acks_late)
 
     @described.field
+    def max_attempts(self) -> int:
+        """How often it is run at most, unless its caller says otherwise."""
+        return self.definition.max_attempts
+
+    @described.field
     def time_limit_seconds(self) -> int | None:
         """After how long it is stopped; null for never."""
         limit: int | None = self.definition.task.time_limit
@@ -111,7 +117,7 @@ class TaskDefinition(Node):
         return not any(w.online and self.definition.queue in w.queues for w in workers)
 
     @classmethod
-    def of(cls, definition: typed.TaskDefinition) -> TaskDefinition:
+    def of(cls, definition: engine.TaskDefinition) -> TaskDefinition:
         """Present a definition."""
         return cls(id=strawberry.ID(f"definition:{definition.name}"), definition=definition)
 

@@ -7,6 +7,7 @@ error with a code; everything else is logged with an id and masked.
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
@@ -84,55 +85,90 @@ class IdempotencyConflict(Error):
     existing: Task = strawberry.field(description="The task that it was used for.")
 
 
-def _invalid_input(error: engine.InvalidInput) -> InvalidInput:
-    problems = [
-        InputProblem(path=[to_camel_case(part) for part in p.path], message=p.message)
-        for p in error.problems
-    ]
-    return InvalidInput(message=str(error), problems=problems)
+@described.type
+class NotFound(Error):
+    """No such task was ever accepted, or it has passed retention."""
+
+
+@described.type
+class AlreadyFinished(Error):
+    """The task has ended, so there is nothing to cancel."""
+
+    task: Task = strawberry.field(description="The task, as it ended.")
+
+
+@described.type
+class NotFinished(Error):
+    """The task has not ended, so it cannot be run once more."""
+
+    task: Task = strawberry.field(description="The task, as it is now.")
+
+
+def present_refusal(error: engine.Refusal, info: Info) -> Error:
+    """Make the union member of a refusal."""
+    present, message = info.context.present, str(error)
+    made: Error
+    match error:
+        case engine.InvalidInput():
+            problems = [
+                InputProblem(path=[to_camel_case(part) for part in p.path], message=p.message)
+                for p in error.problems
+            ]
+            made = InvalidInput(message=message, problems=problems)
+        case engine.WorkflowTypeMismatch():
+            made = WorkflowTypeMismatch(
+                message=message,
+                step_key=error.step_key,
+                expected=error.expected,
+                actual=error.actual,
+            )
+        case engine.IdempotencyConflict():
+            made = IdempotencyConflict(message=message, existing=present(error.existing))
+        case engine.AlreadyFinished():
+            made = AlreadyFinished(message=message, task=present(error.task))
+        case engine.NotFinished():
+            made = NotFinished(message=message, task=present(error.task))
+        case engine.Unavailable():
+            made = Unavailable(message=message, retry_after_seconds=error.retry_after_s)
+        case _:
+            made = NotFound(message=message)
+    return made
+
+
+@dataclass(frozen=True)
+class _Handler:
+    """Strawberry calls it where a field raises the one and may answer with the other."""
+
+    exception_type: type[engine.Refusal]
+    error_type: type[Error]
+
+    def handle(self, exception: engine.Refusal, *, info: Info, **_: Any) -> Error:
+        return present_refusal(exception, info)
 
 
 class _InputValidation(ExceptionHandler[InputValidationError, InvalidInput]):
-    def handle(self, exception: InputValidationError, **_: Any) -> InvalidInput:
+    def handle(self, exception: InputValidationError, *, info: Info, **_: Any) -> Any:
         problems = [engine.Problem(tuple(e.location), e.message) for e in exception.errors]
-        return _invalid_input(engine.InvalidInput(problems))
-
-
-class _EngineInvalidInput(ExceptionHandler[engine.InvalidInput, InvalidInput]):
-    def handle(self, exception: engine.InvalidInput, **_: Any) -> InvalidInput:
-        return _invalid_input(exception)
-
-
-class _TypeMismatch(ExceptionHandler[engine.WorkflowTypeMismatch, WorkflowTypeMismatch]):
-    def handle(self, exception: engine.WorkflowTypeMismatch, **_: Any) -> WorkflowTypeMismatch:
-        return WorkflowTypeMismatch(
-            message=str(exception),
-            step_key=exception.step_key,
-            expected=exception.expected,
-            actual=exception.actual,
-        )
-
-
-class _Unavailability(ExceptionHandler[engine.Unavailable, Unavailable]):
-    def handle(self, exception: engine.Unavailable, **_: Any) -> Unavailable:
-        return Unavailable(message=str(exception), retry_after_seconds=exception.retry_after_s)
-
-
-class _Conflict(ExceptionHandler[engine.IdempotencyConflict, IdempotencyConflict]):
-    def handle(
-        self, exception: engine.IdempotencyConflict, *, info: Info, **_: Any
-    ) -> IdempotencyConflict:
-        existing = info.context.present(exception.existing)
-        return IdempotencyConflict(message=str(exception), existing=existing)
+        return present_refusal(engine.InvalidInput(problems), info)
 
 
 HANDLERS = (
     _InputValidation(),
-    _EngineInvalidInput(),
-    _TypeMismatch(),
-    _Conflict(),
-    _Unavailability(),
+    _Handler(engine.InvalidInput, InvalidInput),
+    _Handler(engine.WorkflowTypeMismatch, WorkflowTypeMismatch),
+    _Handler(engine.IdempotencyConflict, IdempotencyConflict),
+    _Handler(engine.NotFound, NotFound),
+    _Handler(engine.AlreadyFinished, AlreadyFinished),
+    _Handler(engine.NotFinished, NotFinished),
+    _Handler(engine.Unavailable, Unavailable),
 )
+
+
+def _is_unserialisable(error: GraphQLError) -> bool:
+    # graphql-core raises its own error here too (an Int beyond 32 bits), but as no part of the
+    # document is to blame, that one names none.
+    origin = error.original_error
+    return isinstance(origin, GraphQLError) and not origin.nodes and error.path is not None
 
 
 def report(error: GraphQLError) -> GraphQLError:
@@ -141,6 +177,10 @@ def report(error: GraphQLError) -> GraphQLError:
         return error
     if engine.is_outage(error.original_error):
         message, code = "Redis did not answer in time: retry later", "UNAVAILABLE"
+    elif _is_unserialisable(error):
+        where, code = ".".join(map(str, error.path or ())), "INTERNAL"
+        message = f"{where} has a value that its type cannot hold: {error.message}"
+        logger.error(message)
     elif isinstance(error.original_error, GraphQLError | StrawberryInputCoercionError | None):
         message, code = error.message, "BAD_USER_INPUT"
     else:

@@ -1,4 +1,4 @@
-"""The mutations written by hand: workflows."""
+"""The mutation that enqueues a workflow."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ from graphql_api.inputs import (
 )
 from graphql_api.workflow import Workflow
 from tasks.engine import errors
-from tasks.engine.canvas import ChainNode, Node, StepNode, plan
+from tasks.engine.canvas import ChainNode, GroupNode, Node, StepNode, chord
 from tasks.engine.engine import Engine
+from tasks.engine.layout import plan
 
 
 @described.type
@@ -59,9 +60,8 @@ class WorkflowMutation:
     ) -> EnqueueWorkflowPayload:
         """Type-check the whole canvas first; nothing is sent unless all of it is valid."""
         engine, viewer = info.context.engine, info.context.viewer
-        limits = engine.settings
-        canvas = _node(engine, input.canvas, ("input", "canvas"), limits.max_workflow_depth)
-        workflow = plan(input.name, canvas, max_steps=limits.max_workflow_steps)
+        canvas = _Canvas(engine).node(input.canvas, ("input", "canvas"), 0)
+        workflow = plan(input.name, canvas, max_steps=engine.settings.max_workflow_steps)
         accepted = await engine.submitter.enqueue_workflow(
             workflow, parse_options(options), viewer.subject
         )
@@ -69,24 +69,43 @@ class WorkflowMutation:
         return EnqueueWorkflowSuccess(task=task, deduplicated=accepted.deduplicated)
 
 
-def _node(engine: Engine, canvas: CanvasInput, path: tuple[str, ...], depth: int) -> Node:
-    if depth == 0:
-        most = engine.settings.max_workflow_depth
-        raise errors.InvalidInput([errors.Problem(path, f"Nested deeper than {most}")])
-    if canvas.step:
-        return _step(engine, canvas.step.value, (*path, "step"))
-    children = enumerate(canvas.chain.value if canvas.chain else ())
-    return ChainNode(
-        tuple(_node(engine, c, (*path, "chain", str(i)), depth - 1) for i, c in children)
-    )
+class _Canvas:
+    """Turns a canvas of the API into one of the engine."""
 
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
-def _step(engine: Engine, step: StepInput, path: tuple[str, ...]) -> StepNode:
-    name, given = step_task(step.task)
-    return StepNode(
-        key=step.key,
-        definition=engine.definitions[name],
-        given=given,
-        path=(*path, "task", name),
-        tags=tuple(step.options.tags or ()) if step.options else (),
-    )
+    def node(self, canvas: CanvasInput, path: tuple[str, ...], depth: int) -> Node:
+        """Turn one node, and what is inside of it.
+
+        Raises:
+            InvalidInput: it is nested too deep, or options are beyond a limit.
+        """
+        if canvas.step:
+            return self._step(canvas.step.value, (*path, "step"))
+        if depth >= (most := self._engine.settings.max_workflow_depth):
+            raise errors.InvalidInput([errors.Problem(path, f"Nested deeper than {most}")])
+        if canvas.chord:
+            path, given = (*path, "chord"), canvas.chord.value
+            header = GroupNode(*self._members(given.header, (*path, "header"), depth))
+            return chord(header, self.node(given.body, (*path, "body"), depth + 1))
+        if canvas.group:
+            return GroupNode(*self._members(canvas.group.value, (*path, "group"), depth))
+        members = canvas.chain.value if canvas.chain else []
+        return ChainNode(*self._members(members, (*path, "chain"), depth))
+
+    def _members(
+        self, members: list[CanvasInput], path: tuple[str, ...], depth: int
+    ) -> tuple[tuple[Node, ...], tuple[str, ...]]:
+        nodes = (self.node(m, (*path, str(i)), depth + 1) for i, m in enumerate(members))
+        return tuple(nodes), path
+
+    def _step(self, step: StepInput, path: tuple[str, ...]) -> StepNode:
+        name, given = step_task(step.task)
+        return StepNode(
+            key=step.key,
+            definition=self._engine.definitions[name],
+            given=given,
+            path=(*path, "task", name),
+            options=parse_options(step.options, (*path, "options")),
+        )

@@ -10,12 +10,13 @@ import strawberry
 from graphql_api import described
 from graphql_api.cluster import Queue, TaskDefinition
 from graphql_api.context import Info
-from graphql_api.values import EventCursor, Failure, Node, Progress, TaskState
+from graphql_api.values import EventCursor, Failure, Node, Priority, Progress, TaskState
 from tasks.engine.records import Record, WorkflowSummary
 
 if TYPE_CHECKING:
     from graphql_api.workflow import Workflow
 
+TaskRef = Annotated["Task", strawberry.lazy("graphql_api.types")]
 WorkflowRef = Annotated["Workflow", strawberry.lazy("graphql_api.workflow")]
 
 
@@ -95,6 +96,16 @@ class Task(Node):
         return self.record.attempt
 
     @described.field
+    def max_attempts(self) -> int:
+        """How often it is run at most; 1 for a workflow."""
+        return self.record.max_attempts or 1
+
+    @described.field
+    def priority(self) -> Priority:
+        """Which waiting task is taken first."""
+        return self.record.priority
+
+    @described.field
     def tags(self) -> list[str]:
         """What the caller named it by."""
         return list(self.record.tags)
@@ -105,6 +116,11 @@ class Task(Node):
         return self.record.created_at
 
     @described.field
+    def scheduled_for(self) -> datetime | None:
+        """When it may start at the earliest; null for at once."""
+        return self.record.scheduled_for
+
+    @described.field
     def started_at(self) -> datetime | None:
         """When it was first started."""
         return self.record.started_at
@@ -113,6 +129,11 @@ class Task(Node):
     def finished_at(self) -> datetime | None:
         """When it reached its final state."""
         return self.record.finished_at
+
+    @described.field
+    def expires_at(self) -> datetime | None:
+        """When it is dropped, if it has not started; null for never."""
+        return self.record.expires_at
 
     @described.field
     async def workflow(self, info: Info) -> WorkflowRef | None:
@@ -126,6 +147,14 @@ class Task(Node):
     def step_key(self) -> str | None:
         """Its key in that workflow."""
         return self.record.key
+
+    @described.field
+    async def retry_of(self, info: Info) -> TaskRef | None:
+        """The task that it is another run of; null, too, where that has passed retention."""
+        if self.record.retry_of is None:
+            return None
+        record = await info.context.records.load(self.record.retry_of)
+        return info.context.present(record) if record else None
 
 
 @described.type

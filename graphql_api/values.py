@@ -8,7 +8,7 @@ import strawberry
 
 from graphql_api import described
 from graphql_api.context import Info
-from tasks.engine.records import TaskState
+from tasks.engine.records import Priority, TaskState
 
 described.enum(
     TaskState,
@@ -26,7 +26,16 @@ described.enum(
     },
 )
 
-__all__ = ["EVENT_CURSOR", "EventCursor", "Failure", "Node", "Progress", "TaskState"]
+described.enum(
+    Priority,
+    {
+        "LOW": "After all others.",
+        "NORMAL": "In the order of arrival.",
+        "HIGH": "Before all others.",
+    },
+)
+
+__all__ = ["EVENT_CURSOR", "EventCursor", "Failure", "Node", "Priority", "Progress", "TaskState"]
 
 EventCursor = NewType("EventCursor", str)
 EVENT_CURSOR = strawberry.scalar(

@@ -47,7 +47,7 @@ class Step:
 
 @described.type
 class Workflow(Task):
-    """A chain of tasks, started as one; it is a task itself."""
+    """A chain, group or chord of tasks, started as one; it is a task itself."""
 
     @described.field
     async def name(self, info: Info) -> str | None:
@@ -57,15 +57,16 @@ class Workflow(Task):
     @described.field
     async def steps(self, info: Info) -> list[Step]:
         """Its tasks, as they are now, in the order of the canvas."""
-        steps = (await self._graph(info)).steps
-        records = await info.context.records.load_many([step.id for step in steps])
+        graph = await self._graph(info)
+        records = await info.context.records.load_many([step.id for step in graph.steps])
+        keys = {step.id: step.key for step in graph.steps}
         return [
             Step(
                 key=step.key,
                 task=info.context.present(record),
-                depends_on=list(step.depends_on),
+                depends_on=[keys[source] for source in graph.sources(step)],
             )
-            for step, record in zip(steps, records, strict=True)
+            for step, record in zip(graph.steps, records, strict=True)
             if record
         ]
 
@@ -83,11 +84,11 @@ class Workflow(Task):
 
     @described.field
     async def output(self, info: Info) -> list[Task]:
-        """The tasks whose results are the workflow's: the last of a chain."""
-        steps = (await self._graph(info)).steps
-        waited_for = {key for step in steps for key in step.depends_on}
-        last = [step.id for step in steps if step.key not in waited_for]
-        records = await info.context.records.load_many(last)
+        """The task whose result is the workflow's.
+
+        The last of a chain, the body of a chord; several for a group.
+        """
+        records = await info.context.records.load_many((await self._graph(info)).output())
         return [info.context.present(record) for record in records if record]
 
     async def _counts(self, info: Info) -> dict[str, int]:

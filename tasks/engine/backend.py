@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 from uuid import uuid4
@@ -21,11 +22,19 @@ from celery.backends.redis import RedisBackend
 from pydantic import ValidationError
 from redis.commands.core import Script
 
-from tasks.engine.errors import InvalidArguments, is_outage
-from tasks.engine.records import Failure, Progress, TaskState
+from tasks.engine.canvas import gather
+from tasks.engine.errors import InvalidArguments, Retryable, is_outage
+from tasks.engine.records import Failure, Join, Progress, TaskId, TaskState, leaves
+from tasks.engine.scripts import request as script_request
 from tasks.engine.scripts import source
 from tasks.engine.settings import load_settings
-from tasks.engine.transport import Message, close_collector, is_collecting
+from tasks.engine.transport import (
+    COLLECTING,
+    Message,
+    close_collector,
+    is_collecting,
+    open_collector,
+)
 
 _STATES = {
     states.PENDING: TaskState.QUEUED,
@@ -38,6 +47,17 @@ _STATES = {
 }
 
 
+_ENDED, _RELEASES = 0, 2  # what `lua/transition.lua` answers
+
+
+@dataclass(frozen=True)
+class Start:
+    """The attempt that begins, counted from 1, and how many there may be."""
+
+    attempt: int
+    max_attempts: int | None
+
+
 class Backend(RedisBackend):
     """Celery's Redis backend with one script for each state change."""
 
@@ -46,12 +66,8 @@ class Backend(RedisBackend):
         if not is_collecting():
             super().on_task_call(producer, task_id)
 
-    def mark_as_started(self, task_id: str, *, request: Context) -> bool:
-        """Record a start.
-
-        Returns:
-            False where the task has already ended, so that it must not run.
-        """
+    def mark_as_started(self, task_id: str, *, request: Context) -> Start | None:
+        """Record a start; None where the task has already ended, so that it must not run."""
         meta = self._get_result_meta(
             result={"pid": os.getpid(), "hostname": request.hostname},
             state=states.STARTED,
@@ -60,8 +76,11 @@ class Backend(RedisBackend):
         )
         # Named before the retries: a second try is the same start.
         change = {"start": str(uuid4()), "set": _changes(states.STARTED, None, request)}
-        taken = self._ensure_retryable(self._transition, task_id, meta, request, change)
-        return bool(taken)
+        code, *rest = self._ensure_retryable(self._write, task_id, meta, request, change)
+        if code == _ENDED:
+            return None
+        attempt, max_attempts = rest
+        return Start(int(attempt), int(max_attempts) if max_attempts else None)
 
     def mark_as_done(
         self,
@@ -109,13 +128,40 @@ class Backend(RedisBackend):
         change: dict[str, Any],
         messages: list[Message],
     ) -> Any:
-        meta = self._get_result_meta(
-            result=result, state=state, traceback=traceback, request=request
-        )
-        self._transition(task_id, meta, request, change, messages)
+        def meta() -> dict[str, Any]:
+            found: dict[str, Any] = self._get_result_meta(
+                result=result, state=state, traceback=traceback, request=request
+            )
+            return found
+
+        code, *rest = self._write(task_id, meta(), request, change, messages)
+        if code == _RELEASES:
+            released = self._release(TaskId(task_id), result, *rest)
+            # Celery's meta names those that were released as this task's children.
+            self._write(
+                task_id, meta(), request, change | {"is_released": True}, messages + released
+            )
         return result
 
-    def _transition(
+    def _release(
+        self, task_id: TaskId, result: Any, join_json: bytes, signatures: list[bytes | None]
+    ) -> list[Message]:
+        """Make the messages of the steps that are ready now that this one has succeeded."""
+        join = Join.model_validate_json(join_json)
+        others = [leaf for leaf in leaves(join.value) if leaf != task_id]
+        found = self.client.mget([self.get_key_for_task(id_) for id_ in others]) if others else []
+        results = {
+            id_: self.decode(meta)["result"] for id_, meta in zip(others, found, strict=True)
+        }
+        value = gather(join.value, results | {task_id: result})
+        open_collector()
+        for text in signatures:
+            if text is not None:  # else the step was canceled
+                signature = self.app.signature(json.loads(text))
+                signature.apply_async((value,), connection=COLLECTING, parent_id=task_id)
+        return close_collector()
+
+    def _write(
         self,
         task_id: str,
         meta: dict[str, Any],
@@ -123,17 +169,20 @@ class Backend(RedisBackend):
         change: dict[str, Any],
         messages: Sequence[Message] = (),
     ) -> Any:
-        whole = change | {
-            "id": task_id,
-            "meta_key": self.get_key_for_task(task_id).decode(),
-            "adopt": self._adoption(request, with_input="start" in change),
-            "pushes": [{"queue_list": m.queue_list, "task_id": m.task_id} for m in messages],
-            "events_kept": str(load_settings().events_kept),
-            "ttl": str(self.expires),
-        }
-        payloads = [message.payload for message in messages]
-        encoded = self.encode(meta | {"task_id": task_id})
-        return self._script(args=[json.dumps(whole), encoded, *payloads])
+        pushes = [
+            {"queue_list": m.queue_list, "task_id": m.task_id}
+            | ({} if m.due_ms is None else {"due_ms": m.due_ms})
+            for m in messages
+        ]
+        adopt = self._adoption(request, with_input="start" in change)
+        whole = change | {"id": task_id, "adopt": adopt, "pushes": pushes}
+        return self._script(
+            args=[
+                script_request(load_settings(), change=whole),
+                self.encode(meta | {"task_id": task_id}),
+                *(message.payload for message in messages),
+            ]
+        )
 
     @cached_property
     def _script(self) -> Script:
@@ -142,20 +191,23 @@ class Backend(RedisBackend):
 
     def _adoption(self, request: Context | None, *, with_input: bool) -> dict[str, Any]:
         """Say what a record made now would hold: of a task that a plain Celery caller enqueued."""
-        fields: list[str] = []
-        arguments = None
         task = self.app.tasks.get(getattr(request, "task", None) or "")
         if request is None or task is None or task.definition is None:
-            return {"fields": fields, "input": None}
+            return {"fields": {}}
         queue = (request.delivery_info or {}).get("routing_key") or ""
-        fields = ["definition", task.definition.name, "queue", queue]
+        adoption: dict[str, Any] = {
+            "fields": {
+                "definition": task.definition.name,
+                "queue": queue,
+                "max_attempts": str(task.definition.max_attempts),
+            }
+        }
         if with_input:
-            try:
+            # What does not fit makes the run itself fail in a moment.
+            with suppress(InvalidArguments):
                 bound = task.definition.bind(tuple(request.args or ()), request.kwargs or {})
-                arguments = json.dumps(task.definition.public(bound))
-            except InvalidArguments:
-                pass  # the run itself fails with this in a moment
-        return {"fields": fields, "input": arguments}
+                adoption["input"] = json.dumps(task.definition.public(bound))
+        return adoption
 
 
 def _changes(state: str, result: Any, request: Context | None) -> dict[str, str]:
@@ -167,7 +219,8 @@ def _changes(state: str, result: Any, request: Context | None) -> dict[str, str]
     if request is not None and getattr(request, "hostname", None):
         changes["worker"] = request.hostname
     if state in (states.FAILURE, states.RETRY) and result is not None:
-        changes["failure"] = _failure(result, retryable=state == states.RETRY).model_dump_json()
+        is_retryable = state == states.RETRY or isinstance(result, Retryable)
+        changes["failure"] = _failure(result, retryable=is_retryable).model_dump_json()
     elif state == states.REVOKED and "expired" in str(result):
         changes["state"] = TaskState.EXPIRED
     elif state not in _STATES and isinstance(result, dict):

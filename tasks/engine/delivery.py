@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
@@ -15,7 +16,9 @@ from celery import bootsteps, signals
 from celery.worker import state
 
 from tasks.engine.records import HEARTBEAT_S, KEY
+from tasks.engine.scripts import SWEEP_PAUSE_S
 from tasks.engine.settings import load_settings
+from tasks.engine.sweep import Sweeper
 
 _FORGET_AFTER_S = 3_600  # a worker that has been gone for so long is listed no more
 
@@ -26,6 +29,7 @@ class Heartbeat(bootsteps.StartStopStep):
     """Beats from a thread every two seconds or less, so that solo workers beat while they work.
 
     It beats until the worker's process ends: during a warm shutdown, too, tasks run and are held.
+    Between the beats it sweeps, and stops tasks that were canceled.
     """
 
     requires: ClassVar = {"celery.worker.components:Pool"}
@@ -50,19 +54,21 @@ class Heartbeat(bootsteps.StartStopStep):
     def _beat(self, worker: Any) -> None:
         settings = load_settings()
         client = redis.Redis.from_url(
-            settings.redis_url, socket_timeout=2, socket_connect_timeout=2
+            settings.redis_url, socket_timeout=2, socket_connect_timeout=2, decode_responses=True
         )
         # A message must be renewed well within the time after which it is redelivered.
         interval_s = min(HEARTBEAT_S, settings.visibility_timeout / 3)
-        is_last = False
-        while not is_last:
-            is_last = self._stopped.is_set()
-            for step in (self._renew, partial(_write, is_online=not is_last)):
-                try:
-                    step(client, worker)
-                except Exception:  # a beat that fails must not be the last
-                    logger.exception("Heartbeat failed")
-            self._stopped.wait(interval_s)
+        duties = [
+            _Duty("write the heartbeat", partial(_tell, client, worker), interval_s),
+            _Duty("renew what it holds", partial(self._renew, client, worker), interval_s),
+            _Duty("stop what was canceled", partial(_stop_canceled, client, worker), 0),
+            _Duty("sweep", Sweeper(client, settings).sweep, 0),
+        ]
+        while not self._stopped.is_set():
+            for duty in duties:
+                duty.do_if_due()
+            self._stopped.wait(min(interval_s, SWEEP_PAUSE_S))
+        _Duty("take its leave", partial(_take_leave, client, worker), 0).do_if_due()
         client.close()
 
     def _renew(self, client: redis.Redis, worker: Any) -> None:
@@ -78,14 +84,52 @@ class Heartbeat(bootsteps.StartStopStep):
             client.zadd("unacked_index", dict.fromkeys(tags, time.time()), xx=True)
 
 
-def _write(client: redis.Redis, worker: Any, *, is_online: bool) -> None:
+class _Duty:
+    """Something that a worker does again and again; one failure is not the end of it."""
+
+    def __init__(self, name: str, do: Callable[[], None], every_s: float) -> None:
+        self._name, self._do, self._every_s = name, do, every_s
+        self._due_at = 0.0
+        self._is_failing = False
+
+    def do_if_due(self) -> None:
+        """Do it, if its time has come; log the first failure of a row."""
+        if time.monotonic() < self._due_at:
+            return
+        self._due_at = time.monotonic() + self._every_s
+        try:
+            self._do()
+        except Exception:
+            if not self._is_failing:
+                logger.exception("The worker cannot %s, and tries again", self._name)
+            self._is_failing = True
+        else:
+            self._is_failing = False
+
+
+def _stop_canceled(client: redis.Redis, worker: Any) -> None:
+    """Terminate what this worker runs and was told to stop (`lua/cancel.lua`)."""
+    key = f"{KEY}terminate:{worker.hostname}"
+    if not (canceled := client.smembers(key)):
+        return
+    for task_id in canceled:
+        if request := state.requests.get(task_id):  # else it has ended meanwhile
+            # In the worker's own loop: it writes the state and acknowledges the message.
+            worker.consumer.hub.call_soon(request.terminate, worker.pool)
+    client.srem(key, *canceled)
+
+
+def _tell(client: redis.Redis, worker: Any) -> None:
+    _write(client, worker, {"online": 1} | _description(worker))
+
+
+def _take_leave(client: redis.Redis, worker: Any) -> None:
+    _write(client, worker, {"online": 0})  # the pool, which the rest describes, has gone
+
+
+def _write(client: redis.Redis, worker: Any, told: dict[str, Any]) -> None:
     seconds, microseconds = client.time()
-    fields: Any = {
-        "online": int(is_online),
-        "seen_at": seconds * 1_000 + microseconds // 1_000,
-    }
-    if is_online:  # the last beat comes after the pool has gone
-        fields |= _description(worker)
+    fields: Any = told | {"seen_at": seconds * 1_000 + microseconds // 1_000}
     with client.pipeline() as pipe:
         pipe.hset(f"{KEY}worker:{worker.hostname}", mapping=fields)
         pipe.expire(f"{KEY}worker:{worker.hostname}", _FORGET_AFTER_S)

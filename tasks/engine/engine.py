@@ -11,13 +11,15 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff, NoBackoff
 
+from tasks.engine.control import Control
+from tasks.engine.definition import TaskDefinition
 from tasks.engine.errors import OUTAGES
 from tasks.engine.events import Feed
 from tasks.engine.settings import Settings
 from tasks.engine.store import Store
 from tasks.engine.submit import Submitter
+from tasks.engine.sweep import sweep_for_ever
 from tasks.engine.topology import Topology
-from tasks.engine.typed import TaskDefinition
 
 _CONNECT_TIMEOUT_S = 0.5
 _NO_END = 1_000_000  # tries; a subscriber waits as long as it likes
@@ -35,22 +37,30 @@ class Engine:
         self.store = Store(self.redis)
         self.topology = Topology(self.redis)
         # What is accepted is never sent twice behind our back.
-        self.submitter = Submitter(self._client("accept", 1.0, Retry(NoBackoff(), 0)), settings)
+        writer = self._client("accept", 1.0, Retry(NoBackoff(), 0))
+        self.submitter = Submitter(writer, settings)
+        self.control = Control(writer, settings, self.store, self.submitter, definitions)
         patient = self._client("watch", 5.0, Retry(ExponentialBackoff(1.0, 0.05), _NO_END))
         # The reader's time for an answer is above the time that one XREAD waits.
         reader = self._client("feed", 10.0, Retry(NoBackoff(), 0))
         self.feed = Feed(reader, Store(patient))
-        self._reader: asyncio.Task[None] | None = None
+        self._sweeping_client = self._client("sweep", 5.0, Retry(NoBackoff(), 0))
+        self._background: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        self._reader = asyncio.create_task(self.feed.run(), name="event feed")
+        sweep = sweep_for_ever(self._sweeping_client, self.settings)
+        self._background = [
+            asyncio.create_task(self.feed.run(), name="event feed"),
+            asyncio.create_task(sweep, name="sweep"),
+        ]
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        while self._reader and not self._reader.done():
+        while running := [task for task in self._background if not task.done()]:
             # More than once: redis-py 8.1 swallows a cancellation that arrives while it connects.
-            self._reader.cancel()
-            await asyncio.wait([self._reader], timeout=0.1)
+            for task in running:
+                task.cancel()
+            await asyncio.wait(running, timeout=0.1)
         for client in self._clients:
             await client.aclose()
 
@@ -71,8 +81,8 @@ class Engine:
         return client
 
     async def is_ready(self) -> bool:
-        """Tell, within a second, whether Redis answers and the reader of events lives."""
-        if self._reader is None or self._reader.done():
+        """Tell, within a second, whether Redis answers and the tasks in the background live."""
+        if not self._background or any(task.done() for task in self._background):
             return False
         try:
             async with asyncio.timeout(_READY_TIMEOUT_S):

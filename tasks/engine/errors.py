@@ -9,7 +9,12 @@ CeleryQLError
     ├── InvalidInput
     ├── WorkflowTypeMismatch
     ├── IdempotencyConflict
+    ├── NotFound
+    ├── AlreadyFinished
+    ├── NotFinished
     └── Unavailable
+
+A task body raises `Retryable` to be run again; it is no failure of the engine.
 """
 
 from __future__ import annotations
@@ -109,6 +114,30 @@ class IdempotencyConflict(Refusal):
         )
 
 
+class NotFound(Refusal):
+    """No such task was ever accepted, or it has passed retention."""
+
+    def __init__(self, task_id: str) -> None:
+        self.task_id = task_id
+        super().__init__(f"Task {task_id!r} was never accepted, or has passed retention")
+
+
+class AlreadyFinished(Refusal):
+    """The task has ended, so there is nothing to cancel."""
+
+    def __init__(self, task: Record) -> None:
+        self.task = task
+        super().__init__(f"Task {task.id} has already ended: it is {task.state}")
+
+
+class NotFinished(Refusal):
+    """The task has not ended, so it cannot be run once more."""
+
+    def __init__(self, task: Record) -> None:
+        self.task = task
+        super().__init__(f"Task {task.id} is {task.state}: wait for its end, or cancel it")
+
+
 class Unavailable(Refusal):
     """Redis did not answer in time.
 
@@ -130,3 +159,19 @@ class Unavailable(Refusal):
             if outcome_unknown
             else f"{reason}. Nothing was accepted: retry later"
         )
+
+
+class Retryable(Exception):
+    """Raised by a task's body: it failed this time, and may succeed if it is tried again.
+
+    It is run again after a pause that doubles with each attempt, with jitter, until it has been run
+    `maxAttempts` times.
+
+    Args:
+        message: what went wrong.
+        after_s: how long to wait instead, in seconds.
+    """
+
+    def __init__(self, message: str = "", after_s: float | None = None) -> None:
+        self.after_s = after_s
+        super().__init__(message)

@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+from tasks.engine.settings import Settings
 
 _FOLDER = Path(__file__).with_name("lua")
+
+
+SWEEP_PAUSE_S = 0.5  # what is due is sent well within a second
+
+
+def request(settings: Settings, **content: Any) -> str:
+    """Make the first argument of every script.
+
+    Args:
+        settings: where the limits are that scripts keep to.
+        content: what this script is to do; names whose value is None are left out.
+    """
+    limits = {
+        "events_kept": str(settings.events_kept),
+        "history_kept": settings.history_kept,
+        "ttl_s": str(settings.result_expires),
+        "pause_ms": str(int(SWEEP_PAUSE_S * 800)),  # below the pause, so that each may be first
+    }
+    given = {name: value for name, value in content.items() if value is not None}
+    return json.dumps({"limits": limits, **given})
 
 
 @cache
@@ -15,4 +39,5 @@ def source(name: str) -> str:
     Args:
         name: file name in `lua/`, without its ending.
     """
-    return (_FOLDER / "record.lua").read_text() + (_FOLDER / f"{name}.lua").read_text()
+    parts = [_FOLDER / f"{part}.lua" for part in ("record", "workflow", name)]
+    return "".join(part.read_text() for part in parts)

@@ -52,8 +52,15 @@ class Settings(BaseSettings):
     events_kept: int = Field(
         default=100_000, ge=100, description="Entries kept in the stream of all events."
     )
-    max_workflow_steps: int = Field(default=1_000, ge=1, description="Steps of one workflow.")
-    max_workflow_depth: int = Field(default=8, ge=1, description="Nesting of one workflow.")
+    history_kept: int = Field(
+        default=10_000, ge=10, description="Events kept of one task, or of one workflow's steps."
+    )
+    max_workflow_steps: int = Field(
+        default=1_000, ge=1, le=5_000, description="Steps of one workflow."
+    )
+    max_workflow_depth: int = Field(
+        default=8, ge=1, le=20, description="Chains, groups and chords within each other."
+    )
 
     host: str = Field(default="127.0.0.1", description="Address the API binds.")
     port: Port = Field(default=8000, description="Port the API binds.")

@@ -33,7 +33,7 @@ class Store:
     async def graphs(self, ids: Iterable[str]) -> list[Graph | None]:
         """Read workflows' graphs and counts; None for what is no workflow."""
         hashes = await self._hashes(f"{KEY}workflow:{id_}" for id_ in ids)
-        return [_graph(fields) if fields else None for fields in hashes]
+        return [Graph.parse(fields) if fields else None for fields in hashes]
 
     async def inputs(self, ids: Iterable[str]) -> list[dict[str, Any] | None]:
         """Read the arguments that tasks were given, the sensitive ones left out."""
@@ -65,8 +65,3 @@ class Store:
         pairs = [entry.split(" ", 1) for entry in entries]
         seen = position(after) if after is not None else (0, 0)
         return [Event.parse(cursor, text) for cursor, text in pairs if position(cursor) > seen]
-
-
-def _graph(fields: dict[str, str]) -> Graph:
-    counts = {name: int(n) for name, n in fields.items() if name not in ("name", "graph")}
-    return Graph(name=fields.get("name"), steps=json.loads(fields["graph"]), counts=counts)

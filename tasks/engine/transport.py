@@ -2,26 +2,43 @@
 
 While a collector is open in the current context, published messages are kept in it, so that they
 can go out later in the same Redis script as the record of what caused them: either all or nothing.
+No message waits in a worker until it is due: what has an `eta` is held in Redis (`sweep.py`).
 """
 
 from __future__ import annotations
 
+import json
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
+from kombu.connection import Connection
 from kombu.transport import redis, virtual
 from kombu.utils.json import dumps
+
+from tasks.engine.records import KEY, Priority
+
+PRIORITY_STEPS: list[int] = redis.Channel.priority_steps
+# On Redis 0 is taken first. A plain caller's task has the normal one, too: `task_default_priority`.
+CELERY_PRIORITIES = {Priority.HIGH: 0, Priority.NORMAL: 3, Priority.LOW: 6}
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message as kombu would push it: the Redis list, the payload, and the task it starts."""
+    """One message as kombu would push it.
+
+    Attributes:
+        queue_list: the Redis list of its queue and priority.
+        task_id: the task that it starts.
+        due_ms: when it may be pushed, in milliseconds since 1970; None for at once.
+    """
 
     queue: str
     queue_list: str
     payload: str
     task_id: str
+    due_ms: int | None = None
 
 
 @dataclass(slots=True)
@@ -30,8 +47,6 @@ class Collector:
 
     messages: list[Message] = field(default_factory=list)
 
-
-PRIORITY_STEPS: list[int] = redis.Channel.priority_steps
 
 _open: ContextVar[Collector | None] = ContextVar("collector", default=None)
 
@@ -61,29 +76,50 @@ def is_collecting() -> bool:
     return _open.get() is not None
 
 
-def _collected(queue: str, priority: int, message: dict[str, Any]) -> Message:
-    return Message(queue, queue_list(queue, priority), dumps(message), message["headers"]["id"])
-
-
 def queue_list(queue: str, priority: int) -> str:
     """Name the Redis list that holds a queue's messages of one priority.
 
-    Source: kombu.transport.redis.Channel._q_for_pri; priority 0 is the highest on Redis.
+    kombu gives the queue's own name to its highest priority. Here the normal one has it, so that
+    what counts or fills a queue by its name, as an autoscaler does, sees what it expects.
     """
     step = max(s for s in PRIORITY_STEPS if s <= priority)
-    return f"{queue}{redis.Channel.sep}{step}" if step else queue
+    is_normal = step == CELERY_PRIORITIES[Priority.NORMAL]
+    return queue if is_normal else f"{queue}{redis.Channel.sep}{step}"
+
+
+def _message(queue: str, priority: int, message: dict[str, Any]) -> Message:
+    headers, due_ms = message["headers"], None
+    if eta := headers.get("eta"):
+        at = datetime.fromisoformat(eta)
+        due_ms = int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1_000)
+        message = message | {"headers": headers | {"eta": None}}  # a worker is not to wait again
+    return Message(queue, queue_list(queue, priority), dumps(message), headers["id"], due_ms)
 
 
 class Channel(redis.Channel):
-    """kombu's Redis channel, which hands messages to an open collector."""
+    """kombu's Redis channel, which hands messages to an open collector, and holds what has time."""
 
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
-        collector = _open.get()
-        if collector is None or "id" not in message["headers"]:
+        if "id" not in message["headers"]:
             super()._put(queue, message, **kwargs)  # type: ignore[no-untyped-call]  # kombu's
             return
-        priority = self._get_message_priority(message, reverse=False)
-        collector.messages.append(_collected(queue, priority, message))
+        made = _message(queue, self._get_message_priority(message, reverse=False), message)
+        if collector := _open.get():
+            collector.messages.append(made)
+        elif made.due_ms is None:
+            super()._put(queue, message, **kwargs)  # type: ignore[no-untyped-call]  # kombu's
+        else:
+            self._hold(made)
+
+    def _hold(self, message: Message) -> None:
+        held = json.dumps({"queue_list": message.queue_list, "payload": message.payload})
+        with self.conn_or_acquire() as client, client.pipeline() as pipe:
+            pipe.hset(f"{KEY}scheduled_messages", message.task_id, held)
+            pipe.zadd(f"{KEY}scheduled", {message.task_id: message.due_ms})
+            pipe.execute()
+
+    def _q_for_pri(self, queue: str, pri: int) -> str:
+        return queue_list(queue, pri)
 
 
 class Transport(redis.Transport):
@@ -93,19 +129,23 @@ class Transport(redis.Transport):
 
 
 class CollectingChannel(virtual.Channel):
-    """A channel of a process that only builds messages: it never connects."""
+    """A channel that only builds messages: it never connects."""
 
     def _put(self, queue: str, message: dict[str, Any], **_: Any) -> None:
         collector = _open.get()
         if collector is None:
             raise RuntimeError("this process publishes only through tasks.engine.submit")
         priority = self._get_message_priority(message, reverse=False)
-        collector.messages.append(_collected(queue, priority, message))
+        collector.messages.append(_message(queue, priority, message))
 
 
 class CollectingTransport(virtual.Transport):
-    """The API's transport: messages are built by kombu and sent with their records."""
+    """Builds messages, which are sent with the records that they belong to."""
 
     Channel = CollectingChannel
     driver_type = "redis"
     driver_name = "collector"
+
+
+#: What is published with `connection=COLLECTING` needs an open collector, and no server.
+COLLECTING = Connection("memory://", transport=CollectingTransport)

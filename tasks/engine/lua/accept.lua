@@ -1,7 +1,8 @@
--- Accept tasks: records, inputs, events, listing and messages, all or nothing.
--- ARGV: the plan (JSON), then one payload for each of its pushes.
--- Returns a code, a task id and its record: 0 where all is accepted, 1 where the idempotency key
--- was seen with this input, 2 where it was seen with another.
+-- Accept requests, each whole or not at all: records, inputs, events, listing and messages.
+-- ARGV: the requests, then the payloads of all their pushes, then the metas that retries take over.
+-- Returns how far the stream of events was before, then for each request a code, a task id and its
+-- record: 0 where it is accepted, 1 where the idempotency key was seen with this input, 2 where it
+-- was seen with another.
 
 -- Take what has passed retention out of a listing: a few members at random each time, so that it
 -- holds at most a third more than what is kept, at a bounded cost.
@@ -11,38 +12,104 @@ local function forget_some(key)
   end
 end
 
-local plan = cjson.decode(ARGV[1])
-local kept = plan.events_kept
-local owner = plan.owner
-
-local claim
-if plan.idempotency_key ~= cjson.null then
-  -- The length keeps `a` with the key `b:c` apart from `a:b` with the key `c`.
-  claim = 'celeryql:idempotency:' .. #owner .. ':' .. owner .. ':' .. plan.idempotency_key
-  local seen = redis.call('HMGET', claim, 'task', 'digest')
-  local record = seen[1] and redis.call('HGETALL', task_key(seen[1])) or {}
-  if #record > 0 then return {seen[2] == plan.digest and 1 or 2, seen[1], record} end
+local argument = 1
+local function next_argument()
+  argument = argument + 1
+  return ARGV[argument]
 end
 
-if plan.workflow ~= cjson.null then
-  redis.call('HSET', workflow_key(plan.workflow.id), unpack(plan.workflow.fields))
-end
-local score = clock[1] * 1000000 + clock[2]
-for i, record in ipairs(plan.records) do
-  redis.call('HSET', task_key(record.id), 'created_at', now, 'owner', owner,
-             unpack(record.fields))
-  if record.input ~= cjson.null then redis.call('SET', input_key(record.id), record.input) end
+local listed = 0
+local function list(id, owner)
   -- Ones accepted together are listed in the order they were given, newest first.
-  local member_score = string.format('%.0f', score + i - 1)
-  redis.call('ZADD', 'celeryql:tasks', member_score, record.id)
-  redis.call('ZADD', 'celeryql:tasks:' .. owner, member_score, record.id)
+  local score = as_text(clock[1] * 1000000 + clock[2] + listed)
+  listed = listed + 1
+  for _, key in ipairs({'celeryql:tasks', 'celeryql:tasks:' .. owner}) do
+    redis.call('ZADD', key, score, id)
+    if listed == 1 then forget_some(key) end
+  end
 end
-for _, key in ipairs({'celeryql:tasks', 'celeryql:tasks:' .. owner}) do forget_some(key) end
-for _, record in ipairs(plan.records) do emit(record.id, 'STATE', kept) end
-for i, push in ipairs(plan.pushes) do redis.call('LPUSH', push, ARGV[i + 1]) end
-if claim then
-  -- It lives as long as the record, whose time begins when the task has ended.
-  redis.call('HSET', claim, 'task', plan.records[1].id, 'digest', plan.digest)
-  redis.call('HSET', task_key(plan.records[1].id), 'claim', claim)
+
+local function claim_of(asked)
+  if not asked.idempotency_key then return nil end
+  -- The length keeps `a` with the key `b:c` apart from `a:b` with the key `c`.
+  return 'celeryql:idempotency:' .. #asked.owner .. ':' .. asked.owner .. ':'
+         .. asked.idempotency_key
 end
-return {0, plan.records[1].id, redis.call('HGETALL', task_key(plan.records[1].id))}
+
+-- Add what only Redis knows to a new record.
+local function complete(asked, new, times)
+  local fields = new.fields
+  fields.owner, fields.created_at = asked.owner, now
+  if fields.state == 'QUEUED' and times.scheduled_for then
+    fields.state, fields.scheduled_for = 'SCHEDULED', times.scheduled_for
+  end
+  fields.celery_state = CELERY_STATES[fields.state]
+end
+
+local function times_of(asked)
+  local times, due_ms = {}, asked.start_at_ms
+  if asked.start_in_ms then due_ms = now_ms + asked.start_in_ms end
+  if due_ms and due_ms > now_ms then
+    times.due_ms, times.scheduled_for = due_ms, as_text(due_ms)
+  end
+  if asked.expires_in_ms then times.expires_at = as_text(now_ms + asked.expires_in_ms) end
+  return times
+end
+
+-- Write the graph, and count the steps before the first event, for each tells of them all.
+local function begin_workflow(id, asked)
+  for field, value in pairs(asked.workflow.fields) do
+    redis.call('HSET', workflow_key(id), field, value)
+  end
+  for step, signature in pairs(asked.workflow.signatures) do
+    redis.call('HSET', signatures_key(id), step, signature)
+  end
+  local tally = {}
+  for i = 2, #asked.records do
+    local state = asked.records[i].fields.state
+    records[asked.records[i].id] = {state = state}  -- it is counted here, not as it is written
+    tally[state] = (tally[state] or 0) + 1
+  end
+  for state, n in pairs(tally) do count(id, state, n) end
+  for field, value in pairs(derived_changes(id)) do asked.records[1].fields[field] = value end
+end
+
+local function accept(asked)
+  local times, id = times_of(asked), asked.records[1].id
+  for _, new in ipairs(asked.records) do complete(asked, new, times) end
+  asked.records[1].fields.expires_at = times.expires_at
+  if asked.workflow then begin_workflow(id, asked) end
+  for _, new in ipairs(asked.records) do
+    if new.input then redis.call('SET', input_key(new.id), new.input) end
+    move(new.id, new.fields, 'STATE')
+    list(new.id, asked.owner)
+  end
+  for _, push in ipairs(asked.pushes) do
+    push.due_ms = times.due_ms
+    send(push, next_argument())
+  end
+  for _, step in ipairs(asked.reused) do redis.call('SET', meta_key(step), next_argument()) end
+  if times.expires_at then redis.call('ZADD', 'celeryql:expiring', times.expires_at, id) end
+  return id
+end
+
+local before = redis.call('XREVRANGE', 'celeryql:events', '+', '-', 'COUNT', 1)
+local answers = {before[1] and before[1][1] or '0-0'}
+for _, asked in ipairs(request.requests) do
+  local claim = claim_of(asked)
+  local seen = claim and redis.call('HMGET', claim, 'task', 'digest')
+  local code, id
+  if seen and seen[1] and record_of(seen[1]).state then
+    argument = argument + #asked.pushes + #asked.reused
+    code, id = seen[2] == asked.digest and 1 or 2, seen[1]
+  else
+    code, id = 0, accept(asked)
+    if claim then
+      -- It lives as long as the record, whose time begins when the task has ended.
+      redis.call('HSET', claim, 'task', id, 'digest', asked.digest)
+      save(id, {claim = claim})
+    end
+  end
+  answers[#answers + 1] = {code, id, redis.call('HGETALL', task_key(id))}
+end
+return answers

@@ -1,67 +1,107 @@
 -- Write one state of one task: Celery's result, record, event, workflow, and what follows it.
--- ARGV: the change (JSON), Celery's result meta, then one payload for each push of the change.
--- Returns 1 where the state was taken, 0 where the task had already ended.
+-- ARGV: the change, Celery's result meta, then one payload for each push of the change.
+-- Returns a code, and what belongs to it:
+--   0: the task had already ended, nothing was written.
+--   1: written; at a start also the attempt that begins, and how many there may be.
+--   2: nothing was written, because steps become ready with this one: what they are handed, and
+--      their signatures, whose messages the caller adds to the change (`is_released`).
 
-local change = cjson.decode(ARGV[1])
-local meta = ARGV[2]
-local id, kept, ttl = change.id, change.events_kept, change.ttl
-local record = read_hash(task_key(id))
-local set = change.set
+local change = request.change
+local id, set = change.id, change.set
+local record = record_of(id)
 
 local function store_meta()
-  redis.call('SETEX', change.meta_key, ttl, meta)
-  redis.call('PUBLISH', change.meta_key, meta)
+  if record.root and record.root ~= id then  -- the steps behind it may need it for long
+    redis.call('SET', meta_key(id), ARGV[2])
+  else
+    redis.call('SETEX', meta_key(id), limits.ttl_s, ARGV[2])
+  end
+  redis.call('PUBLISH', meta_key(id), ARGV[2])
+end
+
+-- A start that must not be: canceled behind its worker's back, or not begun in time.
+local function refused_start()
+  if record.terminate then return 'CANCELED', 'canceled' end
+  local root = record_of(record.root or id)
+  if root.expires_at and not root.started_at and tonumber(root.expires_at) <= now_ms then
+    return 'EXPIRED', 'expired'
+  end
+end
+
+local function adopt()  -- enqueued by a plain Celery caller: it becomes visible now
+  local fields = {state = 'QUEUED', root = id, owner = '', created_at = now, attempt = '0'}
+  for field, value in pairs(change.adopt.fields) do fields[field] = value end
+  save(id, fields)
+  redis.call('ZADD', 'celeryql:tasks', as_text(clock[1] * 1000000 + clock[2]), id)
+end
+
+local function send_all(pushes)
+  for i, push in ipairs(pushes) do
+    local follower = record_of(push.task_id)
+    if follower.state == 'WAITING' then
+      redis.call('HDEL', signatures_key(follower.root), push.task_id)
+      move(push.task_id, {state = 'QUEUED', celery_state = 'PENDING'}, 'STATE')
+    end
+    if not FINAL[follower.state] then send(push, ARGV[i + 2]) end  -- it may have been canceled
+  end
 end
 
 if record.state and FINAL[record.state] then
   -- Celery marks each later step of a failed chain; keep that for its callers, once.
-  if FINAL[change.set.state] and redis.call('EXISTS', change.meta_key) == 0 then store_meta() end
-  return 0
+  if FINAL[set.state] and redis.call('EXISTS', meta_key(id)) == 0 then store_meta() end
+  return {0}
 end
-if change.start and change.start == record.start then return 1 end  -- its answer was lost
+
+if change.start then
+  if change.start == record.start then  -- its answer was lost
+    return {1, record.attempt, record.max_attempts or ''}
+  end
+  local state, message = refused_start()
+  if state then
+    end_unrun(id, state, message)
+    conclude(id)
+    return {0}
+  end
+end
+
+local joins_now = false
+if record.feeds and set.state == 'SUCCEEDED' then
+  local missing = redis.call('HGET', workflow_key(record.root), 'missing:' .. record.feeds)
+  joins_now = missing == '1'
+  if joins_now and not change.is_released then
+    local join = redis.call('HGET', workflow_key(record.root), 'join:' .. record.feeds)
+    local targets = cjson.decode(join).targets
+    return {2, join, redis.call('HMGET', signatures_key(record.root), unpack(targets))}
+  end
+  redis.call('HINCRBY', workflow_key(record.root), 'missing:' .. record.feeds, -1)
+end
+
+if record.terminate and set.state == 'RETRYING' then  -- canceled: there is no other attempt
+  end_unrun(id, 'CANCELED', 'canceled')
+  conclude(id)
+  return {1}
+end
+
 store_meta()
--- What a task's end sets off leaves in the same instant as the end itself.
-for i, push in ipairs(change.pushes) do
-  redis.call('LPUSH', push.queue_list, ARGV[i + 2])
-end
-
-if not record.state then  -- enqueued by a plain Celery caller: it becomes visible now
-  record = {state = 'QUEUED', root = id, owner = '', created_at = now, attempt = '0'}
-  redis.call('HSET', task_key(id), 'state', 'QUEUED', 'root', id, 'owner', '',
-             'created_at', now, 'attempt', '0', unpack(change.adopt.fields))
-  redis.call('ZADD', 'celeryql:tasks', string.format('%.0f', clock[1] * 1000000 + clock[2]), id)
-end
-
+if not record.state then adopt() end
 -- Of a plain caller's task, and of a step that was handed a value, the input is known only now.
-if change.adopt.input ~= cjson.null and (record.root ~= id or not record.cursor) then
+if change.adopt.input and (record.root ~= id or not record.cursor) then
   redis.call('SET', input_key(id), change.adopt.input)
 end
-
 local kind = set.progress and record.state == 'RUNNING' and 'PROGRESS' or 'STATE'
 if change.start then
   set.start = change.start
-  set.attempt = string.format('%d', (record.attempt or 0) + 1)
+  set.attempt = as_text((record.attempt or 0) + 1)
   if not record.started_at then set.started_at = now end
-  redis.call('HDEL', task_key(id), 'failure', 'progress')  -- those of the attempt before
+  forget(id, 'failure', 'progress')  -- those of the attempt before
 end
 if FINAL[set.state] then set.finished_at = now end
-move(id, record, set, kind, kept)
-
-for _, push in ipairs(change.pushes) do
-  local waiting = read_hash(task_key(push.task_id))
-  if waiting.state == 'WAITING' then
-    move(push.task_id, waiting, {state = 'QUEUED', celery_state = 'PENDING'}, 'STATE', kept)
-  end
+move(id, set, kind)
+-- What a task's end sets off leaves in the same instant as the end itself.
+send_all(change.pushes)
+if FINAL[set.state] then
+  conclude(id)
+elseif record.root ~= id then
+  settle(record.root)
 end
-
-if record.root == id then
-  if FINAL[set.state] then expire_root(id, ttl) end
-else
-  local failure
-  if FINAL[set.state] and set.state ~= 'SUCCEEDED' then
-    failure = set.failure
-    skip_dependents(record.root, record.key, kept)
-  end
-  settle_workflow(record.root, kept, ttl, failure)
-end
-return 1
+return {1, record.attempt, record.max_attempts or ''}

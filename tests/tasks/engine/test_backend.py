@@ -8,9 +8,9 @@ import pytest
 from celery.exceptions import TaskRevokedError
 
 from tasks.arithmetic import add, mul
-from tasks.engine.canvas import ChainNode, StepNode, plan
-from tasks.engine.submit import Options
-from tasks.engine.transport import open_collector
+from tasks.engine.accept import Options
+from tasks.engine.canvas import ChainNode, StepNode
+from tasks.engine.layout import plan
 
 
 async def accept(engine) -> str:
@@ -124,12 +124,10 @@ async def test_a_task_of_a_plain_caller_is_known_from_its_start(engine, report, 
 
 
 async def test_a_step_and_what_follows_it_are_one_instant(engine, chain, report, empty_redis):
-    first, second, third = (planned.step.id for planned in chain.steps)
+    first, second, third = (planned.id for planned in chain.steps)
     empty_redis.delete("celery")
 
     report(add, first, "STARTED")
-    open_collector()
-    add.apply_async((9.0,), {"x": 6}, task_id=second, connection=engine.submitter._connection)
     assert empty_redis.llen("celery") == 0
     report(add, first, "SUCCESS", 9.0)
 
@@ -139,7 +137,7 @@ async def test_a_step_and_what_follows_it_are_one_instant(engine, chain, report,
 
 
 async def test_the_input_of_a_step_is_complete_once_it_starts(engine, chain, report):
-    step_id = chain.steps[2].step.id
+    step_id = chain.steps[2].id
     before = await engine.store.inputs([step_id])
 
     report(mul, step_id, "STARTED", args=[15.0], kwargs={"y": 7})
@@ -149,7 +147,7 @@ async def test_the_input_of_a_step_is_complete_once_it_starts(engine, chain, rep
 
 
 async def test_a_failed_step_ends_its_chain(engine, chain, report):
-    first, *later = (planned.step.id for planned in chain.steps)
+    first, *later = (planned.id for planned in chain.steps)
     report(add, first, "STARTED")
     report(add, first, "FAILURE", ValueError("no"))
 
@@ -164,8 +162,8 @@ async def test_a_failed_step_ends_its_chain(engine, chain, report):
 
 async def test_a_workflow_event_carries_the_counts_of_its_moment(engine, chain, report):
     for planned in chain.steps:
-        report(planned.node.definition.task, planned.step.id, "STARTED")
-        report(planned.node.definition.task, planned.step.id, "SUCCESS", 1.0)
+        report(planned.node.definition.task, planned.id, "STARTED")
+        report(planned.node.definition.task, planned.id, "SUCCESS", 1.0)
 
     events = await engine.store.history(chain.id)
     ended = [e.workflow.counts.get("SUCCEEDED", 0) for e in events if e.workflow]

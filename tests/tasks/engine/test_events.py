@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from tasks.arithmetic import add
+from tasks.engine.accept import Options
 from tasks.engine.events import _PENDING_MAX, Watcher
 from tasks.engine.records import Event, Record
-from tasks.engine.submit import Options
 
 
 async def accept(engine) -> Record:

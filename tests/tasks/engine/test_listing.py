@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tasks.engine.accept import Options
 from tasks.engine.listing import Filter, Place, list_page
-from tasks.engine.submit import Options
 
 
 async def accept(engine, n: int, owner: str = "ann", task: str = "add", **options) -> list[str]:

@@ -10,12 +10,13 @@ import time
 
 import pytest
 
-from tasks.engine.canvas import ChainNode, StepNode, plan
+from tasks.engine.accept import Options
+from tasks.engine.canvas import ChainNode, StepNode
 from tasks.engine.embedded import launch, reserve_port, stop
 from tasks.engine.engine import Engine
 from tasks.engine.errors import IdempotencyConflict, InvalidInput, Unavailable
+from tasks.engine.layout import plan
 from tasks.engine.settings import Settings
-from tasks.engine.submit import Options
 
 
 def chain_of(engine, *given: dict) -> ChainNode:
@@ -75,12 +76,12 @@ async def test_a_workflow_too_large_for_the_broker_is_refused(engine, empty_redi
 
     with pytest.raises(InvalidInput, match="4,000,000 bytes"):
         await engine.submitter.enqueue_workflow(workflow, Options(), "ann")
-    assert empty_redis.keys() == []
+    assert empty_redis.keys("celeryql:task*") == empty_redis.keys("celery") == []
 
 
 async def test_the_same_key_and_input_give_the_same_task(engine, empty_redis):
-    first = await accept(engine, Options("key"), x=1, y=2)
-    second = await accept(engine, Options("key"), x=1, y=2)
+    first = await accept(engine, Options(idempotency_key="key"), x=1, y=2)
+    second = await accept(engine, Options(idempotency_key="key"), x=1, y=2)
 
     assert (first.deduplicated, second.deduplicated) == (False, True)
     assert first.record.id == second.record.id
@@ -88,15 +89,17 @@ async def test_the_same_key_and_input_give_the_same_task(engine, empty_redis):
 
 
 async def test_the_same_key_with_another_input_is_a_conflict(engine):
-    first = await accept(engine, Options("key"), x=1, y=2)
+    first = await accept(engine, Options(idempotency_key="key"), x=1, y=2)
 
     with pytest.raises(IdempotencyConflict) as caught:
-        await accept(engine, Options("key"), x=1, y=3)
+        await accept(engine, Options(idempotency_key="key"), x=1, y=3)
     assert caught.value.existing.id == first.record.id
 
 
 async def test_one_key_sent_at_once_by_many_is_accepted_once(engine, empty_redis):
-    answers = await asyncio.gather(*[accept(engine, Options("key"), x=1, y=2) for _ in range(20)])
+    answers = await asyncio.gather(
+        *[accept(engine, Options(idempotency_key="key"), x=1, y=2) for _ in range(20)]
+    )
 
     assert len({answer.record.id for answer in answers}) == 1
     assert [answer.deduplicated for answer in answers].count(False) == 1
@@ -134,7 +137,7 @@ async def test_a_connection_that_the_server_closed_is_not_used_again(engine, emp
     await accept(engine, x=1, y=2)
 
     empty_redis.client_kill_filter(_type="normal", skipme=True)
-    (pooled,) = engine.submitter._redis.connection_pool._available_connections
+    (pooled,) = engine.submitter._script.registered_client.connection_pool._available_connections
     async with asyncio.timeout(5):
         while not await pooled.can_read():  # noqa: ASYNC110  # nothing tells of the end of a stream
             await asyncio.sleep(0.01)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from kombu.connection import Connection
@@ -10,7 +11,9 @@ from kombu.connection import Connection
 from tasks.arithmetic import add
 from tasks.engine.celery_app import app
 from tasks.engine.transport import (
+    COLLECTING,
     CollectingTransport,
+    Transport,
     close_collector,
     is_collecting,
     open_collector,
@@ -20,9 +23,15 @@ from tasks.engine.transport import (
 
 @pytest.mark.parametrize(
     ("priority", "name"),
-    [(0, "celery"), (2, "celery"), (3, "celery\x06\x163"), (9, "celery\x06\x169")],
+    [
+        (0, "celery\x06\x160"),
+        (2, "celery\x06\x160"),
+        (3, "celery"),
+        (6, "celery\x06\x166"),
+        (9, "celery\x06\x169"),
+    ],
 )
-def test_each_priority_step_has_its_list(priority, name):
+def test_the_normal_priority_has_the_list_of_the_queues_own_name(priority, name):
     assert queue_list("celery", priority) == name
 
 
@@ -43,3 +52,27 @@ def test_a_process_that_only_builds_refuses_to_send():
 
     with pytest.raises(RuntimeError, match="only through"):
         producer.publish({}, routing_key="celery", headers={"id": "an-id"})
+
+
+def test_a_message_with_time_tells_when_it_is_due_and_no_worker_waits_for_it():
+    before_ms = time.time() * 1_000
+
+    open_collector()
+    add.apply_async((1, 2), countdown=60, connection=COLLECTING)
+    (message,) = close_collector()
+
+    assert 59_000 < message.due_ms - before_ms < 61_000
+    assert json.loads(message.payload)["headers"]["eta"] is None
+
+
+def test_a_plain_caller_with_a_countdown_leaves_its_message_in_redis(empty_redis, redis_url):
+    url = redis_url.removesuffix("0") + "1"
+    with Connection(url, transport=Transport) as connection:
+        producer = app.amqp.Producer(connection)
+        options = {"producer": producer, "ignore_result": True, "countdown": 60}
+        add.apply_async((1, 2), task_id="later", **options)
+
+    held = json.loads(empty_redis.hget("celeryql:scheduled_messages", "later"))
+    due_ms = empty_redis.zscore("celeryql:scheduled", "later")
+    assert (held["queue_list"], empty_redis.llen("celery")) == ("celery", 0)
+    assert 59_000 < due_ms - time.time() * 1_000 < 61_000

@@ -1,0 +1,97 @@
+"""The mutation that enqueues many tasks at once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import strawberry
+
+from graphql_api import described
+from graphql_api.context import Info
+from graphql_api.errors import Error, InvalidInput, Unavailable, present_refusal
+from graphql_api.inputs import BatchItemInput, parse_options, step_task
+from graphql_api.types import Task
+from graphql_api.values import EventCursor
+from tasks.engine import errors
+from tasks.engine.accept import Accepted, Request
+from tasks.engine.build import build_task
+from tasks.engine.engine import Engine
+
+BATCH_MAX = 1_000
+
+
+@described.type
+class BatchItem:
+    """What became of one item of a batch: a task, or an error."""
+
+    index: int = strawberry.field(description="Its place in the batch, from 0.")
+    task: Task | None = strawberry.field(description="The task, if it was accepted.")
+    deduplicated: bool = strawberry.field(description="The idempotency key was seen before.")
+    error: Error | None = strawberry.field(description="Why it was not accepted.")
+
+
+@described.type
+class EnqueueBatchSuccess:
+    """Each item was accepted or refused alone."""
+
+    items: list[BatchItem] = strawberry.field(description="In the order of the batch.")
+    cursor: EventCursor = strawberry.field(description="Subscribe to `tasks` after this.")
+
+
+EnqueueBatchPayload = Annotated[
+    EnqueueBatchSuccess | InvalidInput | Unavailable,
+    strawberry.union("EnqueueBatchPayload", description="What `enqueueBatch` answers."),
+]
+
+
+@described.type
+class BatchMutation:
+    """What can be done with many."""
+
+    @described.mutation
+    async def enqueue_batch(
+        self,
+        info: Info,
+        tasks: Annotated[
+            list[BatchItemInput], strawberry.argument(description="1 to 1,000 tasks.")
+        ],
+    ) -> EnqueueBatchPayload:
+        """Many independent tasks in one round trip; each is accepted or refused alone."""
+        if not 1 <= len(tasks) <= BATCH_MAX:
+            text = f"A batch has 1 to {BATCH_MAX:,} tasks, not {len(tasks)}"
+            raise errors.InvalidInput([errors.Problem(("tasks",), text)])
+        engine, viewer = info.context.engine, info.context.viewer
+        # In a thread, because it takes as long as a third of a second.
+        built = await asyncio.to_thread(_build_all, engine, tasks)
+        requests = [asked for asked in built if isinstance(asked, Request)]
+        answers = await engine.submitter.enqueue_many(requests, viewer.subject)
+        answered = iter(answers.outcomes)
+        outcomes = [next(answered) if isinstance(asked, Request) else asked for asked in built]
+        items = [_item(info, i, outcome) for i, outcome in enumerate(outcomes)]
+        return EnqueueBatchSuccess(items=items, cursor=EventCursor(answers.cursor))
+
+
+def _item(info: Info, index: int, outcome: Accepted | errors.Refusal) -> BatchItem:
+    if isinstance(outcome, errors.Refusal):
+        error = present_refusal(outcome, info)
+        return BatchItem(index=index, task=None, deduplicated=False, error=error)
+    task = info.context.present(outcome.record)
+    return BatchItem(index=index, task=task, deduplicated=outcome.deduplicated, error=None)
+
+
+def _build_all(engine: Engine, tasks: list[BatchItemInput]) -> list[Request | errors.InvalidInput]:
+    built: list[Request | errors.InvalidInput] = []
+    for i, item in enumerate(tasks):
+        try:
+            built.append(_build(engine, item, ("tasks", str(i))))
+        except errors.InvalidInput as refusal:
+            built.append(refusal)
+    return built
+
+
+def _build(engine: Engine, item: BatchItemInput, path: tuple[str, ...]) -> Request:
+    name, given = step_task(item.task)
+    definition = engine.definitions[name]
+    options = parse_options(item.options, (*path, "options"))
+    return build_task(definition, definition.check(given, (*path, "task", name)), options)

@@ -1,0 +1,118 @@
+"""The mutations that control what was accepted: canceling it, and running it once more."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import strawberry
+
+from graphql_api import described
+from graphql_api.context import Info
+from graphql_api.errors import (
+    AlreadyFinished,
+    IdempotencyConflict,
+    InvalidInput,
+    NotFinished,
+    NotFound,
+    Unavailable,
+)
+from graphql_api.inputs import checked_options
+from graphql_api.types import Task
+from tasks.engine import errors
+from tasks.engine.control import RetryFrom
+from tasks.engine.records import Record
+
+described.enum(
+    RetryFrom,
+    {
+        "START": "Everything is run again.",
+        "FAILED_STEPS": "Of a workflow, what succeeded is kept, and the rest is run.",
+    },
+)
+
+Id = Annotated[strawberry.ID, strawberry.argument(description="Id of a task or workflow.")]
+
+
+@described.type
+class CancelTaskSuccess:
+    """What had not finished was canceled, as far as it could be."""
+
+    task: Task = strawberry.field(description="The task, as it is now.")
+    canceled: int = strawberry.field(
+        description="How many tasks were canceled: of a workflow, its steps; those that were told "
+        "to stop included, which may still end otherwise."
+    )
+    still_running: list[Task] = strawberry.field(
+        description="Running, and not asked to stop or in a pool that cannot stop it."
+    )
+
+
+@described.type
+class RetryTaskSuccess:
+    """It was accepted once more."""
+
+    task: Task = strawberry.field(description="The new task.")
+    deduplicated: bool = strawberry.field(description="The idempotency key was seen before.")
+
+
+CancelTaskPayload = Annotated[
+    CancelTaskSuccess | NotFound | AlreadyFinished | Unavailable,
+    strawberry.union("CancelTaskPayload", description="What `cancelTask` answers."),
+]
+RetryTaskPayload = Annotated[
+    RetryTaskSuccess | NotFound | NotFinished | IdempotencyConflict | InvalidInput | Unavailable,
+    strawberry.union("RetryTaskPayload", description="What `retryTask` answers."),
+]
+
+
+@described.type
+class ControlMutation:
+    """What can be done with what was accepted."""
+
+    @described.mutation
+    async def cancel_task(
+        self,
+        info: Info,
+        id: Id,
+        terminate: Annotated[  # noqa: FBT002  # GraphQL gives arguments by name
+            bool, strawberry.argument(description="Stop what runs, too, where its pool can.")
+        ] = False,
+    ) -> CancelTaskPayload:
+        """Cancel what has not finished: of a workflow, every such step."""
+        record = await _record(info, id)
+        canceled = await info.context.engine.control.cancel(record, terminate=terminate)
+        now, *running = await info.context.records.load_many([id, *canceled.still_running])
+        return CancelTaskSuccess(
+            task=info.context.present(now or record),
+            canceled=canceled.count,
+            still_running=[info.context.present(task) for task in running if task],
+        )
+
+    @described.mutation
+    async def retry_task(
+        self,
+        info: Info,
+        id: Id,
+        from_: Annotated[
+            RetryFrom,
+            strawberry.argument(name="from", description="What of a workflow is run again."),
+        ] = RetryFrom.START,
+        idempotency_key: Annotated[
+            str | None,
+            strawberry.argument(description="Same key and same task: the first retry again."),
+        ] = None,
+    ) -> RetryTaskPayload:
+        """Run a task that has ended once more, as a new one with the same input."""
+        record = await _record(info, id)
+        key = checked_options((), idempotency_key=idempotency_key).idempotency_key
+        control, owner = info.context.engine.control, info.context.viewer.subject
+        accepted = await control.retry(record, from_, key, owner)
+        task = info.context.present(accepted.record)
+        return RetryTaskSuccess(task=task, deduplicated=accepted.deduplicated)
+
+
+async def _record(info: Info, task_id: str) -> Record:
+    record = await info.context.records.load(task_id)
+    if record is None:
+        raise errors.NotFound(task_id)
+    return record

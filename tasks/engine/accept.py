@@ -1,0 +1,192 @@
+"""Accepting: one script writes records, inputs, events and messages, all or nothing, or refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
+from redis.exceptions import ResponseError
+
+from tasks.engine.definition import MAX_ATTEMPTS
+from tasks.engine.errors import OUTAGES, IdempotencyConflict, Unavailable, is_outage
+from tasks.engine.records import Cursor, Priority, Record, TaskId, TaskState
+from tasks.engine.scripts import request
+from tasks.engine.settings import Settings
+from tasks.engine.transport import Message
+
+ANSWER_TIMEOUT_S = 1.0  # an accept takes under a millisecond; past this Redis is in trouble
+
+_SEEN_WITH_OTHER_INPUT = 2  # what `lua/accept.lua` answers
+
+
+YEAR_S = 366 * 24 * 3600  # as far ahead as anything may be put off
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=100)]  # what a caller made up
+
+
+class Options(BaseModel):
+    """What a caller may ask of one task beside its arguments.
+
+    Attributes:
+        priority: None for that of the workflow, or the normal one.
+        start_at: not to be started before this time; None for at once, or as `start_in_s` says.
+        start_in_s: the same, in seconds from when it is accepted.
+        expires_in_s: seconds after which it is not started any more.
+        max_attempts: how often it is run at most; None for as its definition says.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    idempotency_key: Name | None = None
+    tags: tuple[Name, ...] = Field(default=(), max_length=20)
+    priority: Priority | None = None
+    start_at: AwareDatetime | None = None
+    start_in_s: float | None = Field(default=None, ge=0, le=YEAR_S)
+    expires_in_s: float | None = Field(default=None, gt=0, le=YEAR_S)
+    max_attempts: int | None = Field(default=None, ge=1, le=MAX_ATTEMPTS)
+
+
+@dataclass(slots=True)
+class NewRecord:
+    """A record as it is first written; `lua/accept.lua` adds owner and times."""
+
+    id: str
+    root: str
+    definition: str
+    state: TaskState = TaskState.QUEUED
+    attempt: int = 0
+    key: str | None = None
+    queue: str | None = None
+    feeds: int | None = None
+    tags: tuple[str, ...] = ()
+    priority: Priority = Priority.NORMAL
+    max_attempts: int | None = None
+    retry_of: str | None = None
+    input: dict[str, Any] | None = None
+    kept: dict[str, str] = field(default_factory=dict)  # what a retry takes over as it was
+
+    def plan(self) -> dict[str, Any]:
+        """Give what the script takes: fields of the hash, as text."""
+        names = ("root", "definition", "state", "attempt", "key", "queue", "feeds", "priority")
+        values = {name: getattr(self, name) for name in (*names, "max_attempts", "retry_of")}
+        fields = {name: str(value) for name, value in values.items() if value is not None}
+        if self.tags:
+            fields["tags"] = json.dumps(self.tags)
+        planned: dict[str, Any] = {"id": self.id, "fields": fields | self.kept}
+        if self.input is not None:
+            planned["input"] = json.dumps(self.input)
+        return planned
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything of one task or workflow that is written when it is accepted.
+
+    Attributes:
+        records: that of the task, or of the workflow and then of its steps.
+        messages: what can start at once.
+        content: what makes it the same as another, for the idempotency key; JSON.
+        workflow: fields of its hash, and signatures of the steps that wait.
+        reused: result metas of steps that need not run again, by id.
+    """
+
+    records: Sequence[NewRecord]
+    messages: Sequence[Message]
+    options: Options
+    content: Any
+    workflow: dict[str, Any] | None = None
+    reused: dict[TaskId, str] = field(default_factory=dict)
+
+    def plan(self, owner: str) -> dict[str, Any]:
+        """Give what the script takes; what is None is left out."""
+        options = self.options
+        digest = hashlib.sha256(json.dumps(self.content, sort_keys=True).encode()).hexdigest()
+        planned = {
+            "owner": owner,
+            "records": [record.plan() for record in self.records],
+            "pushes": [{"queue_list": m.queue_list, "task_id": m.task_id} for m in self.messages],
+            "workflow": self.workflow,
+            "reused": list(self.reused),
+            "idempotency_key": options.idempotency_key,
+            "digest": digest,
+            "start_at_ms": options.start_at and int(options.start_at.timestamp() * 1_000),
+            "start_in_ms": options.start_in_s and int(options.start_in_s * 1_000),
+            "expires_in_ms": options.expires_in_s and math.ceil(options.expires_in_s * 1_000),
+        }
+        return {name: value for name, value in planned.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The answer to an accepted request; `deduplicated` where the task is an earlier one."""
+
+    record: Record
+    deduplicated: bool
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What came of several requests, in their order; `cursor` is of the last event before them."""
+
+    cursor: Cursor
+    outcomes: list[Accepted | IdempotencyConflict]
+
+
+async def accept(
+    script: AsyncScript, settings: Settings, owner: str, requests: Sequence[Request]
+) -> Answers:
+    """Accept requests, each whole or not at all, in one round trip.
+
+    Raises:
+        Unavailable: Redis did not answer.
+    """
+    plan = request(settings, requests=[asked.plan(owner) for asked in requests])
+    payloads = [part for asked in requests for part in _payloads(asked)]
+    cursor, *answers = await run_script(script, [plan, *payloads])
+    pairs = zip(requests, answers, strict=True)
+    return Answers(cursor, [_outcome(asked.options, *answer) for asked, answer in pairs])
+
+
+def _payloads(asked: Request) -> list[str]:
+    return [*(message.payload for message in asked.messages), *asked.reused.values()]
+
+
+def _outcome(
+    options: Options, code: int, task_id: str, flat: list[str]
+) -> Accepted | IdempotencyConflict:
+    fields = dict(zip(flat[::2], flat[1::2], strict=True))
+    record = Record.model_validate(fields | {"id": task_id})
+    if code == _SEEN_WITH_OTHER_INPUT:
+        return IdempotencyConflict(options.idempotency_key or "", record)
+    return Accepted(record, deduplicated=bool(code))
+
+
+async def run_script(script: AsyncScript, args: list[str]) -> Any:
+    """Run a script that writes, once.
+
+    Raises:
+        Unavailable: Redis did not answer; it may still have done it, or it says that it has not.
+    """
+    has_left = False
+    redis = script.registered_client
+    assert isinstance(redis, Redis)  # noqa: S101  # no cluster: kombu knows none either
+    try:
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            # Connecting first tells a request that never left from one that may have landed.
+            pool = redis.connection_pool
+            await pool.release(await pool.get_connection())
+            has_left = True
+            return await script(args=args)
+    except OUTAGES as error:
+        if not is_outage(error):
+            raise
+        refused = isinstance(error, ResponseError)
+        raise Unavailable(outcome_unknown=has_left and not refused, refused=refused) from error

@@ -1,0 +1,174 @@
+"""Builds what is written of a task or a workflow when it is accepted; connects to nothing.
+
+Celery and kombu make the messages themselves, on a transport that collects them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from tasks.engine.accept import NewRecord, Options, Request
+from tasks.engine.canvas import PlannedStep, Workflow
+from tasks.engine.definition import Arguments, TaskDefinition
+from tasks.engine.errors import InvalidInput, Problem
+from tasks.engine.records import WORKFLOW, Priority, Record, TaskId, TaskState, leaves
+from tasks.engine.transport import (
+    CELERY_PRIORITIES,
+    COLLECTING,
+    Message,
+    close_collector,
+    open_collector,
+)
+
+MAX_WORKFLOW_BYTES = 4_000_000  # of its messages and signatures together
+
+
+def build_task(
+    definition: TaskDefinition,
+    arguments: Arguments,
+    options: Options,
+    retry_of: TaskId | None = None,
+) -> Request:
+    """Build what is written of one task."""
+    task_id = str(uuid4())
+    kwargs = arguments.model_dump(mode="json")
+    open_collector()
+    definition.task.apply_async(
+        kwargs=kwargs,
+        task_id=task_id,
+        connection=COLLECTING,
+        priority=CELERY_PRIORITIES[options.priority or Priority.NORMAL],
+    )
+    messages = close_collector()
+    record = NewRecord(
+        task_id,
+        task_id,
+        definition.name,
+        queue=messages[0].queue,
+        tags=options.tags,
+        priority=options.priority or Priority.NORMAL,
+        max_attempts=options.max_attempts or definition.max_attempts,
+        retry_of=retry_of,
+        input=definition.public(arguments),
+    )
+    return Request([record], messages, options, [definition.name, kwargs])
+
+
+@dataclass(frozen=True)
+class Done:
+    """A step that a retry need not run again: its result, Celery's meta of it, and its record."""
+
+    result: Any
+    meta: str
+    record: Record
+    input: dict[str, Any] | None
+
+
+def build_workflow(
+    workflow: Workflow,
+    options: Options,
+    content: Any,
+    done: Mapping[TaskId, Done] | None = None,
+    retry_of: TaskId | None = None,
+) -> Request:
+    """Build what is written of a workflow.
+
+    Args:
+        workflow: with its ids.
+        options: of the whole; a step's own come before them.
+        content: what makes it the same as another, for the idempotency key; JSON.
+        done: steps that need not run, by the id they have in this workflow.
+        retry_of: the workflow that it is another run of.
+
+    Raises:
+        InvalidInput: it would be too large.
+    """
+    done = done or {}
+    messages, signatures = _messages(workflow, options, done)
+    sizes = [*(len(m.payload) for m in messages), *map(len, signatures.values())]
+    if sum(sizes) > MAX_WORKFLOW_BYTES:
+        text = f"Its messages would exceed {MAX_WORKFLOW_BYTES:,} bytes: split it"
+        raise InvalidInput([Problem(("input", "canvas"), text)])
+    root = NewRecord(workflow.id, workflow.id, WORKFLOW, tags=options.tags, retry_of=retry_of)
+    root.priority = options.priority or Priority.NORMAL
+    records = [root]
+    for step in workflow.steps:
+        record = _step_record(step, workflow, options)
+        if step.id in done:
+            _take_over(record, done[step.id])
+        elif step.id in signatures:
+            record.state = TaskState.WAITING
+        records.append(record)
+    kept = {"fields": _graph(workflow, done), "signatures": signatures}
+    reused = {task_id: of.meta for task_id, of in done.items()}
+    return Request(records, messages, options, content, kept, reused)
+
+
+def _messages(
+    workflow: Workflow, options: Options, done: Mapping[TaskId, Done]
+) -> tuple[list[Message], dict[TaskId, str]]:
+    """Give the messages of the steps that are ready, and the signatures of those that wait."""
+    results = {task_id: of.result for task_id, of in done.items()}
+    signatures: dict[TaskId, str] = {}
+    open_collector()
+    for step in workflow.steps:
+        if step.id in done:
+            continue
+        signature = step.signature(workflow.id, options.priority or Priority.NORMAL)
+        handed = workflow.handed_to(step, results)
+        if handed is None:
+            signatures[step.id] = json.dumps(signature)
+        else:
+            signature.apply_async(handed, connection=COLLECTING)
+    return close_collector(), signatures
+
+
+def _take_over(record: NewRecord, done: Done) -> None:
+    record.state, record.attempt, record.input = (
+        TaskState.SUCCEEDED,
+        done.record.attempt,
+        done.input,
+    )
+    kept = {"worker": done.record.worker}
+    for name in ("started_at", "finished_at"):
+        at = getattr(done.record, name)
+        kept[name] = at and str(int(at.timestamp() * 1_000))
+    record.kept = {name: value for name, value in kept.items() if value}
+
+
+def _step_record(step: PlannedStep, workflow: Workflow, options: Options) -> NewRecord:
+    definition, own = step.node.definition, step.node.options
+    return NewRecord(
+        step.id,
+        workflow.id,
+        definition.name,
+        key=step.key,
+        queue=definition.queue,
+        feeds=workflow.feeds.get(step.id),
+        tags=own.tags,
+        priority=own.priority or options.priority or Priority.NORMAL,
+        max_attempts=own.max_attempts or options.max_attempts or definition.max_attempts,
+        input=step.known_input,
+    )
+
+
+def _graph(workflow: Workflow, done: Mapping[TaskId, Done]) -> dict[str, str]:
+    """Give the fields of a workflow's hash, but the counts by state, which the script makes."""
+    steps = [
+        {
+            "key": step.key,
+            "id": step.id,
+            "after": step.after,
+            "open_parameter": step.open_parameter,
+        }
+        for step in workflow.steps
+    ]
+    fields = {"steps": json.dumps(steps), "total": str(len(steps)), "reused": str(len(done))}
+    for i, join in enumerate(workflow.joins):
+        fields[f"join:{i}"] = join.model_dump_json()
+        fields[f"missing:{i}"] = str(sum(leaf not in done for leaf in leaves(join.value)))
+    return fields | ({"name": workflow.name} if workflow.name else {})

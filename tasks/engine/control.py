@@ -1,0 +1,180 @@
+"""Control of what was accepted: canceling it, and running it once more."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+from uuid import uuid4
+
+from pydantic import ValidationError
+from redis.asyncio import Redis
+
+from tasks.engine.accept import Accepted, Options, Request, run_script
+from tasks.engine.build import Done, build_task, build_workflow
+from tasks.engine.canvas import PlannedStep, StepNode, Workflow
+from tasks.engine.definition import TaskDefinition
+from tasks.engine.errors import AlreadyFinished, InvalidInput, NotFinished, NotFound, Problem
+from tasks.engine.records import Graph, Join, Record, Shape, TaskId, TaskState
+from tasks.engine.scripts import request, source
+from tasks.engine.settings import Settings
+from tasks.engine.store import Store
+from tasks.engine.submit import Submitter
+
+_NO_SUCH, _HAS_ENDED = 0, 1  # what `lua/cancel.lua` answers
+
+
+class RetryFrom(StrEnum):
+    """Where a retry begins."""
+
+    START = "START"
+    FAILED_STEPS = "FAILED_STEPS"
+
+
+@dataclass(frozen=True)
+class Canceled:
+    """What came of a cancellation.
+
+    Attributes:
+        count: tasks that were canceled, those that were told to stop included.
+        still_running: tasks that run, and were not told to stop, or cannot be stopped.
+    """
+
+    count: int
+    still_running: list[TaskId]
+
+
+class Control:
+    """Cancels and retries for one installation."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        settings: Settings,
+        store: Store,
+        submitter: Submitter,
+        definitions: Mapping[str, TaskDefinition],
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._submitter = submitter
+        self._definitions = definitions
+        self._cancel = redis.register_script(source("cancel"))
+
+    async def cancel(self, record: Record, *, terminate: bool) -> Canceled:
+        """Cancel what has not finished of a task, or of all steps of a workflow.
+
+        Raises:
+            NotFound: it is not kept any more.
+            AlreadyFinished: there is nothing to cancel.
+            Unavailable: Redis did not answer.
+        """
+        asked = request(self._settings, id=record.id, terminate=terminate or None)
+        code, *rest = await run_script(self._cancel, [asked])
+        if code == _NO_SUCH:
+            raise NotFound(record.id)
+        if code == _HAS_ENDED:
+            raise AlreadyFinished(await self._store.get(record.id) or record)
+        return Canceled(rest[0], [TaskId(id_) for id_ in rest[1:]])
+
+    async def retry(
+        self, record: Record, from_: RetryFrom, idempotency_key: str | None, owner: str
+    ) -> Accepted:
+        """Accept a new task with the input of one that has ended.
+
+        Raises:
+            NotFinished: it has not ended.
+            InvalidInput: its input was not kept whole, or nothing of it failed.
+            IdempotencyConflict: the key was used for something else.
+            Unavailable: Redis did not answer.
+        """
+        if not record.state.is_final:
+            raise NotFinished(record)
+        if from_ is RetryFrom.FAILED_STEPS and record.state is TaskState.SUCCEEDED:
+            raise _refusal("Nothing of it failed: retry it from START")
+        options = _options(record, idempotency_key)
+        (graph,) = await self._store.graphs([record.id])
+        if graph is None:
+            asked = await self._again(record, options)
+        else:
+            asked = await self._workflow_again(record, graph, options, from_)
+        content = ["retry", record.id, from_]
+        return await self._submitter.submit(replace(asked, content=content), owner)
+
+    def _definition(self, record: Record) -> TaskDefinition:
+        definition = self._definitions.get(record.definition or "")
+        if definition is None:
+            raise _refusal(f"There is no task definition {record.definition!r} any more")
+        if definition.sensitive:
+            names = ", ".join(sorted(definition.sensitive))
+            raise _refusal(
+                f"{definition.name!r} takes sensitive arguments ({names}), which are not kept: "
+                "enqueue it anew"
+            )
+        return definition
+
+    async def _again(self, record: Record, options: Options) -> Request:
+        definition = self._definition(record)
+        (given,) = await self._store.inputs([record.id])
+        try:
+            arguments = definition.arguments.model_validate(given or {})
+        except ValidationError as error:
+            raise _refusal("It never got all of its arguments: retry its workflow") from error
+        return build_task(definition, arguments, options, retry_of=record.id)
+
+    async def _workflow_again(
+        self, record: Record, graph: Graph, options: Options, from_: RetryFrom
+    ) -> Request:
+        ids = [step.id for step in graph.steps]
+        records = await self._store.get_many(ids)
+        inputs = await self._store.inputs(ids)
+        metas = await self._store.metas(ids)
+        renamed = {id_: TaskId(str(uuid4())) for id_ in ids}
+        steps: list[PlannedStep] = []
+        done: dict[TaskId, Done] = {}
+        for step, old, given, meta in zip(graph.steps, records, inputs, metas, strict=True):
+            if old is None:
+                raise NotFound(record.id)
+            known = {n: v for n, v in (given or {}).items() if n != step.open_parameter}
+            node = StepNode(
+                step.key,
+                self._definition(old),
+                known,
+                ("id",),
+                _options(old),
+            )
+            new = renamed[step.id]
+            steps.append(PlannedStep(node, step.key, step.open_parameter, step.after, new))
+            if from_ is RetryFrom.FAILED_STEPS and old.state is TaskState.SUCCEEDED and meta:
+                text = json.dumps(meta | {"task_id": new})
+                done[new] = Done(meta["result"], text, old, given)
+        joins = tuple(
+            Join(
+                value=_renamed(join.value, renamed),
+                targets=tuple(renamed[target] for target in join.targets),
+            )
+            for join in graph.joins
+        )
+        workflow = Workflow(graph.name, tuple(steps), joins)
+        return build_workflow(workflow, options, None, done, retry_of=record.id)
+
+
+def _options(record: Record, idempotency_key: str | None = None) -> Options:
+    return Options(
+        idempotency_key=idempotency_key,
+        tags=record.tags,
+        priority=record.priority,
+        max_attempts=record.max_attempts,
+    )
+
+
+def _renamed(shape: Shape, names: Mapping[TaskId, TaskId]) -> Any:
+    if isinstance(shape, str):
+        return names[TaskId(shape)]
+    return [_renamed(part, names) for part in shape]
+
+
+def _refusal(message: str) -> InvalidInput:
+    return InvalidInput([Problem(("id",), message)])

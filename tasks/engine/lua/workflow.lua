@@ -1,0 +1,158 @@
+-- Shared by every script: the steps of workflows, what each sets off, and how the whole stands.
+
+local STATES = {'SCHEDULED', 'WAITING', 'QUEUED', 'RUNNING', 'RETRYING',
+                'SUCCEEDED', 'FAILED', 'CANCELED', 'SKIPPED', 'EXPIRED'}
+
+-- How many steps are in which state, by workflow; read once, as records are.
+local counts = {}
+
+local function counts_of(root)
+  if not counts[root] then
+    local names = {'total', 'reused', unpack(STATES)}
+    local values = redis.call('HMGET', workflow_key(root), unpack(names))
+    counts[root] = {}
+    for i, name in ipairs(names) do counts[root][name] = tonumber(values[i] or 0) end
+  end
+  return counts[root]
+end
+
+local function count(root, state, difference)
+  local found = counts_of(root)
+  found[state] = found[state] + difference
+  redis.call('HINCRBY', workflow_key(root), state, difference)
+end
+
+-- What the counts of its steps make of a workflow; steps that a retry took over had ended before.
+local function derived_state(root)
+  local n, ended = counts_of(root), 0
+  for state in pairs(FINAL) do ended = ended + n[state] end
+  if ended < n.total then
+    local begun = n.RUNNING + n.RETRYING + n.FAILED + n.SUCCEEDED - n.reused
+    if begun > 0 or record_of(root).started_at then return 'RUNNING' end
+    return n.QUEUED == 0 and n.SCHEDULED > 0 and 'SCHEDULED' or 'QUEUED'
+  end
+  for _, state in ipairs({'FAILED', 'CANCELED', 'EXPIRED'}) do
+    if n[state] > 0 then return state end
+  end
+  return 'SUCCEEDED'
+end
+
+-- What follows for a workflow from the state that its steps give it.
+local function derived_changes(root)
+  local record, state = record_of(root), derived_state(root)
+  local changes = {state = state, celery_state = CELERY_STATES[state]}
+  if state == 'RUNNING' and not record.started_at then changes.started_at = now end
+  if FINAL[state] then changes.finished_at = record.finished_at or now end
+  return changes
+end
+
+-- The workflow as of this event: what its subscribers need to draw it, without its steps.
+local function summary_of(root)
+  local summary = mutable_of(record_of(root))
+  for field, value in pairs(derived_changes(root)) do summary[field] = value end
+  summary.counts = {total = as_text(counts_of(root).total)}
+  for _, state in ipairs(STATES) do
+    local n = counts_of(root)[state]
+    if n > 0 then summary.counts[state] = as_text(n) end
+  end
+  return summary
+end
+
+-- Change a task and tell of it; the counts of its workflow follow.
+local function move(id, changes, kind)
+  local record = record_of(id)
+  local root, before = changes.root or record.root, record.state
+  if root ~= id and changes.state and changes.state ~= before then
+    if before then count(root, before, -1) end
+    count(root, changes.state, 1)
+  end
+  changes.version = next_version(record)
+  for field, value in pairs(changes) do record[field] = value end
+  local event = mutable_of(record)
+  event.id, event.kind, event.at = id, kind, now
+  if root ~= id then
+    record_of(root).version = next_version(record_of(root))
+    event.workflow = summary_of(root)
+  end
+  changes.cursor = append(id, root, kind, event)
+  save(id, changes)
+  if root ~= id then
+    save(root, {version = record_of(root).version, cursor = changes.cursor})
+  end
+end
+
+local function step_ids(root)
+  local ids = {}
+  for i, step in ipairs(cjson.decode(redis.call('HGET', workflow_key(root), 'steps'))) do
+    ids[i] = step.id
+  end
+  return ids
+end
+
+-- A root's keys get their time to live together, once nothing can change them any more.
+local function expire_root(root)
+  expire_task(root)
+  redis.call('EXPIRE', events_key(root), limits.ttl_s)
+  redis.call('ZREM', 'celeryql:expiring', root)
+  if redis.call('EXPIRE', workflow_key(root), limits.ttl_s) == 1 then
+    for _, id in ipairs(step_ids(root)) do expire_task(id) end
+  end
+end
+
+-- Derive the workflow's own state from its steps; an event of its own tells only of a change.
+local function settle(root, failure)
+  local changes = derived_changes(root)
+  if failure and not record_of(root).failure then save(root, {failure = failure}) end
+  if changes.state == record_of(root).state then return end
+  move(root, changes, 'STATE')
+  if FINAL[changes.state] then expire_root(root) end
+end
+
+local ENDINGS = {SKIPPED = 'StepSkipped', CANCELED = 'TaskRevokedError', EXPIRED = 'TaskRevokedError'}
+
+-- End a task that does not run: no worker will write Celery's result, so it is written here.
+local function end_unrun(id, state, message, failure)
+  local root = record_of(id).root
+  drop_held(id)
+  if root ~= id then redis.call('HDEL', signatures_key(root), id) end
+  local meta = cjson.encode({
+    task_id = id, status = CELERY_STATES[state], traceback = cjson.null, date_done = cjson.null,
+    result = {exc_type = ENDINGS[state], exc_message = {message},
+              exc_module = state == 'SKIPPED' and cjson.null or 'celery.exceptions'}})
+  redis.call('SETEX', meta_key(id), limits.ttl_s, meta)
+  redis.call('PUBLISH', meta_key(id), meta)
+  move(id, {state = state, celery_state = CELERY_STATES[state], finished_at = now,
+            failure = failure}, 'STATE')
+end
+
+local function join_of(root, number)
+  return cjson.decode(redis.call('HGET', workflow_key(root), 'join:' .. number))
+end
+
+-- Steps that wait, directly or not, for one that ended without a result will never run.
+local function skip_after(id)
+  local record = record_of(id)
+  local message = 'Step ' .. record.key .. ' ended without a result'
+  local failure = cjson.encode({type = 'StepSkipped', message = message, retryable = false,
+                                causedBy = record.key})
+  local joins = {record.feeds}
+  while #joins > 0 do
+    for _, target in ipairs(join_of(record.root, table.remove(joins)).targets) do
+      if record_of(target).state == 'WAITING' then
+        end_unrun(target, 'SKIPPED', message, failure)
+        joins[#joins + 1] = record_of(target).feeds
+      end
+    end
+  end
+end
+
+-- What the end of a task means for the rest: of its workflow, or of what is kept of it.
+local function conclude(id)
+  local record = record_of(id)
+  if record.root == id then
+    expire_root(id)
+  else
+    if record.state ~= 'SUCCEEDED' then skip_after(id) end
+    settle(record.root, record.state == 'FAILED' and record.failure or nil)
+  end
+end

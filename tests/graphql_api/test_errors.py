@@ -1,0 +1,66 @@
+"""What a client is told of an error, and what it is not."""
+
+from __future__ import annotations
+
+import pytest
+import strawberry
+
+from graphql_api.schema import Schema
+
+TOO_LARGE = 2**31
+
+
+@strawberry.type
+class Parcel:
+    weight: int
+
+
+@strawberry.type
+class Query:
+    @strawberry.field
+    def parcels(self) -> list[Parcel]:
+        return [Parcel(weight=1), Parcel(weight=TOO_LARGE)]
+
+    @strawberry.field
+    def twice(self, of: int) -> int:
+        return 2 * of
+
+    @strawberry.field
+    def secret(self) -> int:
+        raise ValueError("hunter2")
+
+
+def error_of(operation, **variables):
+    (error,) = Schema(query=Query).execute_sync(operation, variables).errors
+    return error
+
+
+def test_a_result_that_its_type_cannot_hold_is_no_fault_of_the_client():
+    error = error_of("{ parcels { weight } }")
+
+    assert error.extensions["code"] == "INTERNAL"
+    assert error.message == (
+        "parcels.1.weight has a value that its type cannot hold: "
+        "Int cannot represent non 32-bit signed integer value: 2147483648"
+    )
+
+
+@pytest.mark.parametrize(
+    ("operation", "variables"),
+    [
+        ("{ nope }", {}),
+        ("{ twice(of: 3000000000) }", {}),
+        ("query($of: Int!) { twice(of: $of) }", {"of": TOO_LARGE}),
+        ("query($of: Int!) { twice(of: $of) }", {}),
+    ],
+    ids=["unknown", "literal", "variable", "missing"],
+)
+def test_an_operation_that_does_not_fit_is_the_clients_fault(operation, variables):
+    assert error_of(operation, **variables).extensions["code"] == "BAD_USER_INPUT"
+
+
+def test_an_unexpected_error_is_masked():
+    error = error_of("{ secret }")
+
+    assert error.extensions["code"] == "INTERNAL"
+    assert "hunter2" not in error.message
