@@ -1,0 +1,67 @@
+"""Batches: many independent tasks in one request, each accepted or refused alone."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+BATCH = """
+mutation($tasks: [BatchItemInput!]!) { enqueueBatch(tasks: $tasks) {
+  __typename
+  ... on EnqueueBatchSuccess { cursor items { index deduplicated task { id state priority tags }
+    error { __typename message ... on InvalidInput { problems { path message } }
+            ... on IdempotencyConflict { existing { id } } } } }
+  ... on InvalidInput { problems { path message } }
+} }
+"""
+
+
+async def test_each_item_is_accepted_or_refused_alone(client, workers):
+    add = {"add": {"x": 1, "y": 2}}
+    tasks = [
+        {"task": add, "options": {"priority": "HIGH", "tags": ["batch"]}},
+        {"task": {"add": {"x": 1}}},
+        {"task": {"echo": {"message": "x" * 9_000}}},
+        {"task": add, "options": {"idempotencyKey": "batch-key"}},
+        {"task": add, "options": {"idempotencyKey": "batch-key"}},
+        {"task": {"add": {"x": 1, "y": 3}}, "options": {"idempotencyKey": "batch-key"}},
+        {"task": add, "options": {"maxAttempts": 0}},
+    ]
+
+    answer = (await client.execute(BATCH, tasks=tasks))["enqueueBatch"]
+
+    items = answer["items"]
+    assert [item["index"] for item in items] == [0, 1, 2, 3, 4, 5, 6]
+    assert [item["error"] and item["error"]["__typename"] for item in items] == [
+        None, "InvalidInput", "InvalidInput", None, None, "IdempotencyConflict", "InvalidInput",
+    ]  # fmt: skip
+    assert (items[0]["task"]["priority"], items[0]["task"]["tags"]) == ("HIGH", ["batch"])
+    assert items[1]["error"]["problems"][0]["path"] == ["tasks", "1", "task", "add", "y"]
+    assert [item["deduplicated"] for item in items] == [False] * 4 + [True] + [False] * 2
+    assert items[3]["task"]["id"] == items[4]["task"]["id"]
+    assert items[5]["error"]["existing"]["id"] == items[3]["task"]["id"]
+    assert items[6]["error"]["problems"][0]["path"] == ["tasks", "6", "options", "maxAttempts"]
+    watch = "subscription($id: ID!) { task(id: $id) { task { state } } }"
+    for accepted in (0, 3):
+        events = await client.events(watch, id=items[accepted]["task"]["id"])
+        assert events[-1]["task"]["state"] == "SUCCEEDED"
+
+
+async def test_a_batch_of_the_largest_size_is_accepted_whole(client, workers):
+    tasks = [{"task": {"add": {"x": i, "y": 0}}} for i in range(1_000)]
+
+    answer = (await client.execute(BATCH, tasks=tasks))["enqueueBatch"]
+
+    assert [item["index"] for item in answer["items"]] == list(range(1_000))
+    assert len({item["task"]["id"] for item in answer["items"]}) == 1_000
+
+
+@pytest.mark.parametrize("n", [0, 1_001])
+async def test_a_batch_of_no_or_too_many_tasks_is_refused(client, n):
+    tasks = [{"task": {"add": {"x": 1, "y": 0}}}] * n
+
+    answer = (await client.execute(BATCH, tasks=tasks))["enqueueBatch"]
+
+    assert answer["__typename"] == "InvalidInput"
+    assert answer["problems"][0]["message"] == f"A batch has 1 to 1,000 tasks, not {n}"

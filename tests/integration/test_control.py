@@ -1,0 +1,303 @@
+"""Canceling and retrying what real workers run; a ledger outside of Redis tells what ran."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.processes import wait_until
+
+pytestmark = pytest.mark.slow
+
+TASKS = '''
+"""Tasks that leave a line in a ledger for each run."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+from tasks.engine import Retryable, Sensitive, app
+
+
+def note(ledger: str, name: str) -> int:
+    with Path(ledger).open("a") as file:
+        file.write(name + "\\n")
+    return Path(ledger).read_text().split().count(name)
+
+
+@app.task
+def nap(ledger: str, name: str, seconds: float = 0) -> str:
+    """Sleep."""
+    note(ledger, name)
+    time.sleep(seconds)
+    return name
+
+
+@app.task
+def stumble(ledger: str, name: str, times: int, after: float = 0.01) -> int:
+    """Ask to be tried again for so many times."""
+    if (runs := note(ledger, name)) <= times:
+        raise Retryable(f"run {runs} was in vain", after_s=after)
+    return runs
+
+
+@app.task
+def trip(ledger: str, name: str) -> int:
+    """Fail the first time it is run in any task."""
+    if (runs := note(ledger, name)) == 1:
+        raise ValueError("the first time")
+    return runs
+
+
+@app.task
+def join(ledger: str, names: list[str]) -> str:
+    """Join names."""
+    note(ledger, "join")
+    return "+".join(names)
+
+
+@app.task
+def enter(password: Annotated[str, Sensitive]) -> bool:
+    """Take a secret."""
+    return bool(password)
+'''
+CANCEL = """
+mutation($id: ID!, $terminate: Boolean! = false) { cancelTask(id: $id, terminate: $terminate) {
+  __typename
+  ... on CancelTaskSuccess { canceled task { state } stillRunning { id } }
+  ... on AlreadyFinished { task { state } }
+  ... on Error { message }
+} }
+"""
+RETRY = """
+mutation($id: ID!, $from: RetryFrom! = START, $key: String) {
+  retryTask(id: $id, from: $from, idempotencyKey: $key) {
+    __typename
+    ... on RetryTaskSuccess { deduplicated task { id state retryOf { id } } }
+    ... on InvalidInput { problems { path message } }
+    ... on Error { message }
+  }
+}
+"""
+WORKFLOW = """
+mutation($canvas: CanvasInput!) { enqueueWorkflow(input: {canvas: $canvas}) {
+  ... on EnqueueWorkflowSuccess { task { id } } ... on Error { message } } }
+"""
+STEPS = """
+query($id: ID!) { task(id: $id) { state ... on Workflow {
+  counts { total queued waiting running succeeded failed canceled skipped }
+  steps { key task { id state attempt ... on JoinTask { joined: result } } } } } }
+"""
+
+
+@pytest.fixture(scope="module")
+def place(copy_project, running_project):
+    with running_project(copy_project(TASKS)) as place:
+        yield place
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    path = tmp_path / "ledger"
+    path.touch()
+    return path
+
+
+def canvas(ledger: Path, **steps: dict) -> dict:
+    """Make steps by key, as `a={"nap": {...}}`; each is given the ledger."""
+    made = {}
+    for key, task in steps.items():
+        ((name, arguments),) = task.items()
+        made[key] = {"step": {"key": key, "task": {name: {"ledger": str(ledger)} | arguments}}}
+    return made
+
+
+async def test_a_canceled_queued_task_never_runs(place, ledger):
+    busy = [await place.enqueue("nap", ledger, name="busy", seconds=1) for _ in range(2)]
+    wait_until(lambda: ledger.read_text().count("busy") == 2, "workers are busy")
+    queued = await place.enqueue("nap", ledger, name="late")
+
+    answer = await place.client.execute(CANCEL, id=queued)
+
+    assert answer["cancelTask"] == {
+        "__typename": "CancelTaskSuccess", "canceled": 1, "task": {"state": "CANCELED"},
+        "stillRunning": [],
+    }  # fmt: skip
+    for task_id in busy:
+        assert await place.ended(task_id) == "SUCCEEDED"
+    assert await place.ended(await place.enqueue("nap", ledger, name="next")) == "SUCCEEDED"
+    assert "late" not in ledger.read_text()
+
+
+async def test_a_running_task_is_left_unless_it_is_terminated(place, ledger):
+    task_id = await place.enqueue("nap", ledger, name="a", seconds=20)
+    wait_until(ledger.read_text, "it runs")
+
+    left = await place.client.execute(CANCEL, id=task_id)
+    stopped = await place.client.execute(CANCEL, id=task_id, terminate=True)
+
+    assert (left["cancelTask"]["canceled"], left["cancelTask"]["task"]) == (0, {"state": "RUNNING"})
+    assert left["cancelTask"]["stillRunning"] == [{"id": task_id}]
+    assert (stopped["cancelTask"]["canceled"], stopped["cancelTask"]["stillRunning"]) == (1, [])
+    async with asyncio.timeout(5):
+        assert await place.ended(task_id) == "CANCELED"
+    assert await place.ended(await place.enqueue("nap", ledger, name="b")) == "SUCCEEDED"
+    assert ledger.read_text().split() == ["a", "b"]
+
+
+async def test_what_has_ended_or_never_was_cannot_be_canceled(place, ledger):
+    task_id = await place.enqueue("nap", ledger, name="a")
+    await place.ended(task_id)
+
+    ended = await place.client.execute(CANCEL, id=task_id)
+    never = await place.client.execute(CANCEL, id="nothing")
+
+    assert ended["cancelTask"]["__typename"] == "AlreadyFinished"
+    assert ended["cancelTask"]["task"] == {"state": "SUCCEEDED"}
+    assert never["cancelTask"]["__typename"] == "NotFound"
+
+
+async def test_of_a_workflow_every_unfinished_step_is_canceled(place, ledger):
+    steps = canvas(
+        ledger,
+        quick={"nap": {"name": "quick"}},
+        slow={"nap": {"name": "slow", "seconds": 1.5}},
+        never={"join": {}},
+    )
+    chain = [{"group": [steps["quick"], steps["slow"]]}, steps["never"]]
+    task_id = (await place.client.execute(WORKFLOW, canvas={"chain": chain}))["enqueueWorkflow"]
+    task_id = task_id["task"]["id"]
+    wait_until(lambda: ledger.read_text().count("\n") == 2, "both run")
+
+    answer = (await place.client.execute(CANCEL, id=task_id))["cancelTask"]
+
+    assert (answer["canceled"], len(answer["stillRunning"])) == (1, 1)
+    assert await place.ended(task_id) == "CANCELED"
+    workflow = (await place.client.execute(STEPS, id=task_id))["task"]
+    states = {step["key"]: step["task"]["state"] for step in workflow["steps"]}
+    assert states == {"quick": "SUCCEEDED", "slow": "SUCCEEDED", "never": "CANCELED"}
+    assert "join" not in ledger.read_text()
+
+
+async def test_a_cancellation_that_races_with_the_end_has_one_true_outcome(place, ledger):
+    async def race(i: int) -> tuple[str, str, str]:
+        task_id = await place.enqueue("nap", ledger, name=f"n{i}")
+        await asyncio.sleep(i % 7 / 300)  # the race itself: anywhere between queue and end
+        answer = (await place.client.execute(CANCEL, id=task_id))["cancelTask"]
+        return f"n{i}", answer["__typename"], await place.ended(task_id)
+
+    outcomes = [await race(i) for i in range(40)]
+
+    ran = set(ledger.read_text().split())
+    for name, answer, state in outcomes:
+        if answer == "AlreadyFinished":
+            assert (state, name in ran) == ("SUCCEEDED", True)
+        else:
+            assert (state == "SUCCEEDED") is (name in ran), (name, answer, state)
+            assert state in ("SUCCEEDED", "CANCELED")
+
+
+async def test_a_retry_is_a_new_task_with_the_same_input(place, ledger):
+    first = await place.enqueue("trip", ledger, name="a")
+    assert await place.ended(first) == "FAILED"
+
+    answers = [
+        (await place.client.execute(RETRY, id=first, key="once"))["retryTask"] for _ in range(2)
+    ]
+
+    second = answers[0]["task"]
+    assert second["id"] != first
+    assert second["retryOf"] == {"id": first}
+    assert [answer["deduplicated"] for answer in answers] == [False, True]
+    assert answers[1]["task"]["id"] == second["id"]
+    assert await place.ended(second["id"]) == "SUCCEEDED"
+    assert ledger.read_text().split() == ["a", "a"]
+
+
+async def test_failed_steps_are_run_again_and_the_rest_is_kept(place, ledger):
+    steps = canvas(
+        ledger,
+        a={"nap": {"name": "a"}},
+        b={"stumble": {"name": "b", "times": 1}},
+        c={"trip": {"name": "c"}},
+        d={"nap": {"name": "d"}},
+        e={"nap": {"name": "e"}},
+        end={"join": {}},
+    )
+    header = [steps["a"], {"chain": [steps["c"], steps["d"]]}, steps["e"]]
+    canvas_ = {"chain": [steps["b"], {"chord": {"header": header, "body": steps["end"]}}]}
+    data = await place.client.execute(WORKFLOW, canvas=canvas_)
+    first = data["enqueueWorkflow"]["task"]["id"]
+    assert await place.ended(first) == "FAILED"
+
+    answer = await place.client.execute(RETRY, id=first, **{"from": "FAILED_STEPS"})
+
+    second = answer["retryTask"]["task"]["id"]
+    assert await place.ended(second) == "SUCCEEDED"
+    workflow = (await place.client.execute(STEPS, id=second))["task"]
+    tasks = {step["key"]: step["task"] for step in workflow["steps"]}
+    assert {key: task["attempt"] for key, task in tasks.items()} == {
+        "b": 2, "a": 1, "c": 1, "d": 1, "e": 1, "end": 1,
+    }  # fmt: skip
+    assert tasks["end"]["joined"] == "a+d+e"
+    assert sorted(ledger.read_text().split()) == ["a", "b", "b", "c", "c", "d", "e", "join"]
+
+
+async def test_a_whole_workflow_is_run_again_from_its_start(place, ledger):
+    steps = canvas(ledger, a={"nap": {"name": "a"}}, end={"join": {}})
+    canvas_ = {"chord": {"header": [steps["a"]], "body": steps["end"]}}
+    data = await place.client.execute(WORKFLOW, canvas=canvas_)
+    first = data["enqueueWorkflow"]["task"]["id"]
+    assert await place.ended(first) == "SUCCEEDED"
+
+    again = (await place.client.execute(RETRY, id=first))["retryTask"]
+    nothing = await place.client.execute(RETRY, id=first, **{"from": "FAILED_STEPS"})
+
+    assert await place.ended(again["task"]["id"]) == "SUCCEEDED"
+    assert ledger.read_text().split() == ["a", "join", "a", "join"]
+    assert "Nothing of it failed" in nothing["retryTask"]["message"]
+
+
+async def test_what_cannot_be_retried_is_refused(place, ledger):
+    data = await place.client.execute(
+        'mutation { enqueueEnter(input: {password: "hush"}) '
+        "{ ... on EnqueueEnterSuccess { task { id } } } }"
+    )
+    secret = data["enqueueEnter"]["task"]["id"]
+    await place.ended(secret)
+    running = await place.enqueue("nap", ledger, name="a", seconds=1)
+
+    refused = (await place.client.execute(RETRY, id=secret))["retryTask"]
+    early = (await place.client.execute(RETRY, id=running))["retryTask"]
+    never = (await place.client.execute(RETRY, id="nothing"))["retryTask"]
+
+    assert refused["__typename"] == "InvalidInput"
+    assert "sensitive arguments (password), which are not kept" in refused["message"]
+    assert (early["__typename"], never["__typename"]) == ("NotFinished", "NotFound")
+    await place.ended(running)
+
+
+async def test_a_task_asks_to_be_tried_again_until_it_may_not(place, ledger):
+    patient = await place.enqueue("stumble", ledger, name="a", times=2)
+    options = "options: {maxAttempts: 2}"
+    limited = await place.enqueue("stumble", ledger, options, name="b", times=5)
+
+    assert await place.ended(patient) == "SUCCEEDED"
+    assert await place.ended(limited) == "FAILED"
+    query = "query($id: ID!) { task(id: $id) { attempt maxAttempts failure { type retryable } } }"
+    task = (await place.client.execute(query, id=limited))["task"]
+    assert (task["attempt"], task["maxAttempts"]) == (2, 2)
+    assert task["failure"] == {"type": "Retryable", "retryable": True}
+    assert sorted(ledger.read_text().split()) == ["a", "a", "a", "b", "b"]
+
+
+async def test_a_task_that_waits_for_its_next_try_can_be_canceled(place, ledger):
+    task_id = await place.enqueue("stumble", ledger, name="a", times=9, after=60)
+    await place.reaches(task_id, "RETRYING")
+
+    answer = (await place.client.execute(CANCEL, id=task_id))["cancelTask"]
+
+    assert (answer["canceled"], answer["task"]["state"]) == (1, "CANCELED")
+    assert place.redis.exists("celeryql:scheduled", "celeryql:scheduled_messages") == 0
