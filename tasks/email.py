@@ -22,6 +22,11 @@ from tasks.engine.settings import Settings, SmtpSecurity, load_settings
 _BODY_MAX = 1_000_000  # characters; servers commonly refuse messages above 10 MB
 
 
+# The mail server may not speak SMTPUTF8, and the worker would be the first to learn it.
+_NO_ASCII = PydanticCustomError(
+    "ascii_address",
+    "not ASCII, and other addresses (SMTPUTF8) cannot be mailed to: write the domain as `xn--...`",
+)
 _NO_ADDRESS = PydanticCustomError("email_address", "not an e-mail address such as ann@example.org")
 
 
@@ -35,6 +40,8 @@ def _one_line(text: str) -> str:
 
 
 def _address(text: str) -> str:
+    if not text.isascii():
+        raise _NO_ASCII
     try:
         parsed = ParsedAddress(addr_spec=_one_line(text))
     except (ValueError, HeaderParseError, IndexError) as error:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from ml.inference import SpamModel
 
 
+_MESSAGE_MAX = 8_192  # characters; the model reads no more
+
+
 class SpamLabel(StrEnum):
     """What a message is taken for.
 
@@ -34,8 +37,10 @@ class SpamReason(BaseModel):
 
     model_config = ConfigDict(from_attributes=True)
 
-    term: str = Field(description="The part of the message.")
-    weight: float = Field(description="Its share of the score: above 0 speaks for spam.")
+    term: str = Field(max_length=_MESSAGE_MAX, description="The part of the message.")
+    weight: float = Field(
+        allow_inf_nan=False, description="Its share of the score: above 0 speaks for spam."
+    )
 
 
 class SpamVerdict(BaseModel):
@@ -44,10 +49,14 @@ class SpamVerdict(BaseModel):
     model_config = ConfigDict(from_attributes=True, protected_namespaces=())
 
     label: SpamLabel = Field(description="What it is taken for.")
-    spam_probability: float = Field(description="Probability of spam, in [0, 1].")
-    threshold: float = Field(description="The probability from which the label is SPAM.")
-    reasons: list[SpamReason] = Field(description="What weighed most, heaviest first.")
-    model_version: str = Field(description="Which model judged.")
+    spam_probability: float = Field(ge=0, le=1, description="Probability of spam.")
+    threshold: float = Field(
+        ge=0, le=1, description="The probability from which the label is SPAM."
+    )
+    reasons: list[SpamReason] = Field(
+        max_length=100, description="What weighed most, heaviest first."
+    )
+    model_version: str = Field(max_length=200, description="Which model judged.")
     truncated: bool = Field(description="Only the first 8,192 characters were read.")
 
 
@@ -63,7 +72,7 @@ def _model(folder: Path) -> SpamModel:
 @app.task(acks_late=True, time_limit=60)
 def detect_spam(
     message: Annotated[
-        str, Field(min_length=1, max_length=8_192, description="The message as plain text.")
+        str, Field(min_length=1, max_length=_MESSAGE_MAX, description="The message as plain text.")
     ],
 ) -> SpamVerdict:
     """Classify one message as spam or ham."""

@@ -17,7 +17,7 @@ from tasks.email import send_email
 from tasks.engine.embedded import private_redis, reserve_port
 from tasks.engine.errors import InvalidArguments
 from tasks.engine.settings import DATA_DIR, PROJECT_ROOT, load_settings
-from tests.conftest import running_worker
+from tests.processes import running_worker
 
 MAIL = {"to": ["ann@example.org"], "subject": "Hello", "text": "How are you?"}
 
@@ -112,6 +112,7 @@ def test_a_mail_is_sent_by_the_email_worker(celery_workers, request, is_live):
         ({"to": ["ann@example.org\r\nBcc: eve@example.org"]}, "to.0: not an e-mail"),
         ({"reply_to": "ann@example.org\n"}, "reply_to: not an e-mail address"),
         ({"bcc": ["ann@example.org, eve@example.org"]}, "bcc.0: not an e-mail"),
+        ({"to": ["ann@ex\u00e4mple.org"]}, r"to.0: not ASCII, .* write the domain as `xn--...`"),
         ({"subject": "=?utf-8?b?YQ0KQmNjOiB4QHkueg==?="}, "subject: not plain text"),
         ({"to": []}, "to: Value should have at least 1 item"),
         ({"to": ["ann@example.org"] * 51}, "to: List should have at most 50 items"),
@@ -124,6 +125,7 @@ def test_a_mail_is_sent_by_the_email_worker(celery_workers, request, is_live):
         "address",
         "reply to",
         "list",
+        "not ASCII",
         "encoded word",
         "nobody",
         "many",

@@ -1,0 +1,29 @@
+"""Moderation: words a spam verdict for people, so that it can be mailed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from tasks.engine import app
+from tasks.spam import SpamVerdict
+
+
+@app.task
+def describe_verdict(
+    verdict: Annotated[SpamVerdict, Field(description="What `detectSpam` returned.")],
+) -> str:
+    """Describe a spam verdict as plain text."""
+    lines = [
+        f"Verdict: {verdict.label}",
+        f"Probability of spam: {verdict.spam_probability:.1%} (spam from {verdict.threshold:.1%})",
+    ]
+    if verdict.reasons:
+        lines.append("What weighed most (above 0 speaks for spam):")
+    # Quoted, for they are the sender's words: none may begin a line of its own.
+    lines += [f"  {reason.weight:+.2f}  {reason.term!r}" for reason in verdict.reasons]
+    if verdict.truncated:
+        lines.append("Only the beginning of the message was read.")
+    lines.append(f"Model: {verdict.model_version}")
+    return "\n".join(lines)
