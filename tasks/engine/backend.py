@@ -19,12 +19,12 @@ from uuid import uuid4
 from celery import states
 from celery.app.task import Context
 from celery.backends.redis import RedisBackend
-from pydantic import ValidationError
 from redis.commands.core import Script
 
 from tasks.engine.canvas import gather
-from tasks.engine.errors import InvalidArguments, Retryable, is_outage
-from tasks.engine.records import Failure, Join, Progress, TaskId, TaskState, leaves
+from tasks.engine.changes import changes_of
+from tasks.engine.errors import InvalidArguments, is_outage
+from tasks.engine.records import Join, TaskId, leaves
 from tasks.engine.scripts import request as script_request
 from tasks.engine.scripts import source
 from tasks.engine.settings import load_settings
@@ -35,17 +35,6 @@ from tasks.engine.transport import (
     is_collecting,
     open_collector,
 )
-
-_STATES = {
-    states.PENDING: TaskState.QUEUED,
-    states.RECEIVED: TaskState.QUEUED,
-    states.STARTED: TaskState.RUNNING,
-    states.RETRY: TaskState.RETRYING,
-    states.SUCCESS: TaskState.SUCCEEDED,
-    states.FAILURE: TaskState.FAILED,
-    states.REVOKED: TaskState.CANCELED,
-}
-
 
 _ENDED, _RELEASES = 0, 2  # what `lua/transition.lua` answers
 
@@ -75,7 +64,7 @@ class Backend(RedisBackend):
             request=request,
         )
         # Named before the retries: a second try is the same start.
-        change = {"start": str(uuid4()), "set": _changes(states.STARTED, None, request)}
+        change = {"start": str(uuid4()), "set": changes_of(states.STARTED, None, request)}
         code, *rest = self._ensure_retryable(self._write, task_id, meta, request, change)
         if code == _ENDED:
             return None
@@ -111,7 +100,7 @@ class Backend(RedisBackend):
     def store_result(self, task_id: str, result: Any, state: str, *args: Any, **kwargs: Any) -> Any:
         """Write one state, together with the messages that the task's end has set off."""
         # Both are taken once, outside the retries, and before an exception is turned into JSON.
-        change = {"set": _changes(state, result, kwargs.get("request"))}
+        change = {"set": changes_of(state, result, kwargs.get("request"))}
         messages = close_collector()
         return super().store_result(
             task_id, result, state, *args, change=change, messages=messages, **kwargs
@@ -208,32 +197,3 @@ class Backend(RedisBackend):
                 bound = task.definition.bind(tuple(request.args or ()), request.kwargs or {})
                 adoption["input"] = json.dumps(task.definition.public(bound))
         return adoption
-
-
-def _changes(state: str, result: Any, request: Context | None) -> dict[str, str]:
-    """Say which fields of the record a state sets; `result` as Celery was given it."""
-    changes: dict[str, str] = {
-        "state": _STATES.get(state, TaskState.RUNNING),
-        "celery_state": state,
-    }
-    if request is not None and getattr(request, "hostname", None):
-        changes["worker"] = request.hostname
-    if state in (states.FAILURE, states.RETRY) and result is not None:
-        is_retryable = state == states.RETRY or isinstance(result, Retryable)
-        changes["failure"] = _failure(result, retryable=is_retryable).model_dump_json()
-    elif state == states.REVOKED and "expired" in str(result):
-        changes["state"] = TaskState.EXPIRED
-    elif state not in _STATES and isinstance(result, dict):
-        # The shape that Celery's documentation gives to `update_state(state="PROGRESS")`; a custom
-        # state of another shape is just that.
-        with suppress(ValidationError):
-            changes["progress"] = Progress.model_validate(result).model_dump_json()
-    return changes
-
-
-def _failure(result: Any, *, retryable: bool) -> Failure:
-    kind = type(result).__name__ if isinstance(result, BaseException) else "Exception"
-    # The text of a KeyError is the repr of its key; a file name may hold lone surrogates.
-    told = result.args[0] if isinstance(result, KeyError) and result.args else result
-    text = str(told).encode("utf-8", "replace").decode()
-    return Failure(type=kind, message=text, retryable=retryable)

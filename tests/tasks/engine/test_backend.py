@@ -66,6 +66,15 @@ async def test_a_failure_is_kept_with_its_type_and_message(engine, report):
     assert not failure.retryable
 
 
+async def test_a_long_message_of_a_failure_is_cut(engine, report):
+    task_id = await accept(engine)
+
+    report(add, task_id, "STARTED")
+    report(add, task_id, "FAILURE", ValueError("x" * 20_000))
+
+    assert (await engine.store.get(task_id)).failure.message == "x" * 10_000
+
+
 async def test_a_retry_that_succeeds_leaves_no_failure_behind(engine, report):
     task_id = await accept(engine)
 

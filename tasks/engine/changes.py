@@ -1,0 +1,54 @@
+"""What a state that Celery writes means for the record of its task."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from celery import states
+from celery.app.task import Context
+from pydantic import ValidationError
+
+from tasks.engine.errors import Retryable
+from tasks.engine.records import Failure, Progress, TaskState
+
+_MESSAGE_MAX = 10_000  # characters; every event of the task carries it
+
+_STATES = {
+    states.PENDING: TaskState.QUEUED,
+    states.RECEIVED: TaskState.QUEUED,
+    states.STARTED: TaskState.RUNNING,
+    states.RETRY: TaskState.RETRYING,
+    states.SUCCESS: TaskState.SUCCEEDED,
+    states.FAILURE: TaskState.FAILED,
+    states.REVOKED: TaskState.CANCELED,
+}
+
+
+def changes_of(state: str, result: Any, request: Context | None) -> dict[str, str]:
+    """Say which fields of the record a state sets; `result` as Celery was given it."""
+    changes: dict[str, str] = {
+        "state": _STATES.get(state, TaskState.RUNNING),
+        "celery_state": state,
+    }
+    if request is not None and getattr(request, "hostname", None):
+        changes["worker"] = request.hostname
+    if state in (states.FAILURE, states.RETRY) and result is not None:
+        is_retryable = state == states.RETRY or isinstance(result, Retryable)
+        changes["failure"] = _failure(result, retryable=is_retryable).model_dump_json()
+    elif state == states.REVOKED and "expired" in str(result):
+        changes["state"] = TaskState.EXPIRED
+    elif state not in _STATES and isinstance(result, dict):
+        # The shape that Celery's documentation gives to `update_state(state="PROGRESS")`; a custom
+        # state of another shape is just that.
+        with suppress(ValidationError):
+            changes["progress"] = Progress.model_validate(result).model_dump_json()
+    return changes
+
+
+def _failure(result: Any, *, retryable: bool) -> Failure:
+    kind = type(result).__name__ if isinstance(result, BaseException) else "Exception"
+    # The text of a KeyError is the repr of its key; a file name may hold lone surrogates.
+    told = result.args[0] if isinstance(result, KeyError) and result.args else result
+    text = str(told).encode("utf-8", "replace").decode()[:_MESSAGE_MAX]
+    return Failure(type=kind, message=text, retryable=retryable)
