@@ -60,7 +60,7 @@ class Clones:
         origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
         if origin is Annotated:
             inner = self.annotation(parts[0], role)
-            # Limits matter where values come in; a step's are checked with its task's own model.
+            # Limits matter where values come in.
             return Annotated[(inner, *parts[1:])] if role is Role.INPUT else inner
         if origin in (typing.Union, types.UnionType):
             return reduce(or_, [self.annotation(part, role) for part in parts])
@@ -94,7 +94,8 @@ class Clones:
     def _field(self, name: str, info: FieldInfo, role: Role) -> tuple[Any, FieldInfo]:
         field = copy.copy(info)
         field.description = _description(name, info)
-        annotation = self.annotation(info.annotation, _NESTED.get(role, role))
+        given = _unlimited(info.annotation) if role is Role.STEP else info.annotation
+        annotation = self.annotation(given, _NESTED.get(role, role))
         if role is Role.STEP:
             field.default, field.default_factory, field.metadata = None, None, []
             annotation = maybe(annotation)
@@ -110,6 +111,21 @@ class Clones:
             self.names.take(enum.__name__, enum)
             described.enum(enum)
         return enum
+
+
+def _unlimited(annotation: Any) -> Any:
+    """Leave limits out at every depth: a step's are checked with its task's own model.
+
+    Where they stayed, one bad value would refuse the whole operation, with no word of the rest.
+    """
+    origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Annotated:
+        return _unlimited(parts[0])
+    if origin in (typing.Union, types.UnionType):
+        return reduce(or_, map(_unlimited, parts))
+    if origin in (list, tuple):
+        return list[_unlimited(parts[0])]  # type: ignore[misc]  # made at run time
+    return annotation
 
 
 def maybe(annotation: Any) -> Any:

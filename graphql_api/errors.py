@@ -110,11 +110,7 @@ def present_refusal(error: engine.Refusal, info: Info) -> Error:
     made: Error
     match error:
         case engine.InvalidInput():
-            problems = [
-                InputProblem(path=[to_camel_case(part) for part in p.path], message=p.message)
-                for p in error.problems
-            ]
-            made = InvalidInput(message=message, problems=problems)
+            made = _invalid_input(error)
         case engine.WorkflowTypeMismatch():
             made = WorkflowTypeMismatch(
                 message=message,
@@ -133,6 +129,15 @@ def present_refusal(error: engine.Refusal, info: Info) -> Error:
         case _:
             made = NotFound(message=message)
     return made
+
+
+def _invalid_input(error: engine.InvalidInput) -> InvalidInput:
+    # Named as clients name them, in the message too.
+    renamed = engine.InvalidInput(
+        [engine.Problem(tuple(map(to_camel_case, p.path)), p.message) for p in error.problems]
+    )
+    problems = [InputProblem(path=list(p.path), message=p.message) for p in renamed.problems]
+    return InvalidInput(message=str(renamed), problems=problems)
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from redis.exceptions import RedisError, ResponseError
 from tasks.engine.embedded import ping_failure
 from tasks.engine.settings import load_settings
 
-# redis-py hands a status over as if it were a string; redis-cli prints it without quotes.
-STATUSES = (b"OK", b"PONG", b"QUEUED")
+# redis-py hands a status over as if it were a string; redis-cli prints it without quotes. (The
+# QUEUED of a MULTI is left out: it is also the state of most records that one looks at.)
+STATUSES = (b"OK", b"PONG")
 PLAIN_COMMANDS = ("TYPE", "INFO", "MONITOR")
 ENDLESS_COMMANDS = ("MONITOR", "SUBSCRIBE", "PSUBSCRIBE")
 ESCAPES = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 256))}

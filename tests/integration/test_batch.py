@@ -27,21 +27,31 @@ async def test_each_item_is_accepted_or_refused_alone(client, workers):
         {"task": add, "options": {"idempotencyKey": "batch-key"}},
         {"task": {"add": {"x": 1, "y": 3}}, "options": {"idempotencyKey": "batch-key"}},
         {"task": add, "options": {"maxAttempts": 0}},
+        {"task": {"sendEmail": {"to": ["ann"], "subject": "Hello", "text": "..."}}},
     ]
 
     answer = (await client.execute(BATCH, tasks=tasks))["enqueueBatch"]
 
     items = answer["items"]
-    assert [item["index"] for item in items] == [0, 1, 2, 3, 4, 5, 6]
+    assert [item["index"] for item in items] == [0, 1, 2, 3, 4, 5, 6, 7]
     assert [item["error"] and item["error"]["__typename"] for item in items] == [
         None, "InvalidInput", "InvalidInput", None, None, "IdempotencyConflict", "InvalidInput",
+        "InvalidInput",
     ]  # fmt: skip
     assert (items[0]["task"]["priority"], items[0]["task"]["tags"]) == ("HIGH", ["batch"])
     assert items[1]["error"]["problems"][0]["path"] == ["tasks", "1", "task", "add", "y"]
-    assert [item["deduplicated"] for item in items] == [False] * 4 + [True] + [False] * 2
+    assert [item["deduplicated"] for item in items] == [False] * 4 + [True] + [False] * 3
     assert items[3]["task"]["id"] == items[4]["task"]["id"]
     assert items[5]["error"]["existing"]["id"] == items[3]["task"]["id"]
     assert items[6]["error"]["problems"][0]["path"] == ["tasks", "6", "options", "maxAttempts"]
+    assert items[7]["error"]["problems"][0]["path"] == [
+        "tasks",
+        "7",
+        "task",
+        "sendEmail",
+        "to",
+        "0",
+    ]
     watch = "subscription($id: ID!) { task(id: $id) { task { state } } }"
     for accepted in (0, 3):
         events = await client.events(watch, id=items[accepted]["task"]["id"])

@@ -167,8 +167,9 @@ async def test_a_solo_worker_is_said_not_to_stop_what_it_runs(idle_place, projec
 async def test_an_option_beyond_its_limit_is_named(place, options, path):
     data = await place.client.execute(
         f"mutation {{ enqueueAdd(input: {{x: 1, y: 2}}, options: {options})"
-        " { __typename ... on InvalidInput { problems { path message } } } }"
+        " { __typename ... on InvalidInput { message problems { path } } } }"
     )
 
     assert data["enqueueAdd"]["__typename"] == "InvalidInput"
     assert [problem["path"] for problem in data["enqueueAdd"]["problems"]] == [path]
+    assert ".".join(path) in data["enqueueAdd"]["message"]
