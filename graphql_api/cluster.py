@@ -1,7 +1,8 @@
-"""What runs the tasks: definitions, queues, workers, each as it is now."""
+"""What runs the tasks: definitions, queues, workers, as they are now or were at one moment."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ from graphql_api.context import Info
 from graphql_api.values import Node
 from tasks.engine import definition as engine
 from tasks.engine import topology
+from tasks.engine.cluster import Moment
 
 if TYPE_CHECKING:
     from graphql_api.types import Task
@@ -21,11 +23,16 @@ WorkerRef = Annotated["Worker", strawberry.lazy("graphql_api.cluster")]
 DefinitionRef = Annotated["TaskDefinition", strawberry.lazy("graphql_api.cluster")]
 
 
+async def _workers(info: Info, moment: Moment | None) -> Sequence[topology.WorkerStatus]:
+    return moment.workers if moment else await info.context.workers.load("all")
+
+
 @described.type
 class Queue(Node):
     """One Celery queue; its id is as `queue:celery`."""
 
     queue_name: strawberry.Private[str]
+    moment: strawberry.Private[Moment | None] = None
 
     @described.field
     def name(self) -> str:
@@ -50,22 +57,24 @@ class Queue(Node):
     @described.field
     async def workers(self, info: Info) -> list[WorkerRef]:
         """Workers that consume from it, those offline included."""
-        found = await info.context.workers.load("all")
-        return [Worker.of(status) for status in found if self.queue_name in status.queues]
+        found = await _workers(info, self.moment)
+        return [Worker.of(w, self.moment) for w in found if self.queue_name in w.queues]
 
     @described.field
     def definitions(self, info: Info) -> list[DefinitionRef]:
         """Tasks that are routed to it."""
         known = info.context.engine.definitions.values()
-        return [TaskDefinition.of(d) for d in known if d.queue == self.queue_name]
+        return [TaskDefinition.of(d, self.moment) for d in known if d.queue == self.queue_name]
 
     async def _status(self, info: Info) -> topology.QueueStatus:
-        return await info.context.queues.load(self.queue_name)
+        queues = self.moment.queues if self.moment else ()
+        seen = next((status for status in queues if status.name == self.queue_name), None)
+        return seen or await info.context.queues.load(self.queue_name)
 
     @classmethod
-    def named(cls, name: str) -> Queue:
-        """Present a queue; what it holds is read only when asked for."""
-        return cls(id=strawberry.ID(f"queue:{name}"), queue_name=name)
+    def named(cls, name: str, moment: Moment | None = None) -> Queue:
+        """Present a queue; without a moment, what it holds is read only when asked for."""
+        return cls(id=strawberry.ID(f"queue:{name}"), queue_name=name, moment=moment)
 
 
 @described.type
@@ -73,6 +82,7 @@ class TaskDefinition(Node):
     """A typed Celery task function; its id is as `definition:add`."""
 
     definition: strawberry.Private[engine.TaskDefinition]
+    moment: strawberry.Private[Moment | None] = None
 
     @described.field
     def name(self) -> str:
@@ -87,7 +97,7 @@ class TaskDefinition(Node):
     @described.field
     def queue(self) -> Queue:
         """Where its messages go."""
-        return Queue.named(self.definition.queue)
+        return Queue.named(self.definition.queue, self.moment)
 
     @described.field
     def field(self) -> str:
@@ -113,13 +123,14 @@ class TaskDefinition(Node):
     @described.field
     async def unserved(self, info: Info) -> bool:
         """No worker that can run it is online now."""
-        workers = await info.context.workers.load("all")
+        workers = await _workers(info, self.moment)
         return not any(w.online and self.definition.queue in w.queues for w in workers)
 
     @classmethod
-    def of(cls, definition: engine.TaskDefinition) -> TaskDefinition:
+    def of(cls, definition: engine.TaskDefinition, moment: Moment | None = None) -> TaskDefinition:
         """Present a definition."""
-        return cls(id=strawberry.ID(f"definition:{definition.name}"), definition=definition)
+        id_ = strawberry.ID(f"definition:{definition.name}")
+        return cls(id=id_, definition=definition, moment=moment)
 
 
 @described.type
@@ -127,6 +138,7 @@ class Worker(Node):
     """One Celery worker process, as its last heartbeat tells; its id is as `worker:name`."""
 
     status: strawberry.Private[topology.WorkerStatus]
+    moment: strawberry.Private[Moment | None] = None
 
     @described.field
     def name(self) -> str:
@@ -156,7 +168,7 @@ class Worker(Node):
     @described.field
     def queues(self) -> list[Queue]:
         """Where it takes its messages from."""
-        return [Queue.named(name) for name in self.status.queues]
+        return [Queue.named(name, self.moment) for name in self.status.queues]
 
     @described.field
     async def active(self, info: Info) -> list[TaskRef]:
@@ -175,6 +187,24 @@ class Worker(Node):
         return self.status.rss_bytes
 
     @classmethod
-    def of(cls, status: topology.WorkerStatus) -> Worker:
+    def of(cls, status: topology.WorkerStatus, moment: Moment | None = None) -> Worker:
         """Present a worker."""
-        return cls(id=strawberry.ID(f"worker:{status.name}"), status=status)
+        return cls(id=strawberry.ID(f"worker:{status.name}"), status=status, moment=moment)
+
+
+@described.type
+class Cluster:
+    """All queues and workers at one moment."""
+
+    at: datetime = strawberry.field(description="When they were looked at.")
+    queues: list[Queue] = strawberry.field(description="Every queue.")
+    workers: list[Worker] = strawberry.field(description="Every worker seen within the last hour.")
+
+    @classmethod
+    def of(cls, moment: Moment) -> Cluster:
+        """Present a moment; nothing more needs to be read."""
+        return cls(
+            at=moment.at,
+            queues=[Queue.named(status.name, moment) for status in moment.queues],
+            workers=[Worker.of(status, moment) for status in moment.workers],
+        )

@@ -10,10 +10,9 @@ from pydantic import BaseModel, ValidationError
 from strawberry import Some
 
 from graphql_api import described
-from graphql_api.values import Priority, TaskState
+from graphql_api.values import Priority
 from tasks.engine.accept import Options
 from tasks.engine.errors import InvalidInput, Problem
-from tasks.engine.listing import Filter
 
 
 @described.one_of
@@ -118,30 +117,6 @@ def checked_options(path: tuple[str, ...], **values: Any) -> Options:
 OptionsArgument = Annotated[
     TaskOptions | None, strawberry.argument(description="What is asked beside the arguments.")
 ]
-
-
-@described.input
-class TaskFilter:
-    """What listed tasks must match: one of each list that is given, and all tags."""
-
-    states: list[TaskState] | None = strawberry.field(default=None, description="One of these.")
-    definitions: list[str] | None = strawberry.field(
-        default=None, description="Name of one of these task definitions."
-    )
-    queues: list[str] | None = strawberry.field(default=None, description="One of these queues.")
-    tags: list[str] | None = strawberry.field(default=None, description="All of them.")
-
-
-def parse_filter(given: TaskFilter | None) -> Filter:
-    """Hand a filter to the engine."""
-    if given is None:
-        return Filter()
-    return Filter(
-        states=frozenset(given.states or ()),
-        definitions=frozenset(given.definitions or ()),
-        queues=frozenset(given.queues or ()),
-        tags=frozenset(given.tags or ()),
-    )
 
 
 class StepTaskInput:

@@ -10,7 +10,7 @@ from graphql_api import described
 from graphql_api.cluster import Queue, TaskDefinition, Worker
 from graphql_api.connection import TaskConnection, connect
 from graphql_api.context import Info
-from graphql_api.inputs import TaskFilter, parse_filter
+from graphql_api.filters import TaskFilter, parse_filter
 from graphql_api.types import Task
 from graphql_api.values import Node
 from tasks.engine.celery_app import QUEUES

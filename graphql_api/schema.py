@@ -24,6 +24,7 @@ from graphql_api.clones import Clones
 from graphql_api.control import ControlMutation
 from graphql_api.derive import Derivation, complete_step_input
 from graphql_api.errors import HANDLERS, report
+from graphql_api.execution import Executor
 from graphql_api.mutations import WorkflowMutation
 from graphql_api.names import Names
 from graphql_api.queries import Query
@@ -117,6 +118,7 @@ def _schema(mutation: type, task_types: Mapping[str, Any]) -> Schema:
         subscription=Subscription,
         types=[*task_types.values(), UndefinedTask],
         exception_handlers=HANDLERS,
+        execution_context_class=Executor,
         extensions=[
             lambda: _ParserCache(maxsize=_CACHED_DOCUMENTS),
             lambda: ValidationCache(maxsize=_CACHED_DOCUMENTS),

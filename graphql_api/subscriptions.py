@@ -4,90 +4,28 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from datetime import datetime
 from typing import Annotated
 
 import strawberry
 
 from graphql_api import described
+from graphql_api.cluster import Cluster
 from graphql_api.context import Info
 from graphql_api.errors import ApiError, not_found
-from graphql_api.types import Task
+from graphql_api.events import TaskEvent, present_event, present_snapshot
+from graphql_api.filters import TaskFilter, parse_filter
 from graphql_api.values import EventCursor
-from graphql_api.workflow import Workflow
-from tasks.engine.records import Cursor, Event, EventKind, Record, position
-
-described.enum(
-    EventKind,
-    {
-        "SNAPSHOT": "Replaces whatever you held.",
-        "STATE": "The task has another state.",
-        "PROGRESS": "The task has told how far it is.",
-    },
-    name="TaskEventKind",
-)
-
-
-@described.type
-class TaskEvent:
-    """One change.
-
-    Of `task`, and of the `workflow` it belongs to (null on a workflow's own events), state, counts,
-    progress, times and version are as of this event; links (`steps`, `output`) and results are read
-    now.
-    """
-
-    cursor: EventCursor = strawberry.field(description="Resume after this.")
-    at: datetime = strawberry.field(description="When it happened.")
-    kind: EventKind = strawberry.field(description="What it tells.")
-    task: Task = strawberry.field(description="The task that changed.")
-    workflow: Workflow | None = strawberry.field(description="The workflow it is a step of.")
-
-
-class _Presenter:
-    """Turns the events of one subscription into GraphQL; what never changes is read once."""
-
-    def __init__(self, info: Info) -> None:
-        self._info = info
-        self._records: dict[str, Record] = {}
-
-    async def event(self, event: Event) -> TaskEvent | None:
-        record = await self._record(event.id)
-        if record is None:
-            return None
-        present = self._info.context.present
-        root = await self._record(record.root) if event.workflow else None
-        return TaskEvent(
-            cursor=EventCursor(event.cursor),
-            at=event.at,
-            kind=event.kind,
-            task=present(record.as_of(event), event.workflow),
-            workflow=present(root, event.workflow) if root else None,
-        )
-
-    async def snapshot(self, record: Record) -> TaskEvent:
-        present = self._info.context.present
-        root = await self._record(record.root) if record.root != record.id else None
-        return TaskEvent(
-            cursor=EventCursor(record.cursor),
-            at=record.finished_at or record.started_at or record.created_at,
-            kind=EventKind.SNAPSHOT,
-            task=present(record),
-            workflow=present(root) if root else None,
-        )
-
-    async def _record(self, task_id: str) -> Record | None:
-        if task_id not in self._records:
-            record = await self._info.context.engine.feed.store.get(task_id)
-            if record is None:
-                return None
-            self._records[task_id] = record
-        return self._records[task_id]
+from tasks.engine.errors import CursorExpired, UnknownCursor
+from tasks.engine.events import Snapshot
+from tasks.engine.listing import Filter
+from tasks.engine.records import Cursor, Record
 
 
 @described.type
 class Subscription:
     """What can be watched."""
+
+    # Its methods are no generators: what is wrong ends the operation before the stream begins.
 
     @described.subscription
     async def task(
@@ -105,33 +43,74 @@ class Subscription:
         the root's own final one. Unknown id: an error with code NOT_FOUND. A finished task: one
         snapshot; `after` its last event: completes at once.
         """
-        # Not a generator itself: what is wrong here ends the operation before the stream begins.
-        record = await info.context.engine.store.get(id)
+        record = await info.context.engine.events.find(id)
         if record is None:
             raise not_found(f"Task {id!r}")
-        return _events(info, record, _cursor(after))
+        return _events_of_one(info, record, await _past(info, after))
+
+    @described.subscription
+    async def tasks(
+        self,
+        info: Info,
+        filter: Annotated[
+            TaskFilter | None, strawberry.argument(description="Which ones; all by default.")
+        ] = None,
+        after: Annotated[
+            EventCursor | None,
+            strawberry.argument(description="Begin behind this event; by default, now."),
+        ] = None,
+    ) -> AsyncGenerator[TaskEvent, None]:
+        """Every matching task of the viewer, as it changes.
+
+        From now (no snapshot) or after a cursor, that of `tasks` for one. A cursor older than what
+        is kept ends with CURSOR_EXPIRED: query again, then subscribe.
+        """
+        wanted = parse_filter(filter)
+        cursor = await _past(info, after)
+        if cursor is not None:
+            try:
+                await info.context.engine.store.stream(cursor, count=1)
+            except CursorExpired as error:
+                raise ApiError(str(error), "CURSOR_EXPIRED") from error
+        return _events_of_all(info, wanted, cursor)
+
+    @described.subscription
+    async def cluster(self, info: Info) -> AsyncGenerator[Cluster, None]:
+        """Queues and workers: at once, then whenever they change (at most once a second)."""
+        async with aclosing(info.context.engine.cluster.watch()) as moments:
+            async for moment in moments:
+                yield Cluster.of(moment)
 
 
-async def _events(
-    info: Info, record: Record, after: Cursor | None
-) -> AsyncGenerator[TaskEvent, None]:
-    presenter = _Presenter(info)
-    try:
-        async with aclosing(info.context.engine.feed.watch(record, after)) as changes:
-            async for happened in changes:
-                if isinstance(happened, Record):
-                    yield await presenter.snapshot(happened)
-                elif event := await presenter.event(happened):
-                    yield event
-    except ValueError as error:
-        raise ApiError(f"{after!r} is the cursor of no event yet", "BAD_USER_INPUT") from error
-
-
-def _cursor(after: EventCursor | None) -> Cursor | None:
+async def _past(info: Info, after: EventCursor | None) -> Cursor | None:
     if after is None:
         return None
     try:
-        position(Cursor(after))
-    except ValueError as error:
-        raise ApiError(f"{after!r} is no event cursor", "BAD_USER_INPUT") from error
+        await info.context.engine.events.check(Cursor(after))
+    except UnknownCursor as error:
+        raise ApiError(str(error), "BAD_USER_INPUT") from error
     return Cursor(after)
+
+
+async def _events_of_one(
+    info: Info, record: Record, after: Cursor | None
+) -> AsyncGenerator[TaskEvent, None]:
+    async with aclosing(info.context.engine.events.watch(record, after)) as changes:
+        async for happened in changes:
+            if isinstance(happened, Snapshot):
+                yield await present_snapshot(info, happened)
+            elif event := await present_event(info, happened):
+                yield event
+
+
+async def _events_of_all(
+    info: Info, wanted: Filter, after: Cursor | None
+) -> AsyncGenerator[TaskEvent, None]:
+    owner = info.context.viewer.sees_only
+    try:
+        async with aclosing(info.context.engine.events.watch_all(owner, wanted, after)) as changes:
+            async for happened in changes:
+                if event := await present_event(info, happened):
+                    yield event
+    except CursorExpired as error:
+        raise ApiError(str(error), "CURSOR_EXPIRED") from error

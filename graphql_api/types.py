@@ -10,6 +10,7 @@ import strawberry
 from graphql_api import described
 from graphql_api.cluster import Queue, TaskDefinition
 from graphql_api.context import Info
+from graphql_api.events import TaskEvent, read_history
 from graphql_api.values import EventCursor, Failure, Node, Priority, Progress, TaskState
 from tasks.engine.records import Record, WorkflowSummary
 
@@ -155,6 +156,20 @@ class Task(Node):
             return None
         record = await info.context.records.load(self.record.retry_of)
         return info.context.present(record) if record else None
+
+    @described.field
+    async def history(
+        self,
+        info: Info,
+        first: Annotated[
+            int | None, strawberry.argument(description="How many: 20 by default, 100 at most.")
+        ] = None,
+        after: Annotated[
+            EventCursor | None, strawberry.argument(description="Behind this event.")
+        ] = None,
+    ) -> list[TaskEvent]:
+        """Every event kept for this task (of a workflow, its steps' too), oldest first."""
+        return await read_history(info, self.record, first, after)
 
 
 @described.type

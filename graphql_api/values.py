@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import NewType
 
 import strawberry
+from graphql import GraphQLError
 
 from graphql_api import described
 from graphql_api.context import Info
-from tasks.engine.records import Priority, TaskState
+from tasks.engine.records import Cursor, Priority, TaskState, position
 
 described.enum(
     TaskState,
@@ -38,12 +39,22 @@ described.enum(
 __all__ = ["EVENT_CURSOR", "EventCursor", "Failure", "Node", "Priority", "Progress", "TaskState"]
 
 EventCursor = NewType("EventCursor", str)
+
+
+def _parse_cursor(value: object) -> EventCursor:
+    try:
+        position(Cursor(str(value)))
+    except ValueError as error:
+        raise GraphQLError(f"{value!r} is no event cursor") from error
+    return EventCursor(str(value))
+
+
 EVENT_CURSOR = strawberry.scalar(
     name="EventCursor",
     description="Opaque, durable position in a stream of events. Pass it back as `after` to "
     "resume with nothing missed.",
     serialize=str,
-    parse_value=str,
+    parse_value=_parse_cursor,
 )
 
 

@@ -39,9 +39,11 @@ class Client:
         return data[mutation]["task"]["id"]
 
     async def watch(self, operation: str, **variables: Any) -> AsyncIterator[dict[str, Any]]:
-        """Subscribe, and give each message but the last, which must be `complete`."""
+        """Subscribe, and give each message; `complete` ends it untold, an `error` is the last."""
         url = self.url.replace("http", "ws", 1) + "/graphql"
-        async with connect(url, subprotocols=["graphql-transport-ws"]) as socket:
+        # Who leaves in the middle does not read what is left, and so never sees the close answered.
+        options = {"subprotocols": ["graphql-transport-ws"], "close_timeout": 1}
+        async with connect(url, **options) as socket:
             await socket.send(json.dumps({"type": "connection_init"}))
             assert json.loads(await socket.recv())["type"] == "connection_ack"
             payload = {"query": operation, "variables": variables}
@@ -52,6 +54,8 @@ class Client:
                 if message["type"] == "complete":
                     return
                 yield message
+                if message["type"] == "error":  # the protocol has nothing follow it
+                    return
 
     async def events(self, operation: str, **variables: Any) -> list[dict[str, Any]]:
         """Subscribe to `task`, and give all its events."""

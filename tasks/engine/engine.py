@@ -11,10 +11,14 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff, NoBackoff
 
+from tasks.engine.celery_app import QUEUES
+from tasks.engine.cluster import Cluster
 from tasks.engine.control import Control
 from tasks.engine.definition import TaskDefinition
 from tasks.engine.errors import OUTAGES
-from tasks.engine.events import Feed
+from tasks.engine.events import Events
+from tasks.engine.feed import Feed
+from tasks.engine.known import Known
 from tasks.engine.settings import Settings
 from tasks.engine.store import Store
 from tasks.engine.submit import Submitter
@@ -36,6 +40,7 @@ class Engine:
         self.redis = self._client("read", 1.0, Retry(NoBackoff(), 2, (exceptions.ConnectionError,)))
         self.store = Store(self.redis)
         self.topology = Topology(self.redis)
+        self.cluster = Cluster(self.topology, QUEUES)
         # What is accepted is never sent twice behind our back.
         writer = self._client("accept", 1.0, Retry(NoBackoff(), 0))
         self.submitter = Submitter(writer, settings)
@@ -43,7 +48,10 @@ class Engine:
         patient = self._client("watch", 5.0, Retry(ExponentialBackoff(1.0, 0.05), _NO_END))
         # The reader's time for an answer is above the time that one XREAD waits.
         reader = self._client("feed", 10.0, Retry(NoBackoff(), 0))
-        self.feed = Feed(reader, Store(patient))
+        watchers_store = Store(patient)
+        known = Known(watchers_store)
+        self.feed = Feed(reader, known)
+        self.events = Events(self.feed, watchers_store, known)
         self._sweeping_client = self._client("sweep", 5.0, Retry(NoBackoff(), 0))
         self._background: list[asyncio.Task[None]] = []
 

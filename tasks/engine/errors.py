@@ -2,9 +2,11 @@
 
 CeleryQLError
 ├── BadTaskDefinition      a task file is wrong: refused at start
+├── CursorExpired          a stream cannot go on behind a cursor: what follows it is not kept
 ├── EmbeddedRedisError     no private Redis can be had (in `embedded.py`, with PortTaken)
 ├── InvalidArguments       a worker was handed arguments that do not fit the task
 ├── InvalidResult          a task returned what its return type does not allow
+├── UnknownCursor          no event has this cursor yet
 └── Refusal                an operation that cannot be accepted; nothing was sent
     ├── InvalidInput
     ├── WorkflowTypeMismatch
@@ -25,7 +27,7 @@ from typing import TYPE_CHECKING
 from redis import exceptions
 
 if TYPE_CHECKING:
-    from tasks.engine.records import Record
+    from tasks.engine.records import Cursor, Record
 
 # What a client raises when Redis does not answer; `is_outage` says which of the last are one.
 OUTAGES = (
@@ -60,6 +62,24 @@ class BadTaskDefinition(CeleryQLError):
         self.task = task
         self.reason = reason
         super().__init__(f"Task {task!r} cannot be offered: {reason}")
+
+
+class CursorExpired(CeleryQLError):
+    """Events behind a cursor are not kept any more."""
+
+    def __init__(self, cursor: Cursor) -> None:
+        self.cursor = cursor
+        super().__init__(
+            f"Events behind {cursor!r} are not kept any more: query again, then subscribe"
+        )
+
+
+class UnknownCursor(CeleryQLError):
+    """No event has this cursor yet."""
+
+    def __init__(self, cursor: Cursor) -> None:
+        self.cursor = cursor
+        super().__init__(f"{cursor!r} is the cursor of no event yet")
 
 
 class InvalidArguments(CeleryQLError):

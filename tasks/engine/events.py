@@ -1,191 +1,188 @@
-"""Events: one reader of the stream per process, fanned out to whoever watches; lossless.
+"""Streams of events: each subscriber gets every event that concerns it once, in order.
 
-A watcher registers before it reads what is kept, then leaves out what it has already seen: so there
-is no gap between the past and the present, and none after a cursor.
+A subscriber first registers a watcher, then reads what Redis keeps behind its cursor, then takes
+what the watcher has gathered, leaving out what it has seen: so there is no gap between the past and
+the present. Whenever the watcher says that something is missing, the same begins again behind the
+last event that it is complete to. What Redis keeps is bounded; where it does not reach back far
+enough, the subscriber is told.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections import deque
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, contextmanager
-from typing import Any
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
 
-from pydantic import ValidationError
-from redis.asyncio import Redis
+from tasks.engine.errors import CursorExpired, UnknownCursor
+from tasks.engine.feed import Feed
+from tasks.engine.known import Known
+from tasks.engine.listing import Filter
+from tasks.engine.records import Cursor, Event, EventKind, Record, position
+from tasks.engine.store import EventPage, Store
+from tasks.engine.watcher import Watcher
 
-from tasks.engine.errors import OUTAGES
-from tasks.engine.records import KEY, Cursor, Event, EventKind, Record, TaskId, position
-from tasks.engine.store import Store
-
-_BLOCK_MS = 5_000  # how long one XREAD waits; an event ends the wait at once
-_PENDING_MAX = 1_000  # events a watcher may lag behind before it reads the history again
-_RETRY_S = 0.2
-
-logger = logging.getLogger(__name__)
+# To begin a stream. Above the few seconds that a process needs for a thousand clients that come
+# back all at once; the time for any one answer is not enough then.
+_START_TIMEOUT_S = 5.0
 
 
-class Watcher:
-    """The events of one root that one subscriber has yet to take; bounded."""
+@dataclass(frozen=True)
+class Snapshot:
+    """A task as it is now, in place of what came before; of kind GAP where that is lost."""
 
-    def __init__(self) -> None:
-        self._pending: deque[Event] = deque()
-        self._arrived = asyncio.Event()
-        self.has_lagged = False
-
-    def push(self, event: Event) -> None:
-        """Add an event; progress that was not taken yet is replaced by newer of the same task."""
-        last = self._pending[-1] if self._pending else None
-        is_newer_progress = last and last.id == event.id and last.kind is EventKind.PROGRESS
-        if is_newer_progress and event.kind is EventKind.PROGRESS:
-            self._pending.pop()
-        if len(self._pending) >= _PENDING_MAX:
-            self.lag()
-        self._pending.append(event)
-        self._arrived.set()
-
-    def lag(self) -> None:
-        """Have the history read instead, because events were missed."""
-        self._pending.clear()
-        self.has_lagged = True
-        self._arrived.set()
-
-    async def take(self) -> list[Event]:
-        """Wait for events and take all that have arrived."""
-        await self._arrived.wait()
-        self._arrived.clear()
-        taken = list(self._pending)
-        self._pending.clear()
-        return taken
+    record: Record
+    kind: EventKind = EventKind.SNAPSHOT
 
 
-class Feed:
-    """Reads the stream of all events once for this process."""
+class Events:
+    """What has happened and happens to tasks."""
 
-    def __init__(self, redis: Redis, store: Store) -> None:
-        """Begin where the stream ends.
+    def __init__(self, feed: Feed, store: Store, known: Known) -> None:
+        """Join the past, which the store reads, with the present, which the feed tells.
 
         Args:
-            redis: a client of its own, because its one connection is always waiting.
+            feed: of this process.
             store: one that outwaits an outage, as those who watch do.
+            known: what events leave out, because it never changes.
         """
-        self._redis = redis
-        self.store = store
-        self._watchers: dict[str, set[Watcher]] = {}
-        self._last = Cursor("")
-        self._number = 0  # of the last event; a jump tells that the stream was trimmed ahead of us
-        self._is_reading = asyncio.Event()
+        self._feed = feed
+        self._store = store
+        self.known = known
 
-    async def run(self) -> None:
-        """Read for as long as the process lives; resume where it was after an outage."""
-        is_interrupted = False
-        while True:
-            try:
-                await self._read()
-            except OUTAGES as error:  # an UNBLOCKED of a demoted master is a ResponseError, too
-                if not is_interrupted:
-                    logger.warning("Event stream interrupted, trying to resume: %s", error)
-                is_interrupted = True
-                await asyncio.sleep(_RETRY_S)
-            else:
-                if is_interrupted:
-                    logger.warning("Event stream resumed")
-                is_interrupted = False
+    async def find(self, task_id: str) -> Record | None:
+        """Find a task to watch; as many look for theirs at once, this may take a while.
 
-    async def _read(self) -> None:
-        if not self._is_reading.is_set():
-            newest: Any = await self._redis.xrevrange(f"{KEY}events", count=1)
-            self._last, fields = newest[0] if newest else (Cursor("0-0"), {})
-            self._number = int(fields.get("number", 0))
-            self._is_reading.set()
-        answer: Any = await self._redis.xread(
-            {f"{KEY}events": self._last}, count=500, block=_BLOCK_MS
-        )
-        for _, entries in answer:
-            for cursor, fields in entries:
-                self._last = cursor
-                self._hand_out(cursor, fields)
+        Raises:
+            TimeoutError: there was an outage all the while.
+        """
+        async with asyncio.timeout(_START_TIMEOUT_S):
+            record = await self._store.get(task_id)
+        if record is not None:
+            self.known.add(record)
+        return record
 
-    def _hand_out(self, cursor: str, fields: dict[str, str]) -> None:
-        number = int(fields["number"])
-        if number != self._number + 1:
-            logger.warning("Events %d to %d were missed", self._number + 1, number - 1)
-            for watcher in [w for watchers in self._watchers.values() for w in watchers]:
-                watcher.lag()
-        self._number = number
-        watchers = self._watchers.get(fields["root"])
-        if not watchers:
+    async def check(self, cursor: Cursor) -> None:
+        """See that all events can be told from a cursor on.
+
+        Raises:
+            UnknownCursor: no event has it yet.
+            TimeoutError: there was an outage all the while.
+        """
+        if position(cursor) <= position(self._feed.newest):
             return
-        try:
-            event = Event.parse(cursor, fields["event"])
-        except ValidationError:  # of one task; the others' watchers must not suffer
-            logger.exception("Event %s cannot be read", cursor)
-            return
-        for watcher in watchers:
-            watcher.push(event)
-
-    @contextmanager
-    def _watching(self, root: str) -> Iterator[Watcher]:
-        watcher = Watcher()
-        self._watchers.setdefault(root, set()).add(watcher)
-        try:
-            yield watcher
-        finally:
-            self._watchers[root].discard(watcher)
-            if not self._watchers[root]:
-                del self._watchers[root]
+        async with asyncio.timeout(_START_TIMEOUT_S):
+            if position(cursor) > position(await self._store.newest_cursor()):
+                raise UnknownCursor(cursor)
 
     async def watch(
-        self, record: Record, after: Cursor | None = None
-    ) -> AsyncGenerator[Event | Record, None]:
+        self, task: Record, after: Cursor | None = None
+    ) -> AsyncGenerator[Event | Snapshot, None]:
         """Follow one task, or a workflow with all its steps, until its final event.
 
         Args:
-            record: the task, as it was found.
+            task: as it was found.
             after: resume behind this event; without it a snapshot comes first.
 
         Yields:
-            A `Record` for the snapshot, then each event once, in order.
+            Each event once, in order. Where some are not kept any more, a snapshot of kind GAP,
+            and another to go on from.
+        """
+        async with self._feed.of_root(task.root) as watcher:
+            start, kinds = after, [EventKind.SNAPSHOT]
+            while True:
+                try:
+                    async with aclosing(self._watch(watcher, task, start, kinds)) as changes:
+                        async for change in changes:
+                            yield change
+                except CursorExpired:
+                    start, kinds = None, [EventKind.GAP, EventKind.SNAPSHOT]
+                else:
+                    return
+
+    async def _watch(
+        self, watcher: Watcher, task: Record, after: Cursor | None, kinds: list[EventKind]
+    ) -> AsyncGenerator[Event | Snapshot, None]:
+        if (found := await self._now(task)) is None:
+            return
+        now, seen = found
+        if after is None:
+            for kind in kinds:
+                yield Snapshot(now, kind)
+        else:
+            seen = after
+        if now.state.is_final and position(now.cursor) <= position(seen):
+            return
+        async with aclosing(_follow(watcher, partial(self._store.history, task), seen)) as events:
+            async for event in events:
+                if task.id in (task.root, event.id):
+                    yield event
+                if event.id == task.id and event.state.is_final:
+                    return
+
+    async def _now(self, task: Record) -> tuple[Record, Cursor] | None:
+        """Read a task again, with an event up to which this shows all that happened to it."""
+        # The root first: what its history had lost by then, the task has behind it.
+        root, *step = await self._store.get_many(dict.fromkeys((task.root, task.id)))
+        now = step[0] if step else root
+        if now is None or root is None:
+            return None
+        return now, max(now.cursor, root.trimmed or now.cursor, key=position)
+
+    async def watch_all(
+        self, owner: str | None, filter_: Filter, after: Cursor | None = None
+    ) -> AsyncGenerator[Event, None]:
+        """Follow all tasks that match, from now on or behind an event of whichever task.
+
+        Args:
+            owner: whose tasks; None for everyone's.
+            filter_: what they must match, as of the event.
+            after: where to begin.
 
         Raises:
-            ValueError: `after` is no cursor, or of no event yet.
+            CursorExpired: the stream does not reach back so far, or not any more.
         """
-        await self._is_reading.wait()
-        if after is not None and position(after) > position(await self.store.newest_cursor()):
-            raise ValueError(f"invalid literal for a cursor: {after!r} lies in the future")
-        with self._watching(record.root) as watcher:
-            current = await self.store.get(record.id)
-            if current is None:
-                return
-            if after is None:
-                yield current
-            seen = current.cursor if after is None else after
-            if current.state.is_final and position(current.cursor) <= position(seen):
-                return
-            async with aclosing(self._follow(watcher, record.root, seen)) as events:
-                async for event in events:
-                    if record.id in (record.root, event.id):
-                        yield event
-                    if event.id == record.id and event.state.is_final:
-                        return
 
-    async def _follow(
-        self, watcher: Watcher, root: TaskId, after: Cursor
-    ) -> AsyncGenerator[Event, None]:
-        """Give every event of a root behind a cursor: first what is kept, then what comes."""
-        seen = position(after)
-        events = await self.store.history(root, after)
-        while True:
-            for event in events:
-                if position(event.cursor) > seen:
-                    seen = position(event.cursor)
+        async def read(behind: Cursor) -> EventPage:
+            page = await self._store.stream(behind)
+            records = await self.known.get_many(event.id for event in page.events)
+            events = [
+                event
+                for event in page.events
+                if (record := records.get(event.id))
+                if owner in (None, record.owner) and filter_.matches(record, event.state)
+            ]
+            return EventPage(events, page.more_after)
+
+        async with self._feed.of_owner(owner, filter_) as watcher:
+            start = await self._store.newest_cursor() if after is None else after
+            async with aclosing(_follow(watcher, read, start)) as events:
+                async for event in events:
                     yield event
+
+
+async def _follow(
+    watcher: Watcher, read: Callable[[Cursor], Awaitable[EventPage]], after: Cursor
+) -> AsyncGenerator[Event, None]:
+    """Give every event behind a cursor once, in order: first what is kept, then what comes."""
+    seen = after
+    while True:
+        behind: Cursor | None = seen
+        while behind is not None:
+            page = await read(behind)
             if (task := asyncio.current_task()) and task.cancelling():
                 # On Python 3.11 redis-py's wait_for can swallow the cancellation of a read.
                 raise asyncio.CancelledError
-            events = await watcher.take()
-            if watcher.has_lagged:
-                watcher.has_lagged = False
-                events = await self.store.history(root)
+            for event in page.events:
+                seen = event.cursor
+                yield event
+            behind = page.more_after
+        missing_after = None
+        while missing_after is None:
+            events, missing_after = await watcher.take()
+            for event in events:
+                if position(event.cursor) > position(seen):
+                    seen = event.cursor
+                    yield event
+        seen = max(seen, missing_after, key=position)

@@ -3,34 +3,59 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from redis.asyncio import Redis
 
 from tasks.engine.records import KEY, Record, TaskState
-from tasks.engine.store import Store
+from tasks.engine.store import Store, encoded
 
 _CHUNK = 200  # records fetched in one round trip
 _SCAN_MAX = 2_000  # records looked at for one page; the page then ends and says there is more
+# Tasks accepted together have one time of creation, but each a place of its own in the listing, one
+# behind the other: this is more than the steps of a workflow or the items of a batch.
+_SPREAD_US = 100_000
 
 
 @dataclass(frozen=True)
 class Filter:
-    """What a listed task must match; an empty part matches all."""
+    """What a task must match; an empty part matches all."""
 
+    ids: frozenset[str] = frozenset()
     states: frozenset[TaskState] = frozenset()
     definitions: frozenset[str] = frozenset()
     queues: frozenset[str] = frozenset()
     tags: frozenset[str] = frozenset()
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    top_level_only: bool = False
 
-    def matches(self, record: Record) -> bool:
-        """Tell whether a record passes every part."""
+    def matches(self, record: Record, state: TaskState) -> bool:
+        """Tell whether a task passes every part; only its state changes in its life."""
         return (
-            (not self.states or record.state in self.states)
-            and (not self.definitions or record.definition in self.definitions)
-            and (not self.queues or record.queue in self.queues)
+            _is_among(state, self.states)
+            and _is_among(record.id, self.ids)
+            and _is_among(record.definition, self.definitions)
+            and _is_among(record.queue, self.queues)
             and self.tags <= set(record.tags)
+            and (self.created_after is None or record.created_at > self.created_after)
+            and (self.created_before is None or record.created_at < self.created_before)
+            and (not self.top_level_only or record.root == record.id)
         )
+
+    @property
+    def scores(self) -> tuple[float, float]:
+        """The part of the listing, in microseconds, outside which nothing can match."""
+        after, before = self.created_after, self.created_before
+        return (
+            after.timestamp() * 1e6 if after else float("-inf"),
+            before.timestamp() * 1e6 + _SPREAD_US if before else float("inf"),
+        )
+
+
+def _is_among(value: str | None, wanted: frozenset[str]) -> bool:
+    return not wanted or value in wanted
 
 
 @dataclass(frozen=True, order=True)
@@ -93,14 +118,15 @@ async def list_page(
     Returns:
         A page; it may be short, and have more, where the search bound was reached first.
     """
-    key = f"{KEY}tasks" if owner is None else f"{KEY}tasks:{owner}"
+    listing = _Listing(redis, f"{KEY}tasks" if owner is None else f"{KEY}tasks:{owner}", filter_)
     found: list[tuple[Place, Record]] = []
     looked_at = 0
     while looked_at < _SCAN_MAX:
-        places, is_end = await _places(redis, key, beyond, towards_newer=towards_newer)
-        records = await Store(redis).get_many(place.task_id for place in places)
-        pairs = zip(places, records, strict=True)
-        found += [(place, r) for place, r in pairs if r is not None and filter_.matches(r)]
+        places, is_end = await listing.places(beyond, towards_newer=towards_newer)
+        read = await Store(redis).find(place.task_id for place in places)
+        records: dict[str, Record] = {record.id: record for record in read}
+        pairs = [(place, r) for place in places if (r := records.get(place.task_id))]
+        found += [(place, r) for place, r in pairs if filter_.matches(r, r.state)]
         if len(found) > size:
             return _page(found[:size], found[size - 1][0], towards_newer=towards_newer)
         if is_end:
@@ -114,18 +140,44 @@ def _page(found: list[tuple[Place, Record]], resume: Place | None, *, towards_ne
     return Page(found[::-1] if towards_newer else found, resume)
 
 
-async def _places(
-    redis: Redis, key: str, beyond: Place | None, *, towards_newer: bool
-) -> tuple[list[Place], bool]:
-    """Read the next places, and whether they are the last."""
-    edge = "+inf" if beyond is None else beyond.score
-    if towards_newer:
-        edge = "-inf" if beyond is None else beyond.score
-        rows: Any = await redis.zrangebyscore(key, edge, "+inf", 0, _CHUNK, withscores=True)
-    else:
-        rows = await redis.zrevrangebyscore(key, edge, "-inf", 0, _CHUNK, withscores=True)
-    places = [Place(int(score), member) for member, score in rows]
-    is_end = len(places) < _CHUNK
-    if beyond is not None:
-        places = [p for p in places if (p > beyond if towards_newer else p < beyond)]
-    return places, is_end
+@dataclass(frozen=True)
+class _Listing:
+    """The places of one owner's tasks, or of everyone's, in which a filter may find something."""
+
+    redis: Redis
+    key: str
+    filter: Filter
+
+    async def places(
+        self, beyond: Place | None, *, towards_newer: bool
+    ) -> tuple[list[Place], bool]:
+        """Read the next places, and whether they are the last."""
+        if self.filter.ids:
+            places, is_end = await self._named(towards_newer=towards_newer), True
+        else:
+            places = await self._in_range(beyond, towards_newer=towards_newer)
+            is_end = len(places) < _CHUNK
+        if beyond is not None:
+            places = [p for p in places if (p > beyond if towards_newer else p < beyond)]
+        return places, is_end
+
+    async def _named(self, *, towards_newer: bool) -> list[Place]:
+        ids = list(self.filter.ids)
+        members: Any = [encoded(id_) for id_ in ids]
+        scores: Any = await self.redis.zmscore(self.key, members)
+        pairs = zip(scores, ids, strict=True)
+        places = [Place(int(score), id_) for score, id_ in pairs if score is not None]
+        return sorted(places, reverse=not towards_newer)
+
+    async def _in_range(self, beyond: Place | None, *, towards_newer: bool) -> list[Place]:
+        lowest, highest = self.filter.scores
+        if towards_newer:
+            lowest = lowest if beyond is None else max(lowest, beyond.score)
+            read = self.redis.zrangebyscore(self.key, lowest, highest, 0, _CHUNK, withscores=True)
+        else:
+            highest = highest if beyond is None else min(highest, beyond.score)
+            read = self.redis.zrevrangebyscore(
+                self.key, highest, lowest, 0, _CHUNK, withscores=True
+            )
+        rows: Any = await read
+        return [Place(int(score), member) for member, score in rows]

@@ -141,6 +141,7 @@ class EventKind(StrEnum):
     SNAPSHOT = "SNAPSHOT"
     STATE = "STATE"
     PROGRESS = "PROGRESS"
+    GAP = "GAP"
 
 
 class Event(Changing):

@@ -1,14 +1,53 @@
-"""Reads of records, inputs, results and histories; each in one round trip."""
+"""Reads of records, inputs, results and events; each in one round trip."""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
 from redis.asyncio import Redis
 
+from tasks.engine.errors import CursorExpired
 from tasks.engine.records import KEY, Cursor, Event, Graph, Record, position
+
+EVENTS_IN_PAGE = 500
+# Each read that waits holds a connection. When a thousand subscribers come back at once, opening a
+# thousand would take longer than any of them waits; the few that there are serve them in turn.
+_READS_AT_ONCE = 8
+
+# A history is in the order of its cursors: halving finds where a page begins, at one instant with
+# how far the history was trimmed.
+_HISTORY_PAGE = """
+local ms, sequence, count = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local low, high = 0, redis.call('LLEN', KEYS[1])
+while low < high do
+  local middle = math.floor((low + high) / 2)
+  local its_ms, its_sequence = string.match(redis.call('LINDEX', KEYS[1], middle), '^(%d+)-(%d+)')
+  its_ms, its_sequence = tonumber(its_ms), tonumber(its_sequence)
+  if its_ms < ms or (its_ms == ms and its_sequence <= sequence) then
+    low = middle + 1
+  else
+    high = middle
+  end
+end
+return {redis.call('HGET', KEYS[2], 'trimmed'),
+        redis.call('LRANGE', KEYS[1], low, low + count - 1)}
+"""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EventPage:
+    """Events in order; the next page begins behind `more_after`, None where there is none yet."""
+
+    events: list[Event]
+    more_after: Cursor | None
 
 
 class Store:
@@ -16,6 +55,8 @@ class Store:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._history_page = redis.register_script(_HISTORY_PAGE)
+        self._turns = asyncio.Semaphore(_READS_AT_ONCE)
 
     async def get(self, task_id: str) -> Record | None:
         """Read one record; None where no such task was ever accepted, or it was forgotten."""
@@ -24,15 +65,27 @@ class Store:
     async def get_many(self, ids: Iterable[str]) -> list[Record | None]:
         """Read records in the order of the ids, in one round trip."""
         ids = list(ids)
-        hashes = await self._hashes(f"{KEY}task:{id_}" for id_ in ids)
+        hashes = await self._hashes("task", ids)
         return [
             Record.model_validate(fields | {"id": id_}) if fields else None
             for id_, fields in zip(ids, hashes, strict=True)
         ]
 
+    async def find(self, ids: Iterable[str]) -> list[Record]:
+        """Read those records that there are; one that cannot be read is logged and left out."""
+        ids = list(ids)
+        found = []
+        for id_, fields in zip(ids, await self._hashes("task", ids), strict=True):
+            try:
+                if fields:
+                    found.append(Record.model_validate(fields | {"id": id_}))
+            except ValidationError:  # of one task; the others must not suffer
+                logger.exception("Record %s cannot be read", id_)
+        return found
+
     async def graphs(self, ids: Iterable[str]) -> list[Graph | None]:
         """Read workflows' graphs and counts; None for what is no workflow."""
-        hashes = await self._hashes(f"{KEY}workflow:{id_}" for id_ in ids)
+        hashes = await self._hashes("workflow", ids)
         return [Graph.parse(fields) if fields else None for fields in hashes]
 
     async def inputs(self, ids: Iterable[str]) -> list[dict[str, Any] | None]:
@@ -43,25 +96,78 @@ class Store:
         """Read Celery's own result metas."""
         return await self._documents(f"celery-task-meta-{id_}" for id_ in ids)
 
-    async def _hashes(self, keys: Iterable[str]) -> list[dict[str, str]]:
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for key in keys:
-                pipe.hgetall(key)
+    async def _hashes(self, kind: str, ids: Iterable[str]) -> list[dict[str, str]]:
+        async with self._turns, self._redis.pipeline(transaction=False) as pipe:
+            for id_ in ids:
+                pipe.hgetall(encoded(f"{KEY}{kind}:{id_}"))
             hashes: list[dict[str, str]] = await pipe.execute()
         return hashes
 
     async def _documents(self, keys: Iterable[str]) -> list[dict[str, Any] | None]:
-        texts = await self._redis.mget(list(keys))
+        async with self._turns:
+            texts = await self._redis.mget(list(keys))
         return [None if text is None else json.loads(text) for text in texts]
 
     async def newest_cursor(self) -> Cursor:
         """Read the position of the newest event of all."""
-        newest: Any = await self._redis.xrevrange(f"{KEY}events", count=1)
+        async with self._turns:
+            newest: Any = await self._redis.xrevrange(f"{KEY}events", count=1)
         return Cursor(newest[0][0] if newest else "0-0")
 
-    async def history(self, root: str, after: Cursor | None = None) -> list[Event]:
-        """Read the events of a root and its steps, oldest first, those after a cursor."""
-        entries: Any = await self._redis.lrange(f"{KEY}events:{root}", 0, -1)
+    async def history(
+        self, task: Record, after: Cursor | None = None, count: int = EVENTS_IN_PAGE
+    ) -> EventPage:
+        """Read a page of the events kept of a task, oldest first; of a workflow its steps' too.
+
+        Args:
+            task: of a step, only its own events are given; the page is then shorter.
+            after: begin behind this event; None for the oldest that is kept.
+            count: how many events of the root are looked at.
+
+        Raises:
+            CursorExpired: events behind `after` are not kept any more.
+        """
+        ms, sequence = position(Cursor("0-0") if after is None else after)
+        keys = [f"{KEY}events:{task.root}", f"{KEY}task:{task.root}"]
+        async with self._turns:
+            answer: Any = await self._history_page(keys=keys, args=[ms, sequence, count])
+        trimmed, entries = answer
+        if after is not None and trimmed and position(trimmed) > position(after):
+            raise CursorExpired(after)
         pairs = [entry.split(" ", 1) for entry in entries]
-        seen = position(after) if after is not None else (0, 0)
-        return [Event.parse(cursor, text) for cursor, text in pairs if position(cursor) > seen]
+        more_after = pairs[-1][0] if len(pairs) == count else None
+        if task.id != task.root:  # before it is parsed: a workflow has events of many steps
+            pairs = [(cursor, text) for cursor, text in pairs if f'"{task.id}"' in text]
+        events = [Event.parse(cursor, text) for cursor, text in pairs]
+        return EventPage([e for e in events if task.id in (task.root, e.id)], more_after)
+
+    async def stream(self, after: Cursor, count: int = EVENTS_IN_PAGE) -> EventPage:
+        """Read a page of the events of all tasks, oldest first.
+
+        Raises:
+            CursorExpired: events behind `after` are not kept any more.
+        """
+        ms, sequence = position(after)
+        async with self._turns, self._redis.pipeline(transaction=False) as pipe:
+            pipe.xrange(f"{KEY}events", f"({ms}-{sequence}", count=count)
+            pipe.xrange(f"{KEY}events", count=1)  # last, lest it is trimmed between the two
+            entries, oldest = await pipe.execute()
+        for cursor, fields in oldest:
+            if position(cursor) > position(after) and int(fields["number"]) > 1:
+                raise CursorExpired(after)
+        events = [e for cursor, fields in entries if (e := readable(cursor, fields["event"]))]
+        return EventPage(events, entries[-1][0] if len(entries) == count else None)
+
+
+def readable(cursor: str, text: str) -> Event | None:
+    """Parse an event of the stream; one that cannot be read is logged: others must not suffer."""
+    try:
+        return Event.parse(cursor, text)
+    except ValueError:
+        logger.exception("Event %s cannot be read", cursor)
+        return None
+
+
+def encoded(name: str) -> bytes:
+    """Encode a name that comes from outside; with a lone surrogate in it, it names nothing."""
+    return name.encode("utf-8", "surrogatepass")

@@ -1,21 +1,28 @@
-"""Queues and workers as they are: queues from the broker's keys, workers from their heartbeats."""
+"""Queues and workers as they are: queues from the broker's keys, workers from their heartbeats.
+
+Any Celery program may write to those keys, so what cannot be read there is left out.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Json
 from redis.asyncio import Redis
+from redis.client import NEVER_DECODE
 
 from tasks.engine.records import HEARTBEAT_S, KEY, TaskId
 from tasks.engine.store import Store
 from tasks.engine.transport import PRIORITY_STEPS, queue_list
 
 _OFFLINE_AFTER_S = 5 * HEARTBEAT_S  # two lost beats and a slow one are no death
+_RAW = {NEVER_DECODE: True}  # a message of another program need not be UTF-8
+_UNREADABLE = (ValueError, TypeError, KeyError, RecursionError)  # what JSON of others leads to
 
 
 @dataclass(frozen=True)
@@ -49,54 +56,83 @@ class Topology:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._undated: dict[str, tuple[int, float]] = {}  # by list: a message, when first seen
+
+    async def now(self) -> datetime:
+        """Read the time that all others are to be compared with."""
+        seconds, microseconds = await self._redis.time()
+        return datetime.fromtimestamp(seconds + microseconds / 1e6, UTC)
 
     async def queues(self, names: Iterable[str]) -> list[QueueStatus]:
-        """Look at queues, in the order of the names, in two round trips."""
+        """Look at queues, in the order of the names, in three round trips."""
         names = list(names)
         held = await self._held()
-        unique = dict.fromkeys(names)
-        lists = [queue_list(name, step) for name in unique for step in PRIORITY_STEPS]
+        lists = [queue_list(name, step) for name in set(names) for step in PRIORITY_STEPS]
         async with self._redis.pipeline(transaction=False) as pipe:
             for list_ in lists:
                 pipe.llen(list_)
-                pipe.lindex(list_, -1)
+                pipe.execute_command("LINDEX", list_, -1, **_RAW)
             pipe.time()
-            *answers, (seconds, _) = await pipe.execute()
-        created = await self._created([text for text in answers[1::2] if text])
-        per_queue = 2 * len(PRIORITY_STEPS)
-        found = {}
-        for i, name in enumerate(unique):
-            part = answers[i * per_queue : (i + 1) * per_queue]
-            ages = [seconds - created[text] for text in part[1::2] if text in created]
-            oldest_s = max(0.0, *ages) if ages else None
-            found[name] = QueueStatus(name, sum(part[::2]), held.get(name, 0), oldest_s)
-        return [found[name] for name in names]
+            *answers, (now_s, _) = await pipe.execute()
+        depths = dict(zip(lists, answers[::2], strict=True))
+        ages_s = await self._ages_s(dict(zip(lists, answers[1::2], strict=True)), now_s)
+        found = []
+        for name in names:
+            part = [queue_list(name, step) for step in PRIORITY_STEPS]
+            oldest_s = max((ages_s[list_] for list_ in part if list_ in ages_s), default=None)
+            depth = sum(depths[list_] for list_ in part)
+            found.append(QueueStatus(name, depth, held.get(name, 0), oldest_s))
+        return found
 
     async def workers(self) -> list[WorkerStatus]:
         """List the workers seen within the last hour, by name."""
-        now_s = (await self._redis.time())[0]
-        names: Any = await self._redis.zrange(f"{KEY}workers", 0, -1)
+        names: Any = sorted(await self._redis.zrange(f"{KEY}workers", 0, -1))
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.hgetall(f"{KEY}worker:{name}")
+            pipe.time()
+            *hashes, (now_s, _) = await pipe.execute()
         found = []
-        for name in sorted(names):
-            fields = await self._redis.hgetall(f"{KEY}worker:{name}")
-            if not fields:
-                continue
-            silent_s = now_s - int(fields["seen_at"]) / 1_000
-            online = fields["online"] == "1" and silent_s < _OFFLINE_AFTER_S
-            found.append(WorkerStatus.model_validate(fields | {"name": name, "online": online}))
+        for name, fields in zip(names, hashes, strict=True):
+            with suppress(*_UNREADABLE):  # no worker of ours, or of another release
+                silent_s = now_s - int(fields["seen_at"]) / 1_000
+                online = fields["online"] == "1" and silent_s < _OFFLINE_AFTER_S
+                found.append(WorkerStatus.model_validate(fields | {"name": name, "online": online}))
         return found
 
     async def _held(self) -> dict[str, int]:
         # `unacked` holds what workers have taken: their concurrency and prefetch bound it.
         counts: dict[str, int] = {}
-        for text in await self._redis.hvals("unacked"):
-            _, _, queue = json.loads(text)
-            counts[queue] = counts.get(queue, 0) + 1
+        for text in await self._redis.execute_command("HVALS", "unacked", **_RAW):
+            with suppress(*_UNREADABLE):
+                _, _, queue = json.loads(text)
+                counts[queue] = counts.get(queue, 0) + 1
         return counts
 
-    async def _created(self, messages: list[str]) -> dict[str, float]:
-        """Tell when the tasks of messages were accepted, in seconds since 1970."""
-        ids = [json.loads(text)["headers"]["id"] for text in messages]
-        records = await Store(self._redis).get_many(ids) if ids else []
-        pairs = zip(messages, records, strict=True)
-        return {text: record.created_at.timestamp() for text, record in pairs if record}
+    async def _ages_s(self, oldest: dict[str, bytes | None], now_s: float) -> dict[str, float]:
+        """Tell for how long the oldest message of each list that has one has been waiting.
+
+        A plain Celery caller's says nowhere when it was sent: it has waited for at least as long as
+        this process has seen it.
+        """
+        waiting = {list_: text for list_, text in oldest.items() if text is not None}
+        ids = {list_: id_ for list_, text in waiting.items() if (id_ := _task_id(text))}
+        records = {r.id: r for r in await Store(self._redis).find(set(ids.values()))}
+        ages_s = {}
+        for list_, text in waiting.items():
+            if record := records.get(TaskId(ids.get(list_, ""))):
+                since_s = record.created_at.timestamp()
+            else:
+                message, since_s = self._undated.get(list_, (0, now_s))
+                since_s = since_s if message == hash(text) else now_s
+                self._undated[list_] = (hash(text), since_s)
+            ages_s[list_] = max(0.0, now_s - since_s)
+        return ages_s
+
+
+def _task_id(message: bytes) -> str | None:
+    try:
+        id_ = json.loads(message)["headers"]["id"]
+    except _UNREADABLE:
+        return None
+    return id_ if isinstance(id_, str) else None

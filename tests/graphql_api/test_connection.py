@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from httpx import ASGITransport, AsyncClient
 
@@ -32,8 +34,10 @@ class Api:
         self._http = http
 
     async def answer(self, operation, **variables):
-        body = {"query": operation, "variables": variables}
-        return (await self._http.post("/graphql", json=body)).json()
+        # Escaped as in ASCII, for the sake of what is no text.
+        body = json.dumps({"query": operation, "variables": variables})
+        headers = {"content-type": "application/json"}
+        return (await self._http.post("/graphql", content=body, headers=headers)).json()
 
     async def execute(self, operation, **variables):
         answer = await self.answer(operation, **variables)
@@ -176,6 +180,59 @@ async def test_a_filter_by_tags_wants_all_of_them(api):
     assert (await api.page(filter={"tags": ["report", "night"]}))[0] == [both]
 
 
+async def test_a_filter_finds_tasks_by_id(api):
+    first, second, _ = await api.add(3)
+
+    assert (await api.page(filter={"ids": [second, first, "never"]}))[0] == [first, second]
+
+
+async def test_a_filter_leaves_steps_out(api):
+    canvas = "{chain: [{step: {task: {add: {x: 4, y: 5}}}}, {step: {task: {mul: {y: 7}}}}]}"
+    await api.execute(
+        f"mutation {{ enqueueWorkflow(input: {{canvas: {canvas}}}) {{ __typename }} }}"
+    )
+
+    data = await api.execute("{ tasks(filter: {topLevelOnly: true}) { nodes { __typename } } }")
+
+    assert data["tasks"]["nodes"] == [{"__typename": "Workflow"}]
+
+
+async def test_a_filter_finds_tasks_by_the_time_they_tell(api, empty_redis):
+    late, middle, early = await api.add(3)
+    for task_id, second in ((late, 30), (middle, 20), (early, 10)):
+        created_at = 1_700_000_000_000 + second * 1_000
+        empty_redis.hset(f"celeryql:task:{task_id}", "created_at", created_at)
+        empty_redis.zadd("celeryql:tasks", {task_id: created_at * 1_000})
+    data = await api.execute("{ tasks { nodes { createdAt } } }")
+    times = [node["createdAt"] for node in data["tasks"]["nodes"]]
+
+    assert (await api.page(filter={"createdAfter": times[2]}))[0] == [late, middle]
+    assert (await api.page(filter={"createdBefore": times[0]}))[0] == [middle, early]
+    between = {"createdAfter": times[2], "createdBefore": times[0]}
+    assert (await api.page(filter=between))[0] == [middle]
+    without_offset = {"createdAfter": times[1].removesuffix("+00:00")}
+    assert (await api.page(filter=without_offset))[0] == [late]
+
+
+@pytest.mark.parametrize("name", ["ids", "definitions", "queues", "tags"])
+async def test_a_list_of_a_filter_may_have_a_hundred_entries(api, name):
+    await api.page(filter={name: ["x"] * 100})
+
+    answer = await api.answer(PAGE, filter={name: ["x"] * 101})
+
+    (error,) = answer["errors"]
+    assert error["message"] == f"`{name}` of a filter has at most 100 entries, not 101"
+    assert error["extensions"] == {"code": "BAD_USER_INPUT"}
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+async def test_a_filter_takes_any_time(api, moment):
+    await api.add()
+
+    await api.page(filter={"createdAfter": moment})
+    await api.page(filter={"createdBefore": moment}, last=1)
+
+
 async def test_paging_keeps_its_filter(api):
     wanted = []
     for _ in range(5):
@@ -241,6 +298,12 @@ async def test_queues_and_definitions_are_nodes(api):
 )
 async def test_what_does_not_exist_is_no_node(api, id_):
     assert await api.execute(NODE, id=id_) == {"node": None}
+
+
+@pytest.mark.parametrize("id_", ["\ud800", "queue:\ud800", "worker:\ud800", "definition:\ud800"])
+async def test_an_id_that_is_no_text_is_no_node_and_no_task(api, id_):
+    assert await api.execute(NODE, id=id_) == {"node": None}
+    assert await api.execute("query($id: ID!) { task(id: $id) { id } }", id=id_) == {"task": None}
 
 
 @pytest.mark.slow

@@ -13,8 +13,8 @@ from websockets.asyncio.client import connect
 
 from graphql_api.app import create_app
 from tasks.engine.embedded import reserve_port
-from tasks.engine.events import Watcher
 from tasks.engine.settings import Settings
+from tasks.engine.watcher import Watcher
 from tests.client import Client
 
 pytestmark = pytest.mark.slow
@@ -76,8 +76,9 @@ def codes(errors):
         (WATCH, {}, "BAD_USER_INPUT"),
         ("subscription { nope }", {}, "BAD_USER_INPUT"),
         ("{ nope }", {}, "BAD_USER_INPUT"),
+        ("subscription { task(id: ", {}, "BAD_USER_INPUT"),
     ],
-    ids=["unknown task", "missing variable", "unknown subscription", "unknown query"],
+    ids=["unknown task", "missing variable", "unknown subscription", "unknown query", "syntax"],
 )
 async def test_a_refused_operation_is_an_error_message_of_its_id_alone(
     client, operation, variables, code

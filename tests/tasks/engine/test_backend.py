@@ -40,7 +40,7 @@ async def test_a_run_is_told_from_start_to_result(engine, report, empty_redis):
     report(add, task_id, "PROGRESS", {"current": 1, "total": 2, "message": "half"})
     report(add, task_id, "SUCCESS", 3.0)
 
-    events = await engine.store.history(task_id)
+    events = (await engine.store.history(await engine.store.get(task_id))).events
     assert [(e.kind, e.state, e.celery_state, e.version) for e in events] == [
         ("STATE", "QUEUED", "PENDING", 1),
         ("STATE", "RUNNING", "STARTED", 2),
@@ -174,7 +174,7 @@ async def test_a_workflow_event_carries_the_counts_of_its_moment(engine, chain, 
         report(planned.node.definition.task, planned.id, "STARTED")
         report(planned.node.definition.task, planned.id, "SUCCESS", 1.0)
 
-    events = await engine.store.history(chain.id)
+    events = (await engine.store.history(await engine.store.get(chain.id))).events
     ended = [e.workflow.counts.get("SUCCEEDED", 0) for e in events if e.workflow]
     assert ended == sorted(ended)
     assert (events[-1].id, events[-1].state) == (chain.id, "SUCCEEDED")

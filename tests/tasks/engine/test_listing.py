@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from tasks.engine.accept import Options
@@ -97,6 +99,96 @@ async def test_a_search_is_bounded_and_can_be_gone_on_with(engine, empty_redis):
 
     assert (first.items, first.has_more) == ([], True)
     assert [record.id for _, record in second.items] == ["id0"]
+
+
+async def test_a_time_of_creation_bounds_what_is_looked_at(engine, empty_redis):
+    start_ms = 1_700_000_000_000
+    with empty_redis.pipeline() as pipe:
+        for n in range(4_000):
+            created_at = start_ms + n * 1_000
+            pipe.zadd("celeryql:tasks", {f"id{n}": created_at * 1_000})
+            pipe.hset(f"celeryql:task:id{n}", mapping=RECORD | {"created_at": created_at})
+        pipe.execute()
+    begin = datetime.fromtimestamp(start_ms / 1_000, UTC)
+    between = Filter(
+        created_after=begin + timedelta(seconds=9), created_before=begin + timedelta(seconds=14)
+    )
+
+    pages = [
+        await list_page(engine.redis, None, between, size=3, towards_newer=towards_newer)
+        for towards_newer in (False, True)
+    ]
+    rest = await list_page(engine.redis, None, between, size=3, beyond=pages[0].resume)
+
+    assert [[record.id for _, record in page.items] for page in (*pages, rest)] == [
+        ["id13", "id12", "id11"], ["id12", "id11", "id10"], ["id10"],
+    ]  # fmt: skip
+    assert [page.has_more for page in (*pages, rest)] == [True, True, False]
+
+
+async def test_steps_accepted_with_a_task_lie_in_its_time(engine, empty_redis):
+    """Their places in the listing are up to a millisecond later than the time they tell."""
+    created_at = 1_700_000_000_000
+    for n in range(1_500):
+        empty_redis.zadd("celeryql:tasks", {f"id{n}": created_at * 1_000 + 900 + n})
+        empty_redis.hset(f"celeryql:task:id{n}", mapping=RECORD | {"created_at": created_at})
+    before = Filter(created_before=datetime.fromtimestamp(created_at / 1_000 + 0.001, UTC))
+
+    page = await list_page(engine.redis, None, before, size=1)
+
+    assert [record.id for _, record in page.items] == ["id1499"]
+
+
+async def test_ids_are_read_directly_and_in_listing_order(engine, empty_redis):
+    ids = await accept(engine, 5)
+    wanted = Filter(ids=frozenset({ids[3], ids[0], "never", "\ud800"}))
+    before = empty_redis.info("commandstats")
+
+    page = await list_page(engine.redis, None, wanted, size=9)
+
+    after = empty_redis.info("commandstats")
+    assert [record.id for _, record in page.items] == [ids[3], ids[0]]
+    assert after["cmdstat_hgetall"]["calls"] == before["cmdstat_hgetall"]["calls"] + 2
+
+
+async def test_ids_are_paged_and_filtered_as_all_others(engine):
+    ids = await accept(engine, 3, tags=("a",)) + await accept(engine, 1)
+    wanted = Filter(ids=frozenset(ids), tags=frozenset({"a"}))
+
+    first = await list_page(engine.redis, None, wanted, size=2)
+    second = await list_page(engine.redis, None, wanted, size=2, beyond=first.resume)
+    oldest = await list_page(engine.redis, None, wanted, size=2, towards_newer=True)
+
+    assert [r.id for _, r in first.items] == [ids[2], ids[1]]
+    assert ([r.id for _, r in second.items], second.has_more) == ([ids[0]], False)
+    assert [r.id for _, r in oldest.items] == [ids[1], ids[0]]
+
+
+async def test_ids_of_another_owner_are_not_found(engine):
+    (of_bob,) = await accept(engine, 1, "bob")
+
+    page = await list_page(engine.redis, "ann", Filter(ids=frozenset({of_bob})), size=9)
+
+    assert page.items == []
+
+
+async def test_steps_can_be_left_out(engine, empty_redis):
+    whole, step = await accept(engine, 2)
+    empty_redis.hset(f"celeryql:task:{step}", "root", whole)
+
+    page = await list_page(engine.redis, None, Filter(top_level_only=True), size=9)
+
+    assert [record.id for _, record in page.items] == [whole]
+
+
+async def test_a_record_that_cannot_be_read_is_left_out(engine, empty_redis, caplog):
+    kept, broken = await accept(engine, 2)
+    empty_redis.hset(f"celeryql:task:{broken}", "state", "NAPPING")
+
+    page = await list_page(engine.redis, None, Filter(), size=9)
+
+    assert [record.id for _, record in page.items] == [kept]
+    assert f"Record {broken} cannot be read" in caplog.text
 
 
 async def test_a_task_past_retention_leaves_the_listing(engine, empty_redis):

@@ -37,7 +37,7 @@ async def test_an_accepted_task_has_record_input_event_listing_and_message(engin
     assert (record.state, record.definition, record.queue) == ("QUEUED", "add", "celery")
     assert (record.owner, record.tags, record.attempt) == ("ann", ("a",), 0)
     assert await engine.store.inputs([accepted.record.id]) == [{"x": 1.0, "y": 2.0}]
-    (event,) = await engine.store.history(accepted.record.id)
+    (event,) = (await engine.store.history(accepted.record)).events
     assert (event.state, event.cursor) == ("QUEUED", record.cursor)
     assert empty_redis.zrange("celeryql:tasks", 0, -1) == [accepted.record.id]
     assert empty_redis.zrange("celeryql:tasks:ann", 0, -1) == [accepted.record.id]
@@ -65,7 +65,7 @@ async def test_a_workflow_is_written_whole_and_only_its_first_step_is_sent(engin
     assert [step.state for step in steps] == ["QUEUED", "WAITING", "WAITING"]
     assert {step.root for step in steps} == {accepted.record.id}
     assert empty_redis.llen("celery") == 1
-    assert len(await engine.store.history(accepted.record.id)) == 4
+    assert len((await engine.store.history(accepted.record)).events) == 4
 
 
 async def test_a_workflow_too_large_for_the_broker_is_refused(engine, empty_redis):

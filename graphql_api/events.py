@@ -1,0 +1,117 @@
+"""Events as clients see them, in a stream and in a task's history alike."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import strawberry
+from graphql import GraphQLError
+
+from graphql_api import described
+from graphql_api.context import Info
+from graphql_api.values import EventCursor
+from tasks.engine.errors import CursorExpired
+from tasks.engine.events import Snapshot
+from tasks.engine.records import Cursor, Event, EventKind, Record
+
+if TYPE_CHECKING:
+    from graphql_api.types import Task
+    from graphql_api.workflow import Workflow
+
+_HISTORY = 20
+_HISTORY_MAX = 100
+_STEP_LOOK = 500  # events of a workflow looked at in one round trip for those of one step
+
+TaskRef = Annotated["Task", strawberry.lazy("graphql_api.types")]
+WorkflowRef = Annotated["Workflow", strawberry.lazy("graphql_api.workflow")]
+
+described.enum(
+    EventKind,
+    {
+        "SNAPSHOT": "Replaces whatever you held.",
+        "STATE": "The task has another state.",
+        "PROGRESS": "The task has told how far it is.",
+        "GAP": "`after` was older than what is kept; a snapshot follows.",
+    },
+    name="TaskEventKind",
+)
+
+
+@described.type
+class TaskEvent:
+    """One change.
+
+    Of `task`, and of the `workflow` it belongs to (null on a workflow's own events), state, counts,
+    progress, times and version are as of this event; links (`steps`, `output`) and results are read
+    now.
+    """
+
+    cursor: EventCursor = strawberry.field(description="Resume after this.")
+    at: datetime = strawberry.field(description="When it happened.")
+    kind: EventKind = strawberry.field(description="What it tells.")
+    task: TaskRef = strawberry.field(description="The task that changed.")
+    workflow: WorkflowRef | None = strawberry.field(description="The workflow it is a step of.")
+
+
+async def present_event(info: Info, event: Event) -> TaskEvent | None:
+    """Make the object of an event; None where its task was forgotten meanwhile."""
+    known, present = info.context.engine.events.known, info.context.present
+    record = await known.get(event.id)
+    if record is None:
+        return None
+    root = await known.get(record.root) if event.workflow else None
+    return TaskEvent(
+        cursor=EventCursor(event.cursor),
+        at=event.at,
+        kind=event.kind,
+        task=present(record.as_of(event), event.workflow),
+        workflow=present(root, event.workflow) if root else None,
+    )
+
+
+async def present_snapshot(info: Info, snapshot: Snapshot) -> TaskEvent:
+    """Make the object of a task as it is now."""
+    record, present = snapshot.record, info.context.present
+    is_step = record.root != record.id
+    root = await info.context.records.load(record.root) if is_step else None
+    return TaskEvent(
+        cursor=EventCursor(record.cursor),
+        at=record.finished_at or record.started_at or record.created_at,
+        kind=snapshot.kind,
+        task=present(record),
+        workflow=present(root) if root else None,
+    )
+
+
+async def read_history(
+    info: Info, task: Record, first: int | None, after: EventCursor | None
+) -> list[TaskEvent]:
+    """Read a page of a task's events, oldest first.
+
+    Raises:
+        GraphQLError: a size out of range.
+    """
+    size = _HISTORY if first is None else first
+    if not 1 <= size <= _HISTORY_MAX:
+        raise GraphQLError(
+            f"A page has 1 to {_HISTORY_MAX} events, not {size}",
+            extensions={"code": "BAD_USER_INPUT"},
+        )
+    try:
+        events = await _kept(info, task, size, Cursor(after) if after else None)
+    except CursorExpired:
+        events = await _kept(info, task, size, None)  # the oldest kept come behind it
+    presented = [await present_event(info, event) for event in events]
+    return [event for event in presented if event]
+
+
+async def _kept(info: Info, task: Record, size: int, after: Cursor | None) -> list[Event]:
+    look = size if task.id == task.root else _STEP_LOOK
+    found: list[Event] = []
+    while True:
+        page = await info.context.engine.store.history(task, after, look)
+        found += page.events
+        if page.more_after is None or len(found) >= size:
+            return found[:size]
+        after = page.more_after

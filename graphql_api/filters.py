@@ -1,0 +1,67 @@
+"""The filter that lists and streams of tasks have in common."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import strawberry
+
+from graphql_api import described
+from graphql_api.errors import ApiError
+from graphql_api.values import TaskState
+from tasks.engine.listing import Filter
+
+_ENTRIES_MAX = 100  # of each list; every task that is looked at is compared with them
+
+
+@described.input
+class TaskFilter:
+    """What tasks must match: one of each list that is given, and all tags.
+
+    A list may have 100 entries; an empty one narrows nothing.
+    """
+
+    ids: list[strawberry.ID] | None = strawberry.field(default=None, description="One of these.")
+    states: list[TaskState] | None = strawberry.field(default=None, description="One of these.")
+    definitions: list[str] | None = strawberry.field(
+        default=None, description="Name of one of these task definitions."
+    )
+    queues: list[str] | None = strawberry.field(default=None, description="One of these queues.")
+    tags: list[str] | None = strawberry.field(default=None, description="All of them.")
+    created_after: datetime | None = strawberry.field(
+        default=None, description="Accepted later than this; UTC where it names no offset."
+    )
+    created_before: datetime | None = strawberry.field(
+        default=None, description="Accepted earlier than this; UTC where it names no offset."
+    )
+    top_level_only: bool | None = strawberry.field(
+        default=None, description="Leave workflow steps out."
+    )
+
+
+def parse_filter(given: TaskFilter | None) -> Filter:
+    """Hand a filter to the engine.
+
+    Raises:
+        ApiError: a list is too long.
+    """
+    if given is None:
+        return Filter()
+    for name in ("ids", "states", "definitions", "queues", "tags"):
+        if (length := len(getattr(given, name) or ())) > _ENTRIES_MAX:
+            text = f"`{name}` of a filter has at most {_ENTRIES_MAX} entries, not {length}"
+            raise ApiError(text, "BAD_USER_INPUT")
+    return Filter(
+        ids=frozenset(given.ids or ()),
+        states=frozenset(given.states or ()),
+        definitions=frozenset(given.definitions or ()),
+        queues=frozenset(given.queues or ()),
+        tags=frozenset(given.tags or ()),
+        created_after=_aware(given.created_after),
+        created_before=_aware(given.created_before),
+        top_level_only=bool(given.top_level_only),
+    )
+
+
+def _aware(moment: datetime | None) -> datetime | None:
+    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment

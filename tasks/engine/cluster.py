@@ -1,0 +1,88 @@
+"""The cluster as it changes: one poller per process, and only while somebody watches."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tasks.engine.errors import OUTAGES
+from tasks.engine.topology import QueueStatus, Topology, WorkerStatus
+
+# What moves on its own is no change worth telling, but is told with the next one.
+_NOT_TOLD_ALONE = frozenset({"oldest_waiting_s", "seen_at", "rss_bytes"})
+
+
+@dataclass(frozen=True)
+class Moment:
+    """All queues and workers at one time."""
+
+    at: datetime
+    queues: tuple[QueueStatus, ...]
+    workers: tuple[WorkerStatus, ...]
+
+    def differs_from(self, other: Moment | None) -> bool:
+        """Tell whether there is a change worth telling."""
+        return other is None or _told(self) != _told(other)
+
+
+def _told(moment: Moment) -> list[dict[str, Any]]:
+    statuses = [vars(status) for status in (*moment.queues, *moment.workers)]
+    return [{k: v for k, v in s.items() if k not in _NOT_TOLD_ALONE} for s in statuses]
+
+
+class Cluster:
+    """Looks at the cluster, once in an interval, for all who watch it."""
+
+    def __init__(
+        self, topology: Topology, queues: Sequence[str], *, interval_s: float = 1.0
+    ) -> None:
+        self._topology = topology
+        self._queues = queues
+        self._interval_s = interval_s
+        self._watchers = 0
+        self._poller: asyncio.Task[None] | None = None
+        self._newest: Moment | None = None
+        self._changed = asyncio.Event()
+
+    async def watch(self) -> AsyncGenerator[Moment, None]:
+        """Give the cluster at once, then after each change, at most once in an interval."""
+        with self._polling():
+            while True:
+                changed = self._changed
+                if self._newest is not None:
+                    yield self._newest
+                    await asyncio.sleep(self._interval_s)
+                await changed.wait()
+
+    @contextmanager
+    def _polling(self) -> Iterator[None]:
+        self._watchers += 1
+        if self._poller is None:
+            self._poller = asyncio.create_task(self._poll(), name="cluster poller")
+        try:
+            yield
+        finally:
+            self._watchers -= 1
+            if not self._watchers:
+                self._poller.cancel()
+                self._poller = self._newest = None
+
+    async def _poll(self) -> None:
+        # Asked each time, because redis-py 8.1 can swallow the cancellation while it connects.
+        while self._poller is asyncio.current_task():
+            with suppress(*OUTAGES):  # which pass
+                moment = await self._look()
+                if self._poller is asyncio.current_task() and moment.differs_from(self._newest):
+                    self._newest = moment
+                    self._changed.set()
+                    self._changed = asyncio.Event()
+            await asyncio.sleep(self._interval_s)
+
+    async def _look(self) -> Moment:
+        at = await self._topology.now()
+        queues = await self._topology.queues(self._queues)
+        return Moment(at, tuple(queues), tuple(await self._topology.workers()))

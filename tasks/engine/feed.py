@@ -1,0 +1,136 @@
+"""The feed: one reader of the stream of all events for this process, fanned out to watchers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, TypeVar
+
+from redis.asyncio import Redis
+
+from tasks.engine.errors import OUTAGES
+from tasks.engine.known import Known
+from tasks.engine.listing import Filter
+from tasks.engine.records import KEY, Cursor, Event, Record
+from tasks.engine.store import readable
+from tasks.engine.watcher import Watcher
+
+_BLOCK_MS = 5_000  # how long one XREAD waits; an event ends the wait at once
+_BATCH = 500  # events of one XREAD
+_RETRY_S = 0.2
+
+Key = TypeVar("Key")
+
+logger = logging.getLogger(__name__)
+
+
+class Feed:
+    """Hands every event to those who watch its root, its owner, or everyone's tasks."""
+
+    def __init__(self, redis: Redis, known: Known) -> None:
+        """Begin where the stream ends.
+
+        Args:
+            redis: a client of its own, because its one connection is always waiting.
+            known: says whose an event's task is, and what it is like.
+        """
+        self._redis = redis
+        self._known = known
+        self._of_root: dict[str, set[Watcher]] = {}
+        self._of_owner: dict[str | None, set[Watcher]] = {}  # None: of those who see everyone's
+        self._last = Cursor("0-0")
+        self._number = 0  # of the last event; a jump tells that the stream was trimmed ahead of us
+        self._is_reading = asyncio.Event()
+
+    @property
+    def newest(self) -> Cursor:
+        """The last event that this process has read, once it reads."""
+        return self._last
+
+    @asynccontextmanager
+    async def of_root(self, root: str) -> AsyncIterator[Watcher]:
+        """Watch one task, or a workflow with all its steps."""
+        await self._is_reading.wait()
+        with _registered(self._of_root, root, Watcher()) as watcher:
+            yield watcher
+
+    @asynccontextmanager
+    async def of_owner(self, owner: str | None, filter_: Filter) -> AsyncIterator[Watcher]:
+        """Watch all tasks of an owner, or with None of everyone, that match."""
+        await self._is_reading.wait()
+        with _registered(self._of_owner, owner, Watcher(filter_)) as watcher:
+            yield watcher
+
+    async def run(self) -> None:
+        """Read for as long as the process lives; resume where it was after an outage."""
+        is_interrupted = False
+        while True:
+            try:
+                await self._read()
+            except OUTAGES as error:  # an UNBLOCKED of a demoted master is a ResponseError, too
+                if not is_interrupted:
+                    logger.warning("Event stream interrupted, trying to resume: %s", error)
+                is_interrupted = True
+                await asyncio.sleep(_RETRY_S)
+            else:
+                if is_interrupted:
+                    logger.warning("Event stream resumed")
+                is_interrupted = False
+
+    async def _read(self) -> None:
+        if not self._is_reading.is_set():
+            newest: Any = await self._redis.xrevrange(f"{KEY}events", count=1)
+            self._last, fields = newest[0] if newest else (Cursor("0-0"), {})
+            self._number = int(fields.get("number", 0))
+            self._is_reading.set()
+        answer: Any = await self._redis.xread(
+            {f"{KEY}events": self._last}, count=_BATCH, block=_BLOCK_MS
+        )
+        for _, entries in answer:
+            await self._hand_out(entries)
+
+    async def _hand_out(self, entries: list[tuple[Cursor, dict[str, str]]]) -> None:
+        events = {
+            cursor: event
+            for cursor, fields in entries
+            if self._of_owner or fields["root"] in self._of_root
+            if (event := readable(cursor, fields["event"]))
+        }
+        ids = [event.id for event in events.values()] if self._of_owner else []
+        records = await self._known.get_many(ids)
+        # From here on nothing waits, so what is counted as read has been handed out.
+        for cursor, fields in entries:
+            self._advance(cursor, int(fields["number"]))
+            if event := events.get(cursor):
+                for watcher in self._watchers(event, fields["root"], records.get(event.id)):
+                    watcher.push(event)
+
+    def _advance(self, cursor: Cursor, number: int) -> None:
+        if number != self._number + 1:
+            logger.warning("Events %d to %d were missed", self._number + 1, number - 1)
+            for watchers in (*self._of_root.values(), *self._of_owner.values()):
+                for watcher in watchers:
+                    watcher.lag(self._last)
+        self._last, self._number = cursor, number
+
+    def _watchers(self, event: Event, root: str, record: Record | None) -> Iterator[Watcher]:
+        yield from self._of_root.get(root, ())
+        if record is None:  # nobody's, or forgotten already
+            return
+        for owner in (None, record.owner):
+            for watcher in self._of_owner.get(owner, ()):
+                if watcher.filter.matches(record, event.state):
+                    yield watcher
+
+
+@contextmanager
+def _registered(watched: dict[Key, set[Watcher]], key: Key, watcher: Watcher) -> Iterator[Watcher]:
+    watched.setdefault(key, set()).add(watcher)
+    try:
+        yield watcher
+    finally:
+        watched[key].discard(watcher)
+        if not watched[key]:
+            del watched[key]

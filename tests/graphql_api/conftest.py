@@ -1,0 +1,82 @@
+"""The schema in this process, on the engine's fixtures."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+
+from graphql_api.context import Context, Viewer
+from graphql_api.schema import build_schema
+from tasks.engine.celery_app import QUEUES
+from tasks.engine.cluster import Cluster
+from tests.tasks.engine.conftest import backend, engine, report, url
+
+__all__ = ["backend", "engine", "report", "url"]  # fixtures
+
+
+class Door:
+    """Queries, mutations and subscriptions of one viewer, without a server."""
+
+    def __init__(self, engine, viewer):
+        self._api = build_schema()
+        self.context = Context(engine, viewer, self._api.present)
+
+    async def answer(self, operation: str, **variables: Any) -> tuple[Any, list[str]]:
+        """Run a query or mutation, and give its data and the codes of its errors."""
+        result = await self._api.schema.execute(operation, variables, self.context)
+        return result.data, codes(result)
+
+    async def execute(self, operation: str, **variables: Any) -> dict[str, Any]:
+        data, errors = await self.answer(operation, **variables)
+        assert errors == []
+        return data
+
+    async def subscribe(self, operation: str, **variables: Any) -> AsyncIterator[Any]:
+        """Subscribe, and give each event; an error ends it, as its code."""
+        source = await self._api.schema.stream(operation, variables, self.context)
+        async with aclosing(source):
+            async for result in source:
+                if errors := codes(result):
+                    yield errors
+                    return
+                (event,) = result.data.values()
+                yield event
+
+    async def take(self, count: int, operation: str, **variables: Any) -> list[Any]:
+        """Subscribe, and take so many events."""
+        async with asyncio.timeout(10), aclosing(self.subscribe(operation, **variables)) as events:
+            return [await anext(events) for _ in range(count)]
+
+    async def add(self, *tags: str) -> str:
+        """Enqueue a sum, and give its id."""
+        data = await self.execute(
+            "mutation($tags: [String!]) { enqueueAdd(input: {x: 1, y: 2}, options: {tags: $tags})"
+            " { ... on EnqueueAddSuccess { task { id } } } }",
+            tags=list(tags),
+        )
+        return data["enqueueAdd"]["task"]["id"]
+
+    async def chain(self) -> tuple[str, list[str]]:
+        """Enqueue (4 + 5 + 6) times 7, and give the workflow's id and its steps'."""
+        steps = "{add: {x: 4, y: 5}}", "{add: {x: 6}}", "{mul: {y: 7}}"
+        canvas = f"{{chain: [{' '.join(f'{{step: {{task: {step}}}}}' for step in steps)}]}}"
+        data = await self.execute(
+            f"mutation {{ enqueueWorkflow(input: {{canvas: {canvas}}})"
+            " { ... on EnqueueWorkflowSuccess { task { id steps { task { id } } } } } }"
+        )
+        task = data["enqueueWorkflow"]["task"]
+        return task["id"], [step["task"]["id"] for step in task["steps"]]
+
+
+def codes(result: Any) -> list[str]:
+    return [(error.extensions or {}).get("code", error.message) for error in result.errors or []]
+
+
+@pytest.fixture
+def door(engine) -> Door:  # the fixture of this name
+    engine.cluster = Cluster(engine.topology, QUEUES, interval_s=0.05)
+    return Door(engine, Viewer())

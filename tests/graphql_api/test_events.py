@@ -1,0 +1,124 @@
+"""The history of a task: the events that its stream gave, page by page."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+
+import pytest
+
+from tasks.arithmetic import add, mul
+
+EVENT = """
+  cursor at kind
+  task { __typename id state celeryState version attempt worker startedAt finishedAt
+         progress { current total message } failure { type message } tags stepKey }
+  workflow { id state version counts { total waiting queued running succeeded } startedAt }
+"""
+STREAM = f"""
+subscription($id: ID!, $after: EventCursor) {{ task(id: $id, after: $after) {{ {EVENT} }} }}
+"""
+HISTORY = f"""
+query($id: ID!, $first: Int, $after: EventCursor) {{
+  task(id: $id) {{ history(first: $first, after: $after) {{ {EVENT} }} }}
+}}
+"""
+BRIEF = "query($id: ID!, $first: Int, $after: EventCursor) { task(id: $id) {"
+BRIEF += " history(first: $first, after: $after) { cursor task { version } } } }"
+
+
+async def history(door, task_id: str, **page) -> list:
+    return (await door.execute(HISTORY, id=task_id, **page))["task"]["history"]
+
+
+async def versions(door, task_id: str, **page) -> list[int]:
+    events = (await door.execute(BRIEF, id=task_id, **page))["task"]["history"]
+    return [event["task"]["version"] for event in events]
+
+
+@pytest.fixture
+async def task(door, report) -> str:
+    """A finished task with 153 events."""
+    task_id = await door.add("night")
+    report(add, task_id, "STARTED")
+    for i in range(150):
+        report(add, task_id, "PROGRESS", {"current": i, "total": 150, "message": "on"})
+    report(add, task_id, "SUCCESS", 3.0)
+    return task_id
+
+
+async def test_a_history_is_what_the_stream_gave(door, report):
+    workflow, steps = await door.chain()
+    streams = {task_id: door.subscribe(STREAM, id=task_id) for task_id in (workflow, *steps)}
+    for events in streams.values():
+        assert (await anext(events))["kind"] == "SNAPSHOT"
+    report(add, steps[0], "STARTED")
+    report(add, steps[0], "PROGRESS", {"current": 1, "total": 2, "message": "half"})
+    report(add, steps[0], "RETRY", ValueError("again"))
+    for task, step in zip((add, add, mul), steps, strict=True):
+        report(task, step, "STARTED")
+        report(task, step, "SUCCESS", 3.0)
+
+    for task_id, events in streams.items():
+        given = [event async for event in events]
+        kept = await history(door, task_id, first=100)
+        assert kept[-len(given) :] == given
+        assert len(kept) == len(given) + (4 if task_id == workflow else 1)
+    assert {event["task"]["id"] for event in await history(door, workflow)} == set(streams)
+
+
+async def test_a_history_is_paged_from_the_oldest_twenty_at_a_time(door, task):
+    pages, after = [], None
+
+    while not pages or pages[-1]:
+        data = await door.execute(BRIEF, id=task, after=after)
+        events = data["task"]["history"]
+        pages.append([event["task"]["version"] for event in events])
+        after = events[-1]["cursor"] if events else None
+
+    assert [len(page) for page in pages] == [20] * 7 + [13, 0]
+    assert [version for page in pages for version in page] == list(range(1, 154))
+
+
+async def test_a_page_of_a_history_may_hold_a_hundred(door, task):
+    assert await versions(door, task, first=100) == list(range(1, 101))
+
+
+@pytest.mark.parametrize("first", [0, -1, 101])
+async def test_a_page_of_another_size_is_refused(door, task, first):
+    assert (await door.answer(BRIEF, id=task, first=first))[1] == ["BAD_USER_INPUT"]
+
+
+async def test_what_is_no_cursor_is_refused(door, task):
+    assert (await door.answer(BRIEF, id=task, after="yesterday"))[1] == ["BAD_USER_INPUT"]
+
+
+async def test_a_step_is_paged_through_the_events_of_many(door, report):
+    _, (first, second, _) = await door.chain()
+    report(add, first, "STARTED")
+    for i in range(600):
+        report(add, first, "PROGRESS", {"current": i})
+    report(add, second, "STARTED")
+
+    assert await versions(door, second, first=1) == [1]
+    assert await versions(door, second) == [1, 2]
+    assert await versions(door, first, first=3) == [1, 2, 3]
+
+
+async def test_behind_a_cursor_that_is_lost_a_history_begins_with_what_is_kept(
+    door, task, empty_redis
+):
+    (oldest,) = await history(door, task, first=1)
+    trimmed = empty_redis.lpop(f"celeryql:events:{task}", 50)[-1].split()[0]
+    empty_redis.hset(f"celeryql:task:{task}", "trimmed", trimmed)
+
+    assert await versions(door, task, first=2) == [51, 52]
+    assert await versions(door, task, first=2, after=oldest["cursor"]) == [51, 52]
+
+
+async def test_a_stream_and_a_history_meet_without_a_gap(door, task):
+    page = await history(door, task, first=100)
+
+    async with aclosing(door.subscribe(STREAM, id=task, after=page[-1]["cursor"])) as events:
+        rest = [event async for event in events]
+
+    assert [event["task"]["version"] for event in page + rest] == list(range(1, 154))

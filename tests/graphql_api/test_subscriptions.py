@@ -1,0 +1,226 @@
+"""Subscriptions as clients see them: what they give, what they refuse, when they end."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+
+from tasks.arithmetic import add
+
+TASK = """
+subscription($id: ID!, $after: EventCursor) {
+  task(id: $id, after: $after) {
+    cursor kind task { __typename id state version } workflow { id state counts { total queued } }
+  }
+}
+"""
+TASKS = """
+subscription($filter: TaskFilter, $after: EventCursor) {
+  tasks(filter: $filter, after: $after) { cursor kind task { id state version tags } }
+}
+"""
+CLUSTER = """
+subscription { cluster {
+  at
+  queues { name depth unacked oldestWaitingSeconds workers { name queues { name depth } }
+           definitions { name unserved queue { depth } } }
+  workers { name online queues { name depth workers { name } } active { id } }
+} }
+"""
+WORKER = {
+    "online": "1", "pool": "solo", "concurrency": "1", "queues": '["celery"]', "active": "[]",
+    "processed": "3", "rss_bytes": "1000",
+}  # fmt: skip
+
+
+async def newest(door) -> str:
+    return (await door.execute("{ tasks { cursor } }"))["tasks"]["cursor"]
+
+
+def run(report, *ids: str) -> None:
+    for task_id in ids:
+        report(add, task_id, "STARTED")
+        report(add, task_id, "SUCCESS", 3.0)
+
+
+async def test_a_task_is_told_from_its_snapshot_to_its_end(door, report):
+    task_id = await door.add()
+    async with aclosing(door.subscribe(TASK, id=task_id)) as events:
+        given = [await anext(events)]
+        run(report, task_id)
+        given += [event async for event in events]
+
+    assert [(e["kind"], e["task"], e["workflow"]) for e in given] == [
+        (kind, {"__typename": "AddTask", "id": task_id, "state": state, "version": version}, None)
+        for kind, state, version in [
+            ("SNAPSHOT", "QUEUED", 1), ("STATE", "RUNNING", 2), ("STATE", "SUCCEEDED", 3),
+        ]
+    ]  # fmt: skip
+
+
+async def test_a_step_is_told_with_its_workflow_and_without_the_other_steps(door, report):
+    workflow, (first, second, _) = await door.chain()
+    async with aclosing(door.subscribe(TASK, id=second)) as events:
+        snapshot = await anext(events)
+        report(add, first, "STARTED")
+        run(report, second)
+        rest = [event async for event in events]
+
+    assert snapshot["workflow"] == {
+        "id": workflow, "state": "QUEUED", "counts": {"total": 3, "queued": 1},
+    }  # fmt: skip
+    assert [(e["task"]["id"], e["task"]["state"]) for e in rest] == [
+        (second, "RUNNING"), (second, "SUCCEEDED"),
+    ]  # fmt: skip
+    assert {e["workflow"]["id"] for e in rest} == {workflow}
+
+
+async def test_who_comes_back_too_late_is_told_of_the_gap(door, report, empty_redis):
+    task_id = await door.add()
+    after = await newest(door)
+    report(add, task_id, "STARTED")
+    trimmed = empty_redis.lpop(f"celeryql:events:{task_id}", 2)[-1].split()[0]
+    empty_redis.hset(f"celeryql:task:{task_id}", "trimmed", trimmed)
+    async with aclosing(door.subscribe(TASK, id=task_id, after=after)) as events:
+        given = [await anext(events), await anext(events)]
+        report(add, task_id, "SUCCESS", 3.0)
+        given += [event async for event in events]
+
+    assert [(e["kind"], e["task"]["state"]) for e in given] == [
+        ("GAP", "RUNNING"), ("SNAPSHOT", "RUNNING"), ("STATE", "SUCCEEDED"),
+    ]  # fmt: skip
+    assert given[0]["cursor"] == given[1]["cursor"]
+
+
+async def test_tasks_are_told_behind_the_cursor_of_a_list(door, report):
+    before = await door.add()
+    after = await newest(door)
+    run(report, before)
+    task_id = await door.add("night")
+
+    given = await door.take(3, TASKS, after=after)
+
+    assert [(e["kind"], e["task"]["id"], e["task"]["state"]) for e in given] == [
+        ("STATE", before, "RUNNING"), ("STATE", before, "SUCCEEDED"), ("STATE", task_id, "QUEUED"),
+    ]  # fmt: skip
+    assert given[-1]["task"]["tags"] == ["night"]
+
+
+async def test_tasks_resume_behind_each_of_their_events(door, report):
+    after = await newest(door)
+    run(report, await door.add(), await door.add())
+    events = await door.take(6, TASKS, after=after)
+
+    rests = [
+        await door.take(5 - i, TASKS, after=event["cursor"]) for i, event in enumerate(events[:-1])
+    ]
+
+    assert rests == [events[i + 1 :] for i in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("filter_", "told"),
+    [
+        ({"states": ["RUNNING", "FAILED"]}, ["RUNNING"]),
+        ({"tags": ["night"]}, ["QUEUED", "RUNNING", "SUCCEEDED"]),
+        ({"definitions": ["add"], "queues": ["celery"], "states": ["QUEUED"]}, ["QUEUED"] * 2),
+        ({"topLevelOnly": True, "states": ["SUCCEEDED"]}, ["SUCCEEDED"]),
+        ({"createdAfter": "2020-01-01T00:00:00Z", "states": ["SUCCEEDED"]}, ["SUCCEEDED"]),
+    ],
+)
+async def test_a_filter_says_which_tasks_are_told(door, report, filter_, told):
+    after = await newest(door)
+    await door.add()
+    run(report, await door.add("night"))
+
+    given = await door.take(len(told), TASKS, filter=filter_, after=after)
+
+    assert [event["task"]["state"] for event in given] == told
+
+
+async def test_tasks_can_be_told_by_their_ids(door, report):
+    after = await newest(door)
+    _, wanted = await door.add(), await door.add()
+    run(report, wanted)
+
+    given = await door.take(3, TASKS, filter={"ids": [wanted, "never"]}, after=after)
+
+    assert {event["task"]["id"] for event in given} == {wanted}
+
+
+@pytest.mark.parametrize("operation", [TASK, TASKS], ids=["task", "tasks"])
+@pytest.mark.parametrize("after", ["", "yesterday", "12", "1-x", "\ud800", "9" * 30 + "-0"])
+async def test_a_cursor_that_is_none_or_of_the_future_is_refused(door, operation, after):
+    task_id = await door.add()
+    variables = {"id": task_id} if operation is TASK else {}
+
+    assert await door.take(1, operation, after=after, **variables) == [["BAD_USER_INPUT"]]
+
+
+async def test_a_filter_that_is_too_long_is_refused(door):
+    assert await door.take(1, TASKS, filter={"tags": ["x"] * 101}) == [["BAD_USER_INPUT"]]
+
+
+@pytest.mark.parametrize("task_id", ["never", "\ud800", ""])
+async def test_a_task_that_was_never_accepted_is_not_found(door, task_id):
+    assert await door.take(1, TASK, id=task_id) == [["NOT_FOUND"]]
+
+
+async def test_a_cursor_older_than_the_stream_has_expired(door, report, empty_redis):
+    after = await newest(door)
+    run(report, await door.add())
+    empty_redis.xtrim("celeryql:events", maxlen=1, approximate=False)
+
+    assert await door.take(1, TASKS, after=after) == [["CURSOR_EXPIRED"]]
+
+
+async def test_who_lags_until_the_stream_is_trimmed_ends_with_an_error(door, report, empty_redis):
+    task_id = await door.add()
+    async with aclosing(door.subscribe(TASKS, after=await newest(door))) as events:
+        report(add, task_id, "STARTED")
+        first = await anext(events)
+        for _ in range(20):
+            report(add, task_id, "RETRY", ValueError("again"))
+        empty_redis.xtrim("celeryql:events", maxlen=1, approximate=False)
+        async with asyncio.timeout(10):
+            rest = [event async for event in events]
+
+    assert first["task"]["state"] == "RUNNING"
+    assert rest[-1] == ["CURSOR_EXPIRED"]
+
+
+async def test_the_cluster_is_told_as_it_changes_and_of_one_moment(door, empty_redis):
+    now_ms = int(empty_redis.time()[0]) * 1_000
+    empty_redis.hset("celeryql:worker:w", mapping=WORKER | {"seen_at": now_ms})
+    empty_redis.zadd("celeryql:workers", {"w": now_ms})
+    async with asyncio.timeout(10), aclosing(door.subscribe(CLUSTER)) as moments:
+        first = await anext(moments)
+        await door.add()
+        second = await anext(moments)
+
+    celery = next(queue for queue in second["queues"] if queue["name"] == "celery")
+    assert first["at"] < second["at"]
+    assert [queue["depth"] for queue in first["queues"]] == [0, 0, 0]
+    assert celery["depth"] == 1
+    assert celery["workers"] == [{"name": "w", "queues": [{"name": "celery", "depth": 1}]}]
+    assert {"name": "add", "unserved": False, "queue": {"depth": 1}} in celery["definitions"]
+    assert second["workers"] == [{
+        "name": "w", "online": True, "active": [],
+        "queues": [{"name": "celery", "depth": 1, "workers": [{"name": "w"}]}],
+    }]  # fmt: skip
+
+
+async def test_many_watchers_of_the_cluster_read_redis_no_more_than_one(door, empty_redis):
+    async with asyncio.timeout(10):
+        watching = [door.subscribe(CLUSTER) for _ in range(30)]
+        await asyncio.gather(*[anext(moments) for moments in watching])
+        before = empty_redis.info("stats")["total_commands_processed"]
+        await door.add()
+        await asyncio.gather(*[anext(moments) for moments in watching])
+        after = empty_redis.info("stats")["total_commands_processed"]
+        for moments in watching:
+            await moments.aclose()
+
+    assert after - before < 150  # one look is about 40

@@ -1,0 +1,211 @@
+"""Streams from real processes, under load and through faults: each event once, in order."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import ExitStack, aclosing
+from itertools import pairwise
+
+import pytest
+from redis import Redis
+
+from tests.client import Client
+from tests.processes import running_api
+
+pytestmark = pytest.mark.slow
+
+WATCH = """
+subscription($id: ID!, $after: EventCursor) {
+  task(id: $id, after: $after) { cursor at kind task { id state version progress { current } } }
+}
+"""
+WATCH_ALL = """
+subscription($filter: TaskFilter, $after: EventCursor) {
+  tasks(filter: $filter, after: $after) { cursor task { id state version } }
+}
+"""
+HISTORY = """
+query($id: ID!, $after: EventCursor) {
+  task(id: $id) { history(first: 100, after: $after) {
+    cursor at kind task { id state version progress { current } }
+  } }
+}
+"""
+
+
+async def kept(client, task_id: str) -> list:
+    """Read a whole history, page by page."""
+    events = []
+    while True:
+        after = events[-1]["cursor"] if events else None
+        page = (await client.execute(HISTORY, id=task_id, after=after))["task"]["history"]
+        if not page:
+            return events
+        events += page
+
+
+def versions(events) -> list[int]:
+    return [event["task"]["version"] for event in events]
+
+
+async def test_from_a_query_to_the_stream_nothing_is_missed_under_load(client, producing, accept):
+    ids = await accept(client, 4)
+
+    async def hand_over(task_id: str, delay_s: float) -> tuple[int, list]:
+        await asyncio.sleep(delay_s)  # somewhere in the middle of it all
+        query = "query($id: ID!) { task(id: $id) { version cursor } }"
+        task = (await client.execute(query, id=task_id))["task"]
+        return task["version"], await client.events(WATCH, id=task_id, after=task["cursor"])
+
+    with producing("RETRY", 1_200, 400, *ids):
+        handovers = await asyncio.gather(
+            *[hand_over(task_id, n / 8) for n in range(24) for task_id in ids[n % 4 : n % 4 + 1]]
+        )
+
+    for seen, events in handovers:
+        assert versions(events) == list(range(seen + 1, 304))
+        assert {event["kind"] for event in events} == {"STATE"}
+
+
+async def test_from_a_list_to_the_stream_nothing_is_missed_under_load(client, producing, accept):
+    ids = await accept(client, 4, "list")
+    filter_ = {"tags": ["list"]}
+
+    async def hand_over() -> None:
+        query = "query($filter: TaskFilter) { tasks(filter: $filter)"
+        query += " { cursor nodes { id version } } }"
+        page = (await client.execute(query, filter=filter_))["tasks"]
+        seen = {node["id"]: node["version"] for node in page["nodes"]}
+        ended = 0
+        stream = client.watch(WATCH_ALL, filter=filter_, after=page["cursor"])
+        async with aclosing(stream) as messages:
+            async for message in messages:
+                task = message["payload"]["data"]["tasks"]["task"]
+                # The list may show more than its cursor promises: what it shows may come again.
+                assert task["version"] <= seen[task["id"]] + 1
+                seen[task["id"]] = max(seen[task["id"]], task["version"])
+                ended += task["state"] == "SUCCEEDED"
+                if ended == len(ids):
+                    break
+        assert seen == dict.fromkeys(ids, 303)
+
+    with producing("RETRY", 1_200, 400, *ids):
+        await asyncio.gather(*[hand_over() for _ in range(8)])
+
+
+async def test_killed_connections_cost_no_event(client, redis_url, producing, accept):
+    ids = await accept(client, 4, "killed")
+    watching = [asyncio.create_task(client.events(WATCH, id=id_)) for id_ in ids * 2]
+    watching_all = asyncio.create_task(all_until(client, "killed", 4))
+
+    with producing("RETRY", 2_000, 500, *ids), Redis.from_url(redis_url) as redis:
+        for _ in range(6):
+            await asyncio.sleep(0.6)  # spread over the four seconds of the events
+            redis.client_kill_filter(_type="normal", skipme=True)
+        streams = await asyncio.gather(*watching)
+    told = await watching_all
+
+    for task_id, (snapshot, *events) in zip(ids * 2, streams, strict=True):
+        seen = snapshot["task"]["version"]
+        assert versions(events) == list(range(seen + 1, seen + 1 + len(events)))
+        assert events == (await kept(client, task_id))[-len(events) :]
+        assert [e["task"] for e in told if e["task"]["id"] == task_id][-1]["state"] == "SUCCEEDED"
+    assert len(told) == len({event["cursor"] for event in told})
+    for task_id in ids:
+        of_one = versions([event for event in told if event["task"]["id"] == task_id])
+        assert of_one == list(range(of_one[0], of_one[0] + len(of_one)))
+
+
+async def all_until(client, tag: str, ends: int) -> list:
+    """Watch all tasks with a tag until so many of them have ended."""
+    told = []
+    async with aclosing(client.watch(WATCH_ALL, filter={"tags": [tag]})) as messages:
+        async for message in messages:
+            told.append(message["payload"]["data"]["tasks"])
+            ends -= told[-1]["task"]["state"] == "SUCCEEDED"
+            if not ends:
+                return told
+    return told
+
+
+async def test_an_api_that_is_restarted_costs_no_event(environment, logs, producing, accept):
+    told = []
+    with ExitStack() as production:
+        for log in ("first.log", "second.log", "third.log"):
+            with running_api(environment, logs / log) as url:
+                api = Client(url)
+                if not told:
+                    (task_id,) = await accept(api, 1)
+                    production.enter_context(producing("RETRY", 800, 200, task_id))
+                async with aclosing(watch_after(api, task_id, told)) as events:
+                    async for event in events:
+                        told.append(event)
+                        if len(told) % 100 == 0 and log != "third.log":
+                            break
+                history = await kept(api, task_id)
+
+    assert told[1:] == history[-len(told) + 1 :]
+    assert told[-1]["task"]["state"] == "SUCCEEDED"
+
+
+async def watch_after(client, task_id: str, told: list):
+    after = told[-1]["cursor"] if told else None
+    async with aclosing(client.watch(WATCH, id=task_id, after=after)) as messages:
+        async for message in messages:
+            yield message["payload"]["data"]["task"]
+
+
+async def test_a_client_that_reads_one_event_a_second_sees_every_state(client, producing, accept):
+    (task_id,) = await accept(client, 1)
+    with producing("RETRY", 3_000, 1_500, task_id):
+        told = []
+        async with aclosing(watch_after(client, task_id, [])) as events:
+            async for event in events:
+                told.append(event)
+                if len(told) <= 5:
+                    await asyncio.sleep(1)  # the slow client
+
+    assert versions(told[1:]) == list(range(told[0]["task"]["version"] + 1, 3_004))
+
+
+async def test_a_history_is_what_the_stream_gave(client, producing, accept):
+    (task_id,) = await accept(client, 1)
+    with producing("PROGRESS", 300, 200, task_id):
+        snapshot, *events = await client.events(WATCH, id=task_id)
+
+    history = await kept(client, task_id)
+    assert [event for event in history if event in events] == events
+    assert versions(history) == list(range(1, 304))
+    assert snapshot["kind"] == "SNAPSHOT"
+
+
+async def test_who_comes_back_for_what_was_cut_off_a_history_is_told(
+    client, producing, accept, monkeypatch
+):
+    monkeypatch.setenv("HISTORY_KEPT", "100")  # read by the process that writes
+    (task_id,) = await accept(client, 1)
+    (first,) = await kept(client, task_id)
+    with producing("RETRY", 300, 1_000, task_id):
+        pass
+
+    events = await client.events(WATCH, id=task_id, after=first["cursor"])
+    history = await kept(client, task_id)
+    rest = await client.events(WATCH, id=task_id, after=history[0]["cursor"])
+
+    assert [(e["kind"], e["task"]["version"]) for e in events] == [("GAP", 303), ("SNAPSHOT", 303)]
+    assert versions(history) == list(range(204, 304))
+    assert rest == history[1:]
+
+
+async def test_the_cluster_is_told_at_most_once_a_second(client, accept):
+    times = []
+    async with aclosing(client.watch("subscription { cluster { at queues { depth } } }")) as told:
+        async for _ in told:
+            times.append(time.monotonic())
+            if len(times) == 4:
+                break
+            for _ in range(5):
+                await accept(client, 1)
+
+    assert min(later - sooner for sooner, later in pairwise(times)) > 0.95
