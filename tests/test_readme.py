@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -16,15 +17,32 @@ import pytest
 from redis import Redis
 
 from tasks.engine.settings import PROJECT_ROOT, Settings
-from tests.conftest import DEADLINE_S, Client, running_api
+from tests.client import Client
+from tests.processes import DEADLINE_S, running_api
 
 README = (PROJECT_ROOT / "README.md").read_text()
 PAGES = [*PROJECT_ROOT.glob("*.md"), *(PROJECT_ROOT / "docs").glob("**/*.md")]
-SECTIONS = ["Spam", "E-mail", "A chain", "A subscription", "When it is not accepted"]
+SECTIONS = [
+    "Spam",
+    "E-mail",
+    "A chain",
+    "A group and a chord: counting words",
+    "Moderation",
+    "Cancel, retry, later",
+    "A subscription",
+    "When it is not accepted",
+]
+GUIDES = ["workflows.md", "watching.md"]  # their operations are run, too
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+CURSOR = re.compile(r"\d{13}-\d+")
+NAMED = re.compile(rf"{UUID.pattern}|{CURSOR.pattern}")  # what a later operation may name
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?\+00:00")
 JUST_ACCEPTED = ("QUEUED", "RUNNING", "SUCCEEDED")  # a worker may be faster than the answer
 STATES = "subscription($id: ID!) { task(id: $id) { task { state progress { message } } } }"
+OUTPUT = """
+query($id: ID!) { task(id: $id) { ... on Workflow { output {
+  ... on SendEmailTask { result { messageId } } } } } }
+"""
 SUM = (
     "mutation { enqueueWorkflow(input: {canvas: {chain: [{step: {task: {add: {x: 4, y: 5}}}},"
     ' {step: {task: {mul: {y: 7}}}}]}}, options: {idempotencyKey: "inside-redis"})'
@@ -33,6 +51,18 @@ SUM = (
 WAIT = (
     "mutation { enqueueWait(input: {seconds: 2}) { ... on EnqueueWaitSuccess { task { id } } } }"
 )  # fmt: skip
+WAIT_THEN_ADD = (
+    "mutation { enqueueWorkflow(input: {canvas: {chain: [{step: {task: {wait: {seconds: 20}}}},"
+    " {step: {task: {add: {x: 1}}}}]}}) { ... on EnqueueWorkflowSuccess { task { id } } } }"
+)
+LATER = (
+    'mutation { enqueueEcho(input: {message: "later"}, options: {start: {inSeconds: 60},'
+    " expiresInSeconds: 90}) { ... on EnqueueEchoSuccess { task { id } } } }"
+)
+CANCEL = (
+    "mutation($id: ID!) { cancelTask(id: $id, terminate: true)"
+    " { ... on CancelTaskSuccess { canceled } } }"
+)
 
 
 def section(title: str) -> str:
@@ -68,15 +98,15 @@ VARYING = {  # members of an answer that differ a little from run to run
 
 
 def masked(value: Any, ids: list[str]) -> Any:
-    """Replace what differs from run to run; ids by their order of appearance."""
+    """Replace what differs from run to run; ids and cursors by their order of appearance."""
     if isinstance(value, dict):
         return {k: masked(VARYING[k](v) if k in VARYING else v, ids) for k, v in value.items()}
     if isinstance(value, list):
         return [masked(member, ids) for member in value]
     if not isinstance(value, str):
         return value
-    ids += [id_ for id_ in UUID.findall(value) if id_ not in ids]
-    return TIME.sub("a time", UUID.sub(lambda found: f"id {ids.index(found[0])}", value))
+    ids += [id_ for id_ in NAMED.findall(value) if id_ not in ids]
+    return TIME.sub("a time", NAMED.sub(lambda found: f"id {ids.index(found[0])}", value))
 
 
 class Transcript:
@@ -99,6 +129,9 @@ class Transcript:
         assert answers == expected
 
     async def _answers(self, operation: str, expected: list[Any]) -> list[Any]:
+        if operation.startswith("subscription") and "task" not in expected[0]["data"]:
+            async with aclosing(self._client.watch(operation)) as messages:  # without an end
+                return [(await anext(messages))["payload"] for _ in expected]
         if operation.startswith("subscription"):
             task = expected[0]["data"]["task"]["task"]
             await self._reach(UUID.search(operation)[0], task.get("progress"))
@@ -108,9 +141,9 @@ class Transcript:
                 await self._client.events(STATES, id=task_id)
         answer = await self._client.answer(operation)
         for payload in answer["data"].values():
-            if operation.startswith("mutation") and "state" in payload.get("task", {}):
-                assert payload["task"]["state"] in JUST_ACCEPTED
-                payload["task"]["state"] = "QUEUED"
+            if operation.startswith("mutation"):
+                task = payload.get("task", {})
+                task |= {"state": "QUEUED"} if task.get("state") in JUST_ACCEPTED else {}
         return [answer]
 
     async def _reach(self, task_id: str, progress: dict[str, Any] | None) -> None:
@@ -138,12 +171,31 @@ def lines(source: str, environment: dict[str, str]) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("title", SECTIONS)
+@pytest.mark.parametrize("title", [*SECTIONS, *GUIDES])
 async def test_operations_give_the_printed_answers(client, workers, title):
     transcript = Transcript(client)
+    text = (PROJECT_ROOT / "docs" / title).read_text() if title in GUIDES else section(title)
 
-    for operation, printed in examples(section(title), "graphql"):
+    for operation, printed in examples(text, "graphql"):
         await transcript.check(operation, printed)
+
+
+@pytest.mark.slow
+async def test_the_moderator_gets_the_printed_mail(client, workers, mails):
+    text = section("Moderation")
+    ((mutation, _),) = examples(text, "graphql")
+    *_, printed = re.findall(r"^```\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+    workflow = (await client.execute(mutation))["enqueueWorkflow"]["task"]["id"]
+    await client.events(STATES, id=workflow)
+    sent = (await client.execute(OUTPUT, id=workflow))["task"]["output"][0]["result"]
+
+    (mail,) = mails(sent["messageId"])
+    assert _without_figures(mail.get_payload(decode=True).decode()) == _without_figures(printed)
+
+
+def _without_figures(text: str) -> str:
+    return re.sub(r"\d+\.\d+|(?<=Model: )\w+", "#", text).strip()
 
 
 def test_every_operation_is_run():
@@ -206,24 +258,46 @@ async def test_a_task_that_one_api_accepted_is_watched_at_another(
 async def test_redis_holds_the_keys_that_the_docs_list(client, workers, environment):
     text = (PROJECT_ROOT / "docs" / "inside-redis.md").read_text()
     listed = dict(re.findall(r"^\| `([^`]+)` \| (\w+) \|", text, re.MULTILINE))
-    workflow = (await client.execute(SUM))["enqueueWorkflow"]["task"]["id"]
-    await client.events(STATES, id=workflow)
-    running = (await client.execute(WAIT))["enqueueWait"]["task"]["id"]
-    async with aclosing(client.watch(STATES, id=running)) as messages:
-        async for message in messages:
-            if message["payload"]["data"]["task"]["task"]["state"] == "RUNNING":
-                break
+    ended = (await client.execute(SUM))["enqueueWorkflow"]["task"]["id"]
+    await client.events(STATES, id=ended)
+    later = (await client.execute(LATER))["enqueueEcho"]["task"]["id"]
+    running = await _start(client)
 
     with Redis.from_url(environment["REDIS_URL"], decode_responses=True) as redis:
-        types = {key: redis.type(key) for key in redis.scan_iter()}
-        is_kept = {key: redis.ttl(f"celeryql:task:{key}") == -1 for key in (running, workflow)}
+        is_kept = {key: redis.ttl(f"celeryql:task:{key}") == -1 for key in (running, later, ended)}
+        types = _types(redis)
+        async with asyncio.timeout(DEADLINE_S):
+            # These are there for at most half a second: until a worker has stopped what it is to
+            # stop, and between two sweeps.
+            while not {"sweep", "terminate"} <= {key.split(":")[1] for key in types if ":" in key}:
+                await client.execute(CANCEL, id=running)
+                types |= _types(redis)
+                running = await _start(client)
+        await client.execute(CANCEL, id=running)
+        await client.execute(CANCEL, id=later)
 
-    assert is_kept == {running: True, workflow: False}
+    assert list(is_kept.values()) == [True, True, False]
     patterns = {key: re.compile(re.sub(r"<\w+>", "[^:]+", key)) for key in listed}
     for key, pattern in patterns.items():
         assert {types[held] for held in types if pattern.fullmatch(held)} == {listed[key]}, key
     ours = [held for held in types if held.startswith("celeryql:")]
     assert [held for held in ours if not any(p.fullmatch(held) for p in patterns.values())] == []
+
+
+async def _start(client: Client) -> str:
+    """Have a step run, with another waiting for it."""
+    workflow = (await client.execute(WAIT_THEN_ADD))["enqueueWorkflow"]["task"]["id"]
+    async with aclosing(client.watch(STATES, id=workflow)) as messages:
+        async for message in messages:
+            if message["payload"]["data"]["task"]["task"]["state"] == "RUNNING":
+                break
+    return workflow
+
+
+def _types(redis: Redis) -> dict[str, str]:
+    """Find what is in Redis; a key may go while it is looked at."""
+    types = {key: redis.type(key) for key in redis.scan_iter()}
+    return {key: type_ for key, type_ in types.items() if type_ != "none"}
 
 
 def test_the_settings_table_is_the_settings():
