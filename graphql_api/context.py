@@ -11,7 +11,8 @@ from strawberry.dataloader import DataLoader
 from strawberry.fastapi import BaseContext
 
 from tasks.engine.engine import Engine
-from tasks.engine.records import Graph, Record
+from tasks.engine.graph import Graph
+from tasks.engine.records import Record
 from tasks.engine.topology import QueueStatus, WorkerStatus
 
 

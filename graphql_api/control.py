@@ -16,7 +16,7 @@ from graphql_api.errors import (
     NotFound,
     Unavailable,
 )
-from graphql_api.inputs import checked_options
+from graphql_api.options import checked_options
 from graphql_api.types import Task
 from tasks.engine import errors
 from tasks.engine.control import RetryFrom

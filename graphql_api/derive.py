@@ -16,7 +16,8 @@ from graphql_api import described
 from graphql_api.clones import Clones, Role, maybe
 from graphql_api.context import Info
 from graphql_api.errors import IdempotencyConflict, InvalidInput, Unavailable
-from graphql_api.inputs import OptionsArgument, StepTaskInput, TaskOptions, parse_options
+from graphql_api.inputs import StepTaskInput
+from graphql_api.options import OptionsArgument, TaskOptions, parse_options
 from graphql_api.types import Task
 from tasks.engine.definition import TaskDefinition, pascal
 from tasks.engine.records import TaskState

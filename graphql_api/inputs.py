@@ -1,122 +1,15 @@
-"""The inputs written by hand: options, filters, canvases and batches."""
+"""The inputs written by hand: steps, canvases and batches."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import strawberry
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from strawberry import Some
 
 from graphql_api import described
-from graphql_api.values import Priority
-from tasks.engine.accept import Options
-from tasks.engine.errors import InvalidInput, Problem
-
-
-@described.one_of
-class StartInput:
-    """When a task may start at the earliest."""
-
-    at: strawberry.Maybe[datetime] = strawberry.field(
-        description="A time, in UTC where it names no zone; one that has passed is now."
-    )
-    in_seconds: strawberry.Maybe[float] = strawberry.field(
-        description="Seconds from now: at least 0, at most those of a year."
-    )
-
-
-_TAGS = "Names to find it by: at most 20, each at most 100 long."
-_MAX_ATTEMPTS = "How often it is run at most, where it asks to be tried again: 1 to 100."
-
-
-@described.input
-class StepOptions:
-    """What may be asked of one step."""
-
-    priority: Priority | None = strawberry.field(
-        default=None, description="Which waiting task is taken first; that of the workflow else."
-    )
-    tags: list[str] | None = strawberry.field(default=None, description=_TAGS)
-    max_attempts: int | None = strawberry.field(default=None, description=_MAX_ATTEMPTS)
-
-
-@described.input
-class TaskOptions:
-    """What may be asked of a task beside its arguments."""
-
-    idempotency_key: str | None = strawberry.field(
-        default=None,
-        description="Same key and same input: the first task again. Same key, other input: a "
-        "conflict. At most 100 long; kept as long as results are.",
-    )
-    priority: Priority | None = strawberry.field(
-        default=None, description="Which waiting task is taken first; NORMAL by default."
-    )
-    start: StartInput | None = strawberry.field(
-        default=None, description="Not to start before; at once by default."
-    )
-    expires_in_seconds: float | None = strawberry.field(
-        default=None,
-        description="Drop it if it has not started within this long: above 0, at most a year.",
-    )
-    tags: list[str] | None = strawberry.field(default=None, description=_TAGS)
-    max_attempts: int | None = strawberry.field(default=None, description=_MAX_ATTEMPTS)
-
-
-_NAMES: dict[str, tuple[str, ...]] = {
-    "start_at": ("start", "at"),
-    "start_in_s": ("start", "in_seconds"),
-    "expires_in_s": ("expires_in_seconds",),
-}
-
-
-def parse_options(
-    given: TaskOptions | StepOptions | None, path: tuple[str, ...] = ("options",)
-) -> Options:
-    """Hand options to the engine, which has its limits.
-
-    Raises:
-        InvalidInput: one of them is beyond a limit.
-    """
-    if given is None:
-        return Options()
-    values: dict[str, Any] = {
-        "tags": tuple(given.tags or ()),
-        "priority": given.priority,
-        "max_attempts": given.max_attempts,
-    }
-    if isinstance(given, TaskOptions):
-        values["idempotency_key"] = given.idempotency_key
-        values["expires_in_s"] = given.expires_in_seconds
-        if given.start and given.start.at:
-            at = given.start.at.value
-            values["start_at"] = at if at.tzinfo else at.replace(tzinfo=UTC)
-        if given.start and given.start.in_seconds:
-            values["start_in_s"] = given.start.in_seconds.value
-    return checked_options(path, **values)
-
-
-def checked_options(path: tuple[str, ...], **values: Any) -> Options:
-    """Make options, naming what is beyond a limit as clients do.
-
-    Raises:
-        InvalidInput: one of them is.
-    """
-    try:
-        return Options.model_validate(values)
-    except ValidationError as error:
-        problems = []
-        for e in error.errors(include_input=False, include_url=False):
-            first, *rest = map(str, e["loc"])
-            problems.append(Problem((*path, *_NAMES.get(first, (first,)), *rest), e["msg"]))
-        raise InvalidInput(problems) from error
-
-
-OptionsArgument = Annotated[
-    TaskOptions | None, strawberry.argument(description="What is asked beside the arguments.")
-]
+from graphql_api.options import StepOptions, TaskOptions
 
 
 class StepTaskInput:

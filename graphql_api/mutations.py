@@ -14,14 +14,8 @@ from graphql_api.errors import (
     Unavailable,
     WorkflowTypeMismatch,
 )
-from graphql_api.inputs import (
-    CanvasInput,
-    OptionsArgument,
-    StepInput,
-    WorkflowInput,
-    parse_options,
-    step_task,
-)
+from graphql_api.inputs import CanvasInput, StepInput, WorkflowInput, step_task
+from graphql_api.options import OptionsArgument, parse_options
 from graphql_api.workflow import Workflow
 from tasks.engine import errors
 from tasks.engine.canvas import ChainNode, GroupNode, Node, StepNode, chord

@@ -9,7 +9,7 @@ from graphql_api.context import Info
 from graphql_api.errors import not_found
 from graphql_api.types import Task
 from graphql_api.values import Progress, TaskState
-from tasks.engine.records import Graph
+from tasks.engine.graph import Graph
 
 
 @described.type

@@ -24,7 +24,8 @@ from redis.commands.core import Script
 from tasks.engine.canvas import gather
 from tasks.engine.changes import changes_of
 from tasks.engine.errors import InvalidArguments, is_outage
-from tasks.engine.records import Join, TaskId, leaves
+from tasks.engine.graph import Join, leaves
+from tasks.engine.records import TaskId
 from tasks.engine.scripts import request as script_request
 from tasks.engine.scripts import source
 from tasks.engine.settings import load_settings

@@ -15,7 +15,8 @@ from tasks.engine.accept import NewRecord, Options, Request
 from tasks.engine.canvas import PlannedStep, Workflow
 from tasks.engine.definition import Arguments, TaskDefinition
 from tasks.engine.errors import InvalidInput, Problem
-from tasks.engine.records import WORKFLOW, Priority, Record, TaskId, TaskState, leaves
+from tasks.engine.graph import leaves
+from tasks.engine.records import WORKFLOW, Priority, Record, TaskId, TaskState
 from tasks.engine.transport import (
     CELERY_PRIORITIES,
     COLLECTING,

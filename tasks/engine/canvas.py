@@ -23,7 +23,8 @@ from celery.canvas import Signature
 
 from tasks.engine.accept import Options
 from tasks.engine.definition import TaskDefinition
-from tasks.engine.records import Join, Priority, Shape, TaskId, leaves
+from tasks.engine.graph import Join, Shape, leaves
+from tasks.engine.records import Priority, TaskId
 from tasks.engine.transport import CELERY_PRIORITIES
 
 

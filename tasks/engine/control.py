@@ -17,7 +17,8 @@ from tasks.engine.build import Done, build_task, build_workflow
 from tasks.engine.canvas import PlannedStep, StepNode, Workflow
 from tasks.engine.definition import TaskDefinition
 from tasks.engine.errors import AlreadyFinished, InvalidInput, NotFinished, NotFound, Problem
-from tasks.engine.records import Graph, Join, Record, Shape, TaskId, TaskState
+from tasks.engine.graph import Graph, Join, Shape
+from tasks.engine.records import Record, TaskId, TaskState
 from tasks.engine.scripts import request, source
 from tasks.engine.settings import Settings
 from tasks.engine.store import Store

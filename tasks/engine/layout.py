@@ -13,7 +13,8 @@ from tasks.engine.accept import Name
 from tasks.engine.canvas import GroupNode, Node, PlannedStep, StepNode, Workflow
 from tasks.engine.definition import TaskDefinition
 from tasks.engine.errors import InvalidInput, Problem, WorkflowTypeMismatch
-from tasks.engine.records import Join, Shape, TaskId
+from tasks.engine.graph import Join, Shape
+from tasks.engine.records import TaskId
 from tasks.engine.typecheck import fits, name_of
 
 _NAME: TypeAdapter[str | None] = TypeAdapter(Name | None)

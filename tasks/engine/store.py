@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from redis.asyncio import Redis
 
 from tasks.engine.errors import CursorExpired
-from tasks.engine.records import KEY, Cursor, Event, Graph, Record, position
+from tasks.engine.graph import Graph
+from tasks.engine.records import KEY, Cursor, Event, Record, position
 
 EVENTS_IN_PAGE = 500
 # Each read that waits holds a connection. When a thousand subscribers come back at once, opening a

@@ -28,8 +28,9 @@ from tasks.engine.canvas import ChainNode, GroupNode, Node, StepNode
 from tasks.engine.control import RetryFrom
 from tasks.engine.definition import Arguments, TaskDefinition
 from tasks.engine.engine import Engine
+from tasks.engine.graph import Graph
 from tasks.engine.layout import plan
-from tasks.engine.records import Graph, Record, TaskId, TaskState
+from tasks.engine.records import Record, TaskId, TaskState
 from tasks.engine.scripts import request, source
 from tasks.engine.settings import Settings
 from tasks.engine.transport import COLLECTING, open_collector
