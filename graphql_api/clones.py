@@ -35,7 +35,9 @@ class Role(StrEnum):
 
 # Only the arguments themselves can be left out or unknown, not what is inside of one.
 _NESTED = {Role.STEP: Role.INPUT, Role.ARGUMENTS: Role.RESULT}
-_CLONED = ConfigDict(str_max_length=STRING_MAX, protected_namespaces=())
+_UNCHECKED = ConfigDict(protected_namespaces=())  # the values are checked, or were
+_CHECKED = ConfigDict(str_max_length=STRING_MAX, protected_namespaces=())
+_CONFIG = {Role.STEP: _UNCHECKED, Role.ARGUMENTS: _CHECKED, Role.RESULT: _CHECKED}
 _LIMITS = {
     "min_length": "at least {} long",
     "max_length": "at most {} long",
@@ -84,7 +86,7 @@ class Clones:
                     fields[field_name] = self._field(field_name, info, role)
             self.names.take(f"{name}{role}", model)
             base: Any = model if role is Role.INPUT else None
-            config = None if base else _CLONED
+            config = None if base else _CONFIG[role]
             clone = create_model(f"{name}{role}", __base__=base, __config__=config, **fields)
             is_input = role in (Role.INPUT, Role.STEP)
             decorate: Any = strawberry.pydantic.input if is_input else strawberry.pydantic.type

@@ -8,9 +8,18 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
+from pydantic_core import PydanticCustomError
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 from redis.exceptions import ResponseError
@@ -28,6 +37,13 @@ _SEEN_WITH_OTHER_INPUT = 2  # what `lua/accept.lua` answers
 
 
 YEAR_S = 366 * 24 * 3600  # as far ahead as anything may be put off
+
+
+def _within_a_year(at: datetime) -> datetime:
+    if at > datetime.now(UTC) + timedelta(seconds=YEAR_S):
+        raise PydanticCustomError("too_far", "more than a year ahead")
+    return at
+
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100)]  # what a caller made up
 
@@ -48,7 +64,7 @@ class Options(BaseModel):
     idempotency_key: Name | None = None
     tags: tuple[Name, ...] = Field(default=(), max_length=20)
     priority: Priority | None = None
-    start_at: AwareDatetime | None = None
+    start_at: Annotated[AwareDatetime, AfterValidator(_within_a_year)] | None = None
     start_in_s: float | None = Field(default=None, ge=0, le=YEAR_S)
     expires_in_s: float | None = Field(default=None, gt=0, le=YEAR_S)
     max_attempts: int | None = Field(default=None, ge=1, le=MAX_ATTEMPTS)

@@ -19,6 +19,7 @@ from uuid import uuid4
 from celery import states
 from celery.app.task import Context
 from celery.backends.redis import RedisBackend
+from kombu.exceptions import EncodeError
 from redis.commands.core import Script
 
 from tasks.engine.canvas import gather
@@ -36,6 +37,8 @@ from tasks.engine.transport import (
     is_collecting,
     open_collector,
 )
+
+MAX_HANDED_BYTES = 64_000_000  # in all messages that the end of one step sets off
 
 _ENDED, _RELEASES = 0, 2  # what `lua/transition.lua` answers
 
@@ -65,7 +68,12 @@ class Backend(RedisBackend):
             request=request,
         )
         # Named before the retries: a second try is the same start.
-        change = {"start": str(uuid4()), "set": changes_of(states.STARTED, None, request)}
+        change = {
+            "start": str(uuid4()),
+            # How often this task replaced itself by another run, which is no failed attempt.
+            "replaced": getattr(request, "replaced_task_nesting", None) or 0,
+            "set": changes_of(states.STARTED, None, request),
+        }
         code, *rest = self._ensure_retryable(self._write, task_id, meta, request, change)
         if code == _ENDED:
             return None
@@ -93,6 +101,11 @@ class Backend(RedisBackend):
         if not getattr(kwargs.get("request"), "is_eager", False):
             kwargs["store_result"] = True
         super().mark_as_failure(task_id, exc, *args, **kwargs)
+
+    def mark_as_revoked(self, task_id: str, *args: Any, **kwargs: Any) -> None:
+        """Record a revocation; of a task that ignores its result too."""
+        kwargs["store_result"] = True
+        super().mark_as_revoked(task_id, *args, **kwargs)
 
     def exception_safe_to_retry(self, exc: BaseException) -> bool:
         """Try again after every outage, a Redis that takes no writes included."""
@@ -144,6 +157,13 @@ class Backend(RedisBackend):
             id_: self.decode(meta)["result"] for id_, meta in zip(others, found, strict=True)
         }
         value = gather(join.value, results | {task_id: result})
+        size = len(json.dumps(value)) * len(join.targets)
+        if size > MAX_HANDED_BYTES:
+            # Celery makes a failure of the task of this error.
+            raise EncodeError(
+                f"Handing the results on to {len(join.targets)} steps would take {size:,} bytes; "
+                f"{MAX_HANDED_BYTES:,} are allowed"
+            )
         open_collector()
         for text in signatures:
             if text is not None:  # else the step was canceled
@@ -182,7 +202,9 @@ class Backend(RedisBackend):
     def _adoption(self, request: Context | None, *, with_input: bool) -> dict[str, Any]:
         """Say what a record made now would hold: of a task that a plain Celery caller enqueued."""
         task = self.app.tasks.get(getattr(request, "task", None) or "")
-        if request is None or task is None or task.definition is None:
+        if request is None:  # nobody runs it: this tells nothing of a task that is not known
+            return {}
+        if task is None or task.definition is None:
             return {"fields": {}}
         queue = (request.delivery_info or {}).get("routing_key") or ""
         adoption: dict[str, Any] = {

@@ -8,6 +8,7 @@ from typing import Any
 from celery import states
 from celery.app.task import Context
 from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
 
 from tasks.engine.errors import Retryable
 from tasks.engine.records import Failure, Progress, TaskState
@@ -40,8 +41,8 @@ def changes_of(state: str, result: Any, request: Context | None) -> dict[str, st
         changes["state"] = TaskState.EXPIRED
     elif state not in _STATES and isinstance(result, dict):
         # The shape that Celery's documentation gives to `update_state(state="PROGRESS")`; a custom
-        # state of another shape is just that.
-        with suppress(ValidationError):
+        # state of another shape is just that, as is one whose message has lone surrogates.
+        with suppress(ValidationError, PydanticSerializationError):
             changes["progress"] = Progress.model_validate(result).model_dump_json()
     return changes
 

@@ -119,8 +119,10 @@ class Control:
     async def _again(self, record: Record, options: Options) -> Request:
         definition = self._definition(record)
         (given,) = await self._store.inputs([record.id])
+        if given is None:
+            raise _refusal("Its input was not kept: enqueue it anew")
         try:
-            arguments = definition.arguments.model_validate(given or {})
+            arguments = definition.arguments.model_validate(given)
         except ValidationError as error:
             raise _refusal("It never got all of its arguments: retry its workflow") from error
         return build_task(definition, arguments, options, retry_of=record.id)

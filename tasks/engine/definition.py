@@ -8,10 +8,18 @@ from __future__ import annotations
 import re
 import typing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from celery import Task
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError, PydanticSerializationError
 
 from tasks.engine import signature
 from tasks.engine.errors import InvalidArguments, InvalidInput, InvalidResult, Problem
@@ -27,6 +35,9 @@ class _SensitiveMark:
 Sensitive = _SensitiveMark()
 
 
+NOT_UNICODE = PydanticCustomError("not_unicode", "text that is not Unicode: a lone surrogate")
+
+
 class Arguments(BaseModel):
     """Base of the model that is made from each task's parameters."""
 
@@ -34,6 +45,15 @@ class Arguments(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", str_max_length=STRING_MAX, protected_namespaces=()
     )
+
+    @model_validator(mode="after")
+    def _is_unicode(self) -> Self:
+        # What lies in a model within is not held by the bound above.
+        try:
+            self.model_dump_json()
+        except PydanticSerializationError as error:
+            raise NOT_UNICODE from error
+        return self
 
 
 @dataclass(frozen=True)

@@ -112,11 +112,15 @@ def _stop_canceled(client: redis.Redis, worker: Any) -> None:
     key = f"{KEY}terminate:{worker.hostname}"
     if not (canceled := client.smembers(key)):
         return
-    for task_id in canceled:
-        if request := state.requests.get(task_id):  # else it has ended meanwhile
-            # In the worker's own loop: it writes the state and acknowledges the message.
-            worker.consumer.hub.call_soon(request.terminate, worker.pool)
+    # In the worker's own loop, which alone knows what a pool process runs now.
+    worker.consumer.hub.call_soon(_terminate, canceled, worker.pool)
     client.srem(key, *canceled)
+
+
+def _terminate(task_ids: set[str], pool: Any) -> None:
+    for task_id in task_ids:
+        if request := state.requests.get(task_id):  # else it has ended meanwhile
+            request.terminate(pool)
 
 
 def _tell(client: redis.Redis, worker: Any) -> None:

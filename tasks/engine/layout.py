@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from tasks.engine.accept import Name
 from tasks.engine.canvas import GroupNode, Node, PlannedStep, StepNode, Workflow
-from tasks.engine.definition import TaskDefinition
+from tasks.engine.definition import NOT_UNICODE, TaskDefinition
 from tasks.engine.errors import InvalidInput, Problem, WorkflowTypeMismatch
 from tasks.engine.graph import Join, Shape
 from tasks.engine.records import TaskId
@@ -145,6 +146,10 @@ class _Layout:
         return None
 
     def _check_given(self, node: StepNode, key: str) -> None:
+        try:
+            json.dumps(node.given, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            self.problems.append(Problem(node.path, f"Step {key!r}: {NOT_UNICODE.message()}"))
         try:
             node.definition.arguments.model_validate(node.given)
         except ValidationError as error:

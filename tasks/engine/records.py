@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NewType
 
-from pydantic import BaseModel, ConfigDict, Field, Json
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, Json
 
 TaskId = NewType("TaskId", str)
 Cursor = NewType("Cursor", str)
@@ -59,8 +59,8 @@ class _Frozen(BaseModel):
 class Progress(_Frozen):
     """How far a running task is, in its own unit."""
 
-    current: float
-    total: float | None = None
+    current: FiniteFloat  # JSON has no other
+    total: FiniteFloat | None = None
     message: str | None = None
 
 

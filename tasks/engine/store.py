@@ -64,25 +64,17 @@ class Store:
         return (await self.get_many([task_id]))[0]
 
     async def get_many(self, ids: Iterable[str]) -> list[Record | None]:
-        """Read records in the order of the ids, in one round trip."""
+        """Read records in the order of the ids, in one round trip.
+
+        Of one that cannot be read the others do not suffer: it is logged, and None.
+        """
         ids = list(ids)
         hashes = await self._hashes("task", ids)
-        return [
-            Record.model_validate(fields | {"id": id_}) if fields else None
-            for id_, fields in zip(ids, hashes, strict=True)
-        ]
+        return [_record(id_, fields) for id_, fields in zip(ids, hashes, strict=True)]
 
     async def find(self, ids: Iterable[str]) -> list[Record]:
-        """Read those records that there are; one that cannot be read is logged and left out."""
-        ids = list(ids)
-        found = []
-        for id_, fields in zip(ids, await self._hashes("task", ids), strict=True):
-            try:
-                if fields:
-                    found.append(Record.model_validate(fields | {"id": id_}))
-            except ValidationError:  # of one task; the others must not suffer
-                logger.exception("Record %s cannot be read", id_)
-        return found
+        """Read those records that there are."""
+        return [record for record in await self.get_many(ids) if record]
 
     async def graphs(self, ids: Iterable[str]) -> list[Graph | None]:
         """Read workflows' graphs and counts; None for what is no workflow."""
@@ -172,3 +164,11 @@ def readable(cursor: str, text: str) -> Event | None:
 def encoded(name: str) -> bytes:
     """Encode a name that comes from outside; with a lone surrogate in it, it names nothing."""
     return name.encode("utf-8", "surrogatepass")
+
+
+def _record(task_id: str, fields: dict[str, str]) -> Record | None:
+    try:
+        return Record.model_validate(fields | {"id": task_id}) if fields else None
+    except ValidationError:
+        logger.exception("Record %s cannot be read", task_id)
+        return None

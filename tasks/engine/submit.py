@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from tasks.engine.accept import Accepted, Answers, Options, Request, accept
 from tasks.engine.build import build_task, build_workflow
-from tasks.engine.canvas import PlannedStep, Workflow
+from tasks.engine.canvas import Workflow, gather
 from tasks.engine.definition import Arguments, TaskDefinition
 from tasks.engine.errors import IdempotencyConflict
 from tasks.engine.scripts import source
@@ -48,7 +48,7 @@ class Submitter:
             IdempotencyConflict: the key was used for another canvas.
             Unavailable: Redis did not answer.
         """
-        content = [workflow.name, *[_content(step) for step in workflow.steps]]
+        content = _content(workflow)
         if len(workflow.steps) > _BUILD_IN_THREAD_ABOVE:
             asked = await asyncio.to_thread(build_workflow, workflow, options, content)
         else:
@@ -76,6 +76,9 @@ class Submitter:
         return outcome
 
 
-def _content(step: PlannedStep) -> list[object]:
-    """Say what makes a step the same as another, for the idempotency key."""
-    return [step.key, step.node.definition.name, step.node.given, step.after]
+def _content(workflow: Workflow) -> list[object]:
+    """Say what makes a workflow the same as another, for the idempotency key."""
+    keys = {step.id: step.key for step in workflow.steps}
+    handed = [gather(join.value, keys) for join in workflow.joins]
+    steps = [[s.key, s.node.definition.name, s.node.given, s.after] for s in workflow.steps]
+    return [workflow.name, steps, handed]

@@ -15,7 +15,7 @@ from celery.exceptions import Ignore
 
 from tasks.engine.definition import MAX_ATTEMPTS, TaskDefinition
 from tasks.engine.errors import BadTaskDefinition, Retryable
-from tasks.engine.transport import open_collector
+from tasks.engine.transport import close_collector, is_collecting, open_collector
 
 FIRST_RETRY_S = 1.0  # pause before the second attempt at the longest; doubles with each
 LONGEST_RETRY_S = 600.0
@@ -55,6 +55,7 @@ class TypedTask(Task):
         """
         if self.request.is_eager:  # in a test, perhaps without Redis
             return
+        close_collector()  # of a task before, whose body swallowed its own retry
         start = self.backend.mark_as_started(task_id, request=self.request)
         if start is None:
             raise Ignore(f"{task_id} has already ended")
@@ -79,7 +80,7 @@ class TypedTask(Task):
         except Retryable as error:
             self._try_again(error)
         result = self.definition.dump(returned)
-        if not self.request.is_eager:
+        if not self.request.is_eager and not is_collecting():
             open_collector()
         return result
 
@@ -100,8 +101,9 @@ class TypedTask(Task):
     def retry(self, *args: Any, throw: bool = True, **options: Any) -> Any:
         """Send this task once more, as Celery does; the message leaves together with the state."""
         if start := self.request.get("start"):
-            options.setdefault("max_retries", (start.max_attempts or MAX_ATTEMPTS) - 1)
-            if throw:
+            left = (start.max_attempts or MAX_ATTEMPTS) - start.attempt
+            options.setdefault("max_retries", self.request.retries + left)
+            if throw and not is_collecting():
                 open_collector()
         return super().retry(*args, throw=throw, **options)
 

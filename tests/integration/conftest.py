@@ -57,7 +57,7 @@ class Place:
         """Enqueue a task that writes to a ledger, and give its id."""
         pairs = {"ledger": str(ledger)} | arguments
         given = ", ".join(f"{name}: {json.dumps(value)}" for name, value in pairs.items())
-        mutation = f"enqueue{task.capitalize()}"
+        mutation = f"enqueue{task[0].upper()}{task[1:]}"
         success = f"... on E{mutation[1:]}Success {{ task {{ id }} }} ... on Error {{ message }}"
         data = await self.client.execute(
             f"mutation {{ {mutation}(input: {{{given}}} {options}) {{ {success} }} }}"

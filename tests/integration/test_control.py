@@ -7,16 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import wait_until
+from tests.processes import running, wait_until
 
 pytestmark = pytest.mark.slow
 
 TASKS = '''
 """Tasks that leave a line in a ledger for each run."""
 
+import os
+import sys
 import time
 from pathlib import Path
 from typing import Annotated
+
+from celery import Task
+from celery.exceptions import Retry
 
 from tasks.engine import Retryable, Sensitive, app
 
@@ -56,6 +61,30 @@ def join(ledger: str, names: list[str]) -> str:
     """Join names."""
     note(ledger, "join")
     return "+".join(names)
+
+
+@app.task(ignore_result=True)
+def nap_quietly(ledger: str, seconds: float) -> None:
+    """Sleep, and have no result."""
+    note(ledger, "quiet")
+    time.sleep(seconds)
+
+
+@app.task
+def leave(ledger: str, how: str) -> None:
+    """End the process that it runs in."""
+    note(ledger, how)
+    sys.exit(1) if how == "exit" else os._exit(3)
+
+
+@app.task(bind=True)
+def swallow(self: Task, ledger: str) -> str:
+    """Ask to be tried again, and think better of it."""
+    try:
+        self.retry(countdown=60)
+    except Retry:
+        note(ledger, "swallowed")
+    return "done"
 
 
 @app.task
@@ -301,3 +330,62 @@ async def test_a_task_that_waits_for_its_next_try_can_be_canceled(place, ledger)
 
     assert (answer["canceled"], answer["task"]["state"]) == (1, "CANCELED")
     assert place.redis.exists("celeryql:scheduled", "celeryql:scheduled_messages") == 0
+
+
+async def test_a_task_without_result_is_terminated_as_truly_as_any(place, ledger):
+    task_id = await place.enqueue("napQuietly", ledger, seconds=20)
+    wait_until(ledger.read_text, "it runs")
+
+    await place.client.execute(CANCEL, id=task_id, terminate=True)
+
+    assert await place.ended(task_id) == "CANCELED"
+
+
+@pytest.mark.parametrize("how", ["exit", "kill"])
+async def test_a_task_that_ends_its_process_is_run_no_more_than_it_may(place, ledger, how):
+    options = "options: {maxAttempts: 2}"
+
+    task_id = await place.enqueue("leave", ledger, options, how=how)
+
+    assert await place.ended(task_id) == "FAILED"
+    query = "query($id: ID!) { task(id: $id) { attempt failure { type message } } }"
+    task = (await place.client.execute(query, id=task_id))["task"]
+    assert (task["attempt"], task["failure"]["type"]) == (2, "WorkerLostError")
+    assert task["failure"]["message"] == "Its worker was lost in run 2, the last it may have"
+    assert ledger.read_text().split() == [how] * 2
+    assert await place.ended(await place.enqueue("nap", ledger, name="next")) == "SUCCEEDED"
+
+
+async def test_a_retry_that_the_body_swallows_disturbs_nobody(place, ledger):
+    ids = [await place.enqueue("swallow", ledger) for _ in range(4)]
+
+    assert [await place.ended(task_id) for task_id in ids] == ["SUCCEEDED"] * 4
+    assert place.redis.exists("celeryql:scheduled", "celeryql:scheduled_messages") == 0
+
+
+async def test_a_revocation_by_hand_does_not_end_a_workflow_that_runs(place, ledger):
+    steps = canvas(ledger, a={"nap": {"name": "a", "seconds": 1}}, end={"join": {}})
+    asked = {"chord": {"header": [steps["a"]], "body": steps["end"]}}
+    data = await place.client.execute(WORKFLOW, canvas=asked)
+    task_id = data["enqueueWorkflow"]["task"]["id"]
+    wait_until(ledger.read_text, "it runs")
+
+    with running_celery(place, ledger.with_name("control.log"), "control", "revoke", task_id):
+        assert await place.ended(task_id) == "SUCCEEDED"
+
+    states = {
+        s["task"]["state"] for s in (await place.client.execute(STEPS, id=task_id))["task"]["steps"]
+    }
+    assert states == {"SUCCEEDED"}
+
+
+async def test_a_revocation_of_what_never_was_makes_no_task(place, ledger):
+    with running_celery(place, ledger.with_name("control.log"), "control", "revoke", "never") as it:
+        assert it.wait(30) == 0
+    wait_until(lambda: place.redis.exists("celery-task-meta-never"), "the worker heard of it")
+
+    assert (await place.client.execute(STEPS, id="never"))["task"] is None
+
+
+def running_celery(place, log: Path, *words: str):
+    return running(["celery", "-A", "tasks", *words], {"REDIS_URL": place.url}, log)

@@ -160,6 +160,7 @@ async def test_a_solo_worker_is_said_not_to_stop_what_it_runs(idle_place, projec
         ("{expiresInSeconds: 0}", ["options", "expiresInSeconds"]),
         ("{start: {inSeconds: -1}}", ["options", "start", "inSeconds"]),
         ("{start: {inSeconds: 1e12}}", ["options", "start", "inSeconds"]),
+        ('{start: {at: "9999-12-31T23:59:59-14:00"}}', ["options", "start", "at"]),
         ('{idempotencyKey: ""}', ["options", "idempotencyKey"]),
         ('{tags: ["a", ""]}', ["options", "tags", "1"]),
     ],

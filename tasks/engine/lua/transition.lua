@@ -10,21 +10,17 @@ local change = request.change
 local id, set = change.id, change.set
 local record = record_of(id)
 
-local function store_meta()
-  if record.root and record.root ~= id then  -- the steps behind it may need it for long
-    redis.call('SET', meta_key(id), ARGV[2])
-  else
-    redis.call('SETEX', meta_key(id), limits.ttl_s, ARGV[2])
-  end
-  redis.call('PUBLISH', meta_key(id), ARGV[2])
-end
-
--- A start that must not be: canceled behind its worker's back, or not begun in time.
+-- A start that must not be: canceled behind its worker's back, not begun in time, or once more
+-- after a run that never came to an end, for a task that kills its worker would do so for ever.
 local function refused_start()
   if record.terminate then return 'CANCELED', 'canceled' end
   local root = record_of(record.root or id)
   if root.expires_at and not root.started_at and tonumber(root.expires_at) <= now_ms then
     return 'EXPIRED', 'expired'
+  end
+  local most = tonumber(record.max_attempts)  -- none for a task that is not typed
+  if record.state == 'RUNNING' and most and record.attempt - change.replaced >= most then
+    return 'FAILED', 'Its worker was lost in run ' .. record.attempt .. ', the last it may have'
   end
 end
 
@@ -46,9 +42,17 @@ local function send_all(pushes)
   end
 end
 
+-- Told of by somebody who only has the id, as `celery control revoke` does: of a workflow, which no
+-- worker runs, or of what was never accepted.
+local is_workflow = redis.call('EXISTS', workflow_key(id)) == 1
+if is_workflow or (not record.state and not change.adopt.fields) then
+  store_result(id, ARGV[2])
+  return {1}
+end
+
 if record.state and FINAL[record.state] then
   -- Celery marks each later step of a failed chain; keep that for its callers, once.
-  if FINAL[set.state] and redis.call('EXISTS', meta_key(id)) == 0 then store_meta() end
+  if FINAL[set.state] and redis.call('EXISTS', meta_key(id)) == 0 then store_result(id, ARGV[2]) end
   return {0}
 end
 
@@ -82,7 +86,7 @@ if record.terminate and set.state == 'RETRYING' then  -- canceled: there is no o
   return {1}
 end
 
-store_meta()
+store_result(id, ARGV[2])
 if not record.state then adopt() end
 -- Of a plain caller's task, and of a step that was handed a value, the input is known only now.
 if change.adopt.input and (record.root ~= id or not record.cursor) then
@@ -95,7 +99,10 @@ if change.start then
   if not record.started_at then set.started_at = now end
   forget(id, 'failure', 'progress')  -- those of the attempt before
 end
-if FINAL[set.state] then set.finished_at = now end
+if FINAL[set.state] then
+  set.finished_at = now
+  drop_waiting(id)
+end
 move(id, set, kind)
 -- What a task's end sets off leaves in the same instant as the end itself.
 send_all(change.pushes)

@@ -71,6 +71,9 @@ local function move(id, changes, kind)
   local event = mutable_of(record)
   event.id, event.kind, event.at = id, kind, now
   if root ~= id then
+    if record.state == 'FAILED' and not record_of(root).failure then
+      save(root, {failure = record.failure})  -- the first of its steps' is the workflow's
+    end
     record_of(root).version = next_version(record_of(root))
     event.workflow = summary_of(root)
   end
@@ -94,35 +97,55 @@ local function expire_root(root)
   expire_task(root)
   redis.call('EXPIRE', events_key(root), limits.ttl_s)
   redis.call('ZREM', 'celeryql:expiring', root)
+  redis.call('DEL', signatures_key(root))
   if redis.call('EXPIRE', workflow_key(root), limits.ttl_s) == 1 then
     for _, id in ipairs(step_ids(root)) do expire_task(id) end
   end
 end
 
 -- Derive the workflow's own state from its steps; an event of its own tells only of a change.
-local function settle(root, failure)
+local function settle(root)
   local changes = derived_changes(root)
-  if failure and not record_of(root).failure then save(root, {failure = failure}) end
   if changes.state == record_of(root).state then return end
   move(root, changes, 'STATE')
   if FINAL[changes.state] then expire_root(root) end
 end
 
-local ENDINGS = {SKIPPED = 'StepSkipped', CANCELED = 'TaskRevokedError', EXPIRED = 'TaskRevokedError'}
+-- Let go of what is kept of a task until it is sent.
+local function drop_waiting(id)
+  local record = record_of(id)
+  if record.state == 'SCHEDULED' or record.state == 'RETRYING' then drop_held(id) end
+  if record.state == 'WAITING' then redis.call('HDEL', signatures_key(record.root), id) end
+end
 
--- End a task that does not run: no worker will write Celery's result, so it is written here.
-local function end_unrun(id, state, message, failure)
-  local root = record_of(id).root
-  drop_held(id)
-  if root ~= id then redis.call('HDEL', signatures_key(root), id) end
-  local meta = cjson.encode({
-    task_id = id, status = CELERY_STATES[state], traceback = cjson.null, date_done = cjson.null,
-    result = {exc_type = ENDINGS[state], exc_message = {message},
-              exc_module = state == 'SKIPPED' and cjson.null or 'celery.exceptions'}})
-  redis.call('SETEX', meta_key(id), limits.ttl_s, meta)
+-- Keep Celery's result as long as the record: of a step, other steps may need it for long.
+local function store_result(id, meta)
+  if (record_of(id).root or id) ~= id then
+    redis.call('SET', meta_key(id), meta)
+  else
+    redis.call('SETEX', meta_key(id), limits.ttl_s, meta)
+  end
   redis.call('PUBLISH', meta_key(id), meta)
-  move(id, {state = state, celery_state = CELERY_STATES[state], finished_at = now,
-            failure = failure}, 'STATE')
+end
+
+local EXCEPTIONS = {SKIPPED = {'StepSkipped', cjson.null},
+                    FAILED = {'WorkerLostError', 'billiard.exceptions'},
+                    CANCELED = {'TaskRevokedError', 'celery.exceptions'},
+                    EXPIRED = {'TaskRevokedError', 'celery.exceptions'}}
+
+-- End a task that no worker will write the result of, so Celery's is written here.
+local function end_unrun(id, state, message, caused_by)
+  local type, module = unpack(EXCEPTIONS[state])
+  drop_waiting(id)
+  store_result(id, cjson.encode({
+    task_id = id, status = CELERY_STATES[state], traceback = cjson.null, date_done = cjson.null,
+    result = {exc_type = type, exc_message = {message}, exc_module = module}}))
+  local changes = {state = state, celery_state = CELERY_STATES[state], finished_at = now}
+  if CELERY_STATES[state] == 'FAILURE' then
+    changes.failure = cjson.encode({type = type, message = message, causedBy = caused_by,
+                                    retryable = false})
+  end
+  move(id, changes, 'STATE')
 end
 
 local function join_of(root, number)
@@ -133,13 +156,11 @@ end
 local function skip_after(id)
   local record = record_of(id)
   local message = 'Step ' .. record.key .. ' ended without a result'
-  local failure = cjson.encode({type = 'StepSkipped', message = message, retryable = false,
-                                causedBy = record.key})
   local joins = {record.feeds}
   while #joins > 0 do
     for _, target in ipairs(join_of(record.root, table.remove(joins)).targets) do
       if record_of(target).state == 'WAITING' then
-        end_unrun(target, 'SKIPPED', message, failure)
+        end_unrun(target, 'SKIPPED', message, record.key)
         joins[#joins + 1] = record_of(target).feeds
       end
     end
@@ -153,6 +174,6 @@ local function conclude(id)
     expire_root(id)
   else
     if record.state ~= 'SUCCEEDED' then skip_after(id) end
-    settle(record.root, record.state == 'FAILED' and record.failure or nil)
+    settle(record.root)
   end
 end

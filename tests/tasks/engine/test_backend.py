@@ -6,10 +6,11 @@ import json
 
 import pytest
 from celery.exceptions import TaskRevokedError
+from kombu.exceptions import EncodeError
 
 from tasks.arithmetic import add, mul
 from tasks.engine.accept import Options
-from tasks.engine.canvas import ChainNode, StepNode
+from tasks.engine.canvas import ChainNode, GroupNode, StepNode
 from tasks.engine.layout import plan
 
 
@@ -64,6 +65,33 @@ async def test_a_failure_is_kept_with_its_type_and_message(engine, report):
     failure = (await engine.store.get(task_id)).failure
     assert (failure.type, failure.message) == ("ValueError", "no such thing")
     assert not failure.retryable
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        {"current": float("nan"), "total": 10},
+        {"current": 1, "total": float("inf")},
+        {"current": 1, "total": 2, "message": "a\udc80"},
+    ],
+)
+async def test_progress_that_json_cannot_hold_is_a_custom_state_only(engine, report, meta):
+    task_id = await accept(engine)
+
+    report(add, task_id, "STARTED")
+    report(add, task_id, "PROGRESS", meta)
+
+    record = await engine.store.get(task_id)
+    assert (record.celery_state, record.progress) == ("PROGRESS", None)
+
+
+async def test_one_record_that_cannot_be_read_does_not_hide_the_others(engine, empty_redis):
+    broken, whole = await accept(engine), await accept(engine)
+    empty_redis.hset(f"celeryql:task:{broken}", "created_at", "when?")
+
+    assert [record and record.id for record in await engine.store.get_many([broken, whole])] == [
+        None, whole,
+    ]  # fmt: skip
 
 
 async def test_a_long_message_of_a_failure_is_cut(engine, report):
@@ -165,8 +193,28 @@ async def test_a_failed_step_ends_its_chain(engine, chain, report):
     assert [record.failure.caused_by for record in skipped] == ["a", "a"]
     workflow = await engine.store.get(chain.id)
     assert (workflow.state, workflow.failure.message) == ("FAILED", "no")
+    events = (await engine.store.history(workflow)).events
+    failed = next(event for event in events if event.state == "FAILED")
+    assert failed.workflow.failure.message == "no"
     (graph,) = await engine.store.graphs([chain.id])
     assert {k: n for k, n in graph.counts.items() if n} == {"total": 3, "FAILED": 1, "SKIPPED": 2}
+
+
+async def test_results_too_large_to_hand_on_are_refused_before_anything_is_written(
+    engine, report, empty_redis
+):
+    echo = engine.definitions["echo"]
+    targets = GroupNode(tuple(StepNode(None, echo, {}, ()) for _ in range(3)))
+    first = StepNode("first", echo, {"message": "x"}, ())
+    workflow = plan(None, ChainNode((first, targets)), max_steps=9)
+    await engine.submitter.enqueue_workflow(workflow, Options(), "ann")
+    step_id = workflow.steps[0].id
+    report(echo.task, step_id, "STARTED")
+
+    with pytest.raises(EncodeError, match=r"3 steps would take 66,000,006 bytes"):
+        report(echo.task, step_id, "SUCCESS", "x" * 22_000_000)
+
+    assert (await engine.store.get(step_id)).state == "RUNNING"
 
 
 async def test_a_workflow_event_carries_the_counts_of_its_moment(engine, chain, report):

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from tasks.engine.accept import Options
-from tasks.engine.canvas import ChainNode, StepNode
+from tasks.engine.canvas import ChainNode, GroupNode, StepNode
 from tasks.engine.embedded import launch, reserve_port, stop
 from tasks.engine.engine import Engine
 from tasks.engine.errors import IdempotencyConflict, InvalidInput, Unavailable
@@ -94,6 +94,22 @@ async def test_the_same_key_with_another_input_is_a_conflict(engine):
     with pytest.raises(IdempotencyConflict) as caught:
         await accept(engine, Options(idempotency_key="key"), x=1, y=3)
     assert caught.value.existing.id == first.record.id
+
+
+async def test_the_same_steps_handed_on_in_another_way_are_another_input(engine):
+    echo = engine.definitions["echo"]
+    a, b, c = (StepNode(key, echo, {"message": "x"}, ()) for key in "abc")
+    canvases = [
+        ChainNode((GroupNode((a, b)), c)),
+        GroupNode((a, ChainNode((b, c)))),
+    ]
+    options = Options(idempotency_key="key")
+    first, second = (plan(None, canvas, max_steps=9) for canvas in canvases)
+
+    await engine.submitter.enqueue_workflow(first, options, "ann")
+
+    with pytest.raises(IdempotencyConflict):
+        await engine.submitter.enqueue_workflow(second, options, "ann")
 
 
 async def test_one_key_sent_at_once_by_many_is_accepted_once(engine, empty_redis):
