@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from contextlib import aclosing
 from enum import Enum
 from itertools import pairwise
@@ -269,9 +270,12 @@ async def test_redis_holds_the_keys_that_the_docs_list(client, workers, environm
         async with asyncio.timeout(DEADLINE_S):
             # These are there for at most half a second: until a worker has stopped what it is to
             # stop, and between two sweeps.
+            brief = {
+                f"celeryql:terminate:{name}" for name in redis.zrange("celeryql:workers", 0, -1)
+            }
             while not {"sweep", "terminate"} <= {key.split(":")[1] for key in types if ":" in key}:
                 await client.execute(CANCEL, id=running)
-                types |= _types(redis)
+                types |= _types(redis, {"celeryql:sweep", *brief})
                 running = await _start(client)
         await client.execute(CANCEL, id=running)
         await client.execute(CANCEL, id=later)
@@ -294,9 +298,9 @@ async def _start(client: Client) -> str:
     return workflow
 
 
-def _types(redis: Redis) -> dict[str, str]:
-    """Find what is in Redis; a key may go while it is looked at."""
-    types = {key: redis.type(key) for key in redis.scan_iter()}
+def _types(redis: Redis, keys: Iterable[str] = ()) -> dict[str, str]:
+    """Find what is in Redis, or of some keys; one may go while it is looked at."""
+    types = {key: redis.type(key) for key in keys or redis.scan_iter()}
     return {key: type_ for key, type_ in types.items() if type_ != "none"}
 
 

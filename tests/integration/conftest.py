@@ -1,11 +1,8 @@
-"""Projects with tasks of their own, and tasks whose events come from no worker but a process."""
+"""Projects with tasks of their own, run by a worker and an API of their own."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -16,33 +13,8 @@ import pytest
 from redis import Redis
 
 from tasks.engine.embedded import private_redis
-from tasks.engine.settings import PROJECT_ROOT
 from tests.client import Client
 from tests.processes import running_api, running_worker
-
-# Tells of each task in turn what a worker would: that it is tried again, or of its progress; and at
-# the very end, that each has succeeded. Arguments: kind, events in all, events a second, ids.
-PRODUCE = """
-import sys, time
-from celery.app.task import Context
-from tasks import app
-
-kind, count, rate, *ids = sys.argv[1:]
-requests = {
-    i: Context({"id": i, "task": "tasks.arithmetic.add", "hostname": "w", "delivery_info": {}})
-    for i in ids
-}
-for task_id, request in requests.items():
-    app.backend.mark_as_started(task_id, request=request)
-began = time.monotonic()
-for n in range(int(count)):
-    task_id = ids[n % len(ids)]
-    result = {"current": n} if kind == "PROGRESS" else ValueError("again")
-    app.backend.store_result(task_id, result, kind, request=requests[task_id])
-    time.sleep(max(0.0, began + (n + 1) / float(rate) - time.monotonic()))
-for task_id, request in requests.items():
-    app.backend.store_result(task_id, 3.0, "SUCCESS", request=request)
-"""
 
 
 @dataclass(frozen=True)
@@ -103,40 +75,3 @@ def running_project(tmp_path_factory: pytest.TempPathFactory) -> RunningProject:
                 yield place
 
     return run
-
-
-@pytest.fixture
-def producing(redis_url: str) -> Callable[..., AbstractContextManager[None]]:
-    """Write events from a process of its own, which must have come to its end.
-
-    Called with kind, how many, how many a second, and the ids.
-    """
-
-    @contextmanager
-    def produce(kind: str, count: int, rate: float, *ids: str) -> Iterator[None]:
-        argv = [sys.executable, "-c", PRODUCE, kind, str(count), str(rate), *ids]
-        environment = os.environ | {"REDIS_URL": redis_url}
-        with subprocess.Popen(argv, cwd=PROJECT_ROOT, env=environment) as process:
-            try:
-                yield
-                assert process.wait(30) == 0
-            finally:
-                process.kill()
-
-    return produce
-
-
-@pytest.fixture
-def accept() -> Callable:
-    """Have sums accepted that no worker takes; gives their ids."""
-
-    async def enqueue(client: Client, count: int, tag: str = "stream") -> list[str]:
-        item = {"task": {"add": {"x": 1, "y": 2}}, "options": {"tags": [tag]}}
-        data = await client.execute(
-            "mutation($items: [BatchItemInput!]!) { enqueueBatch(tasks: $items)"
-            " { ... on EnqueueBatchSuccess { items { task { id } } } } }",
-            items=[item] * count,
-        )
-        return [accepted["task"]["id"] for accepted in data["enqueueBatch"]["items"]]
-
-    return enqueue

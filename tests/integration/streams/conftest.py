@@ -1,0 +1,95 @@
+"""An installation without a worker: a process of the test's own tells what one would."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tasks.engine.embedded import private_redis
+from tasks.engine.settings import PROJECT_ROOT
+from tests.client import Client
+from tests.processes import running_api
+
+# Tells of each task in turn what a worker would: that it is tried again, or of its progress; and at
+# the very end, that each has succeeded. Arguments: kind, events in all, events a second, ids.
+PRODUCE = """
+import sys, time
+from celery.app.task import Context
+from tasks import app
+
+kind, count, rate, *ids = sys.argv[1:]
+requests = {
+    i: Context({"id": i, "task": "tasks.arithmetic.add", "hostname": "w", "delivery_info": {}})
+    for i in ids
+}
+for task_id, request in requests.items():
+    app.backend.mark_as_started(task_id, request=request)
+began = time.monotonic()
+for n in range(int(count)):
+    task_id = ids[n % len(ids)]
+    result = {"current": n} if kind == "PROGRESS" else ValueError("again")
+    app.backend.store_result(task_id, result, kind, request=requests[task_id])
+    time.sleep(max(0.0, began + (n + 1) / float(rate) - time.monotonic()))
+for task_id, request in requests.items():
+    app.backend.store_result(task_id, 3.0, "SUCCESS", request=request)
+"""
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with private_redis(tmp_path_factory.mktemp("streams")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def environment(redis_url: str) -> dict[str, str]:
+    return {"REDIS_URL": redis_url}
+
+
+@pytest.fixture(scope="session")
+def client(environment: dict[str, str], logs: Path) -> Iterator[Client]:
+    with running_api(environment, logs / "streams.log") as url:
+        yield Client(url)
+
+
+@pytest.fixture
+def producing(redis_url: str) -> Callable[..., AbstractContextManager[None]]:
+    """Write events from a process of its own, which must have come to its end.
+
+    Called with kind, how many, how many a second, and the ids.
+    """
+
+    @contextmanager
+    def produce(kind: str, count: int, rate: float, *ids: str) -> Iterator[None]:
+        argv = [sys.executable, "-c", PRODUCE, kind, str(count), str(rate), *ids]
+        environment = os.environ | {"REDIS_URL": redis_url}
+        with subprocess.Popen(argv, cwd=PROJECT_ROOT, env=environment) as process:
+            try:
+                yield
+                assert process.wait(30) == 0
+            finally:
+                process.kill()
+
+    return produce
+
+
+@pytest.fixture
+def accept() -> Callable:
+    """Have sums accepted that no worker takes; gives their ids."""
+
+    async def enqueue(client: Client, count: int, tag: str = "stream") -> list[str]:
+        item = {"task": {"add": {"x": 1, "y": 2}}, "options": {"tags": [tag]}}
+        data = await client.execute(
+            "mutation($items: [BatchItemInput!]!) { enqueueBatch(tasks: $items)"
+            " { ... on EnqueueBatchSuccess { items { task { id } } } } }",
+            items=[item] * count,
+        )
+        return [accepted["task"]["id"] for accepted in data["enqueueBatch"]["items"]]
+
+    return enqueue
