@@ -20,6 +20,7 @@ from tasks.engine.build import build_task
 from tasks.engine.engine import Engine
 
 BATCH_MAX = 1_000
+BATCH_MAX_BYTES = 16_000_000  # of all messages; one script takes them
 
 
 @described.type
@@ -66,6 +67,10 @@ class BatchMutation:
         # In a thread, because it takes as long as a third of a second.
         built = await asyncio.to_thread(_build_all, engine, tasks)
         requests = [asked for asked in built if isinstance(asked, Request)]
+        size = sum(len(message.payload) for asked in requests for message in asked.messages)
+        if size > BATCH_MAX_BYTES:
+            text = f"Its messages would exceed {BATCH_MAX_BYTES:,} bytes: split it"
+            raise errors.InvalidInput([errors.Problem(("tasks",), text)])
         answers = await engine.submitter.enqueue_many(requests, viewer.subject)
         answered = iter(answers.outcomes)
         outcomes = [next(answered) if isinstance(asked, Request) else asked for asked in built]

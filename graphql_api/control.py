@@ -112,7 +112,8 @@ class ControlMutation:
 
 
 async def _record(info: Info, task_id: str) -> Record:
-    record = await info.context.records.load(task_id)
+    with errors.nothing_sent_yet():
+        record = await info.context.records.load(task_id)
     if record is None:
         raise errors.NotFound(task_id)
     return record

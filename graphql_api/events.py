@@ -76,7 +76,7 @@ async def present_snapshot(info: Info, snapshot: Snapshot) -> TaskEvent:
     is_step = record.root != record.id
     root = await info.context.records.load(record.root) if is_step else None
     return TaskEvent(
-        cursor=EventCursor(record.cursor),
+        cursor=EventCursor(snapshot.cursor),
         at=record.finished_at or record.started_at or record.created_at,
         kind=snapshot.kind,
         task=present(record),

@@ -27,7 +27,9 @@ class StartInput:
 
 
 _TAGS = "Names to find it by: at most 20, each at most 100 long."
-_MAX_ATTEMPTS = "How often it is run at most, where it asks to be tried again: 1 to 100."
+_MAX_ATTEMPTS = (
+    "How often it is run at most, where it asks to be tried again or its worker is lost: 1 to 100."
+)
 
 
 @described.input

@@ -24,6 +24,7 @@ from redis.commands.core import Script
 
 from tasks.engine.canvas import gather
 from tasks.engine.changes import changes_of
+from tasks.engine.definition import TaskDefinition
 from tasks.engine.errors import InvalidArguments, is_outage
 from tasks.engine.graph import Join, leaves
 from tasks.engine.records import TaskId
@@ -72,8 +73,9 @@ class Backend(RedisBackend):
             "start": str(uuid4()),
             # How often this task replaced itself by another run, which is no failed attempt.
             "replaced": getattr(request, "replaced_task_nesting", None) or 0,
+            "retries": request.retries or 0,
             "set": changes_of(states.STARTED, None, request),
-        }
+        } | self._input(request)
         code, *rest = self._ensure_retryable(self._write, task_id, meta, request, change)
         if code == _ENDED:
             return None
@@ -114,7 +116,14 @@ class Backend(RedisBackend):
     def store_result(self, task_id: str, result: Any, state: str, *args: Any, **kwargs: Any) -> Any:
         """Write one state, together with the messages that the task's end has set off."""
         # Both are taken once, outside the retries, and before an exception is turned into JSON.
-        change = {"set": changes_of(state, result, kwargs.get("request"))}
+        request = kwargs.get("request")
+        change: dict[str, Any] = {
+            "told": str(uuid4()),  # a second try tells the same
+            "set": changes_of(state, result, request),
+            "retries": getattr(request, "retries", None) or 0,
+        }
+        if start := getattr(request, "start", None):
+            change["attempt"] = start.attempt
         messages = close_collector()
         return super().store_result(
             task_id, result, state, *args, change=change, messages=messages, **kwargs
@@ -184,8 +193,7 @@ class Backend(RedisBackend):
             | ({} if m.due_ms is None else {"due_ms": m.due_ms})
             for m in messages
         ]
-        adopt = self._adoption(request, with_input="start" in change)
-        whole = change | {"id": task_id, "adopt": adopt, "pushes": pushes}
+        whole = change | self._adoption(request) | {"id": task_id, "pushes": pushes}
         return self._script(
             args=[
                 script_request(load_settings(), change=whole),
@@ -199,24 +207,24 @@ class Backend(RedisBackend):
         script: Script = self.client.register_script(source("transition"))
         return script
 
-    def _adoption(self, request: Context | None, *, with_input: bool) -> dict[str, Any]:
+    def _adoption(self, request: Context | None) -> dict[str, Any]:
         """Say what a record made now would hold: of a task that a plain Celery caller enqueued."""
-        task = self.app.tasks.get(getattr(request, "task", None) or "")
         if request is None:  # nobody runs it: this tells nothing of a task that is not known
             return {}
+        task = self.app.tasks.get(getattr(request, "task", None) or "")
         if task is None or task.definition is None:
-            return {"fields": {}}
+            return {"adopt": {}}
         queue = (request.delivery_info or {}).get("routing_key") or ""
-        adoption: dict[str, Any] = {
-            "fields": {
-                "definition": task.definition.name,
-                "queue": queue,
-                "max_attempts": str(task.definition.max_attempts),
-            }
-        }
-        if with_input:
-            # What does not fit makes the run itself fail in a moment.
-            with suppress(InvalidArguments):
+        definition: TaskDefinition = task.definition
+        most = str(definition.max_attempts)
+        return {"adopt": {"definition": definition.name, "queue": queue, "max_attempts": most}}
+
+    def _input(self, request: Context) -> dict[str, str]:
+        """Give the arguments of a run, which are known only now if they were piped."""
+        task = self.app.tasks[request.task]
+        # What does not fit makes the run itself fail in a moment.
+        with suppress(InvalidArguments):
+            if task.definition is not None:
                 bound = task.definition.bind(tuple(request.args or ()), request.kwargs or {})
-                adoption["input"] = json.dumps(task.definition.public(bound))
-        return adoption
+                return {"input": json.dumps(task.definition.public(bound))}
+        return {}

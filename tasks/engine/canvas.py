@@ -1,9 +1,9 @@
-"""Workflows: what a canvas says, whether its types fit, and which step waits for which.
+"""Workflows: what a canvas says, and the steps and joins that it comes to.
 
-A canvas is laid out once, into steps and *joins*. A join is where a part of a chain hands over to
-the next: when the last of its sources has succeeded, its value goes to all its targets. So each
-step feeds one join at most and waits for one at most, however the canvas is nested, and a group of
-n in front of a group of m costs n + m, not n times m.
+A canvas is laid out once (`layout.py`), into steps and *joins*. A join is where a part of a chain
+hands over to the next: when the last of its sources has succeeded, its value goes to all its
+targets. So each step feeds one join at most and waits for one at most, however the canvas is
+nested, and a group of n in front of a group of m costs n + m, not n times m.
 
 The steps are Celery signatures, frozen here with their ids. Those that nothing holds back leave as
 messages with the records; each of the others is kept until its join is complete, and the worker

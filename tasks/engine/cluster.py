@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from tasks.engine.errors import OUTAGES
+from tasks.engine.errors import OUTAGES, is_outage
 from tasks.engine.topology import QueueStatus, Topology, WorkerStatus
 
 # What moves on its own is no change worth telling, but is told with the next one.
 _NOT_TOLD_ALONE = frozenset({"oldest_waiting_s", "seen_at", "rss_bytes"})
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,12 @@ class Cluster:
     async def _poll(self) -> None:
         # Asked each time, because redis-py 8.1 can swallow the cancellation while it connects.
         while self._poller is asyncio.current_task():
-            with suppress(*OUTAGES):  # which pass
+            try:
                 moment = await self._look()
+            except OUTAGES as error:
+                if not is_outage(error):  # one passes, a bug of ours does not
+                    logger.exception("The cluster cannot be looked at")
+            else:
                 if self._poller is asyncio.current_task() and moment.differs_from(self._newest):
                     self._newest = moment
                     self._changed.set()

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -16,13 +17,20 @@ from tasks.engine.accept import Accepted, Options, Request, run_script
 from tasks.engine.build import Done, build_task, build_workflow
 from tasks.engine.canvas import PlannedStep, StepNode, Workflow
 from tasks.engine.definition import TaskDefinition
-from tasks.engine.errors import AlreadyFinished, InvalidInput, NotFinished, NotFound, Problem
+from tasks.engine.errors import (
+    AlreadyFinished,
+    InvalidInput,
+    NotFinished,
+    NotFound,
+    Problem,
+    nothing_sent_yet,
+)
 from tasks.engine.graph import Graph, Join, Shape
 from tasks.engine.records import Record, TaskId, TaskState
 from tasks.engine.scripts import request, source
 from tasks.engine.settings import Settings
 from tasks.engine.store import Store
-from tasks.engine.submit import Submitter
+from tasks.engine.submit import Submitter, built
 
 _NO_SUCH, _HAS_ENDED = 0, 1  # what `lua/cancel.lua` answers
 
@@ -72,7 +80,7 @@ class Control:
             AlreadyFinished: there is nothing to cancel.
             Unavailable: Redis did not answer.
         """
-        asked = request(self._settings, id=record.id, terminate=terminate or None)
+        asked = request(self._settings, id=record.id, terminate=terminate)
         code, *rest = await run_script(self._cancel, [asked])
         if code == _NO_SUCH:
             raise NotFound(record.id)
@@ -96,11 +104,12 @@ class Control:
         if from_ is RetryFrom.FAILED_STEPS and record.state is TaskState.SUCCEEDED:
             raise _refusal("Nothing of it failed: retry it from START")
         options = _options(record, idempotency_key)
-        (graph,) = await self._store.graphs([record.id])
-        if graph is None:
-            asked = await self._again(record, options)
-        else:
-            asked = await self._workflow_again(record, graph, options, from_)
+        with nothing_sent_yet():
+            (graph,) = await self._store.graphs([record.id])
+            if graph is None:
+                asked = await self._again(record, options)
+            else:
+                asked = await self._workflow_again(record, graph, options, from_)
         content = ["retry", record.id, from_]
         return await self._submitter.submit(replace(asked, content=content), owner)
 
@@ -161,7 +170,8 @@ class Control:
             for join in graph.joins
         )
         workflow = Workflow(graph.name, tuple(steps), joins)
-        return build_workflow(workflow, options, None, done, retry_of=record.id)
+        build = partial(build_workflow, workflow, options, None, done, retry_of=record.id)
+        return await built(build, workflow)
 
 
 def _options(record: Record, idempotency_key: str | None = None) -> Options:

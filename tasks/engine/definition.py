@@ -25,7 +25,7 @@ from tasks.engine import signature
 from tasks.engine.errors import InvalidArguments, InvalidInput, InvalidResult, Problem
 
 STRING_MAX = 1_000_000  # characters; a parameter may name less
-MAX_ATTEMPTS = 100  # what a caller may ask for; stands for "no end" of a task without max_retries
+MAX_ATTEMPTS = 100  # of any task; stands for "no end" of one whose max_retries is None
 
 
 class _SensitiveMark:
@@ -95,7 +95,7 @@ class TaskDefinition:
     def max_attempts(self) -> int:
         """How often it is run at most, unless its caller says otherwise."""
         retries: int | None = self.task.max_retries
-        return MAX_ATTEMPTS if retries is None else retries + 1
+        return MAX_ATTEMPTS if retries is None else min(retries + 1, MAX_ATTEMPTS)
 
     @property
     def required(self) -> list[str]:

@@ -21,6 +21,8 @@ A task body raises `Retryable` to be run again; it is no failure of the engine.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -179,6 +181,21 @@ class Unavailable(Refusal):
             if outcome_unknown
             else f"{reason}. Nothing was accepted: retry later"
         )
+
+
+@contextmanager
+def nothing_sent_yet() -> Iterator[None]:
+    """Read what is needed before anything is asked of Redis.
+
+    Raises:
+        Unavailable: Redis did not answer.
+    """
+    try:
+        yield
+    except OUTAGES as error:
+        if not is_outage(error):
+            raise
+        raise Unavailable(outcome_unknown=False) from error
 
 
 class Retryable(Exception):

@@ -30,9 +30,14 @@ _START_TIMEOUT_S = 5.0
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A task as it is now, in place of what came before; of kind GAP where that is lost."""
+    """A task as it is now, in place of what came before; of kind GAP where that is lost.
+
+    Attributes:
+        cursor: up to here the record shows all that happened to it.
+    """
 
     record: Record
+    cursor: Cursor
     kind: EventKind = EventKind.SNAPSHOT
 
 
@@ -109,7 +114,7 @@ class Events:
         now, seen = found
         if after is None:
             for kind in kinds:
-                yield Snapshot(now, kind)
+                yield Snapshot(now, seen, kind)
         else:
             seen = after
         if now.state.is_final and position(now.cursor) <= position(seen):

@@ -1,4 +1,4 @@
-"""What is known of each task: its record, its events, its workflow's graph.
+"""What is known of each task: its record and its events.
 
 They are written by the scripts in `lua/` only, in the same step as the message or the result that
 they tell of, and read by `store.py`.
@@ -7,6 +7,7 @@ they tell of, and read by `store.py`.
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime
 from enum import StrEnum
 from typing import NewType
@@ -17,6 +18,7 @@ TaskId = NewType("TaskId", str)
 Cursor = NewType("Cursor", str)
 
 KEY = "celeryql:"
+_CURSOR = re.compile(r"([0-9]{1,15})-([0-9]{1,15})")  # of an entry of a stream, as Redis writes it
 HEARTBEAT_S = 2.0  # between two of a worker
 WORKFLOW = "workflow"  # stands where a task's record names its definition
 
@@ -155,7 +157,7 @@ class Event(Changing):
 
     @classmethod
     def parse(cls, cursor: str, text: str) -> Event:
-        """Read an event as `emit` in `lua/record.lua` writes it."""
+        """Read an event as `move` in `lua/workflow.lua` makes it."""
         fields = json.loads(text) | {"cursor": cursor}
         if "workflow" in fields:
             fields["workflow"]["cursor"] = cursor
@@ -168,5 +170,6 @@ def position(cursor: Cursor) -> tuple[int, int]:
     Raises:
         ValueError: it is none of ours.
     """
-    milliseconds, _, sequence = cursor.partition("-")
-    return int(milliseconds), int(sequence)
+    if not (parts := _CURSOR.fullmatch(cursor)):
+        raise ValueError(f"{cursor!r} is no cursor")
+    return int(parts[1]), int(parts[2])

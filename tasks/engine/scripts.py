@@ -13,6 +13,7 @@ _FOLDER = Path(__file__).with_name("lua")
 
 
 SWEEP_PAUSE_S = 0.5  # what is due is sent well within a second
+_SWEEP_LOCK_MS = 400  # below the pause, so that whoever swept last may do so again
 
 
 def request(settings: Settings, **content: Any) -> str:
@@ -26,7 +27,7 @@ def request(settings: Settings, **content: Any) -> str:
         "events_kept": str(settings.events_kept),
         "history_kept": settings.history_kept,
         "ttl_s": str(settings.result_expires),
-        "pause_ms": str(int(SWEEP_PAUSE_S * 800)),  # below the pause, so that each may be first
+        "sweep_lock_ms": str(_SWEEP_LOCK_MS),
     }
     given = {name: value for name, value in content.items() if value is not None}
     return json.dumps({"limits": limits, **given})

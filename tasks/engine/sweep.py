@@ -8,7 +8,7 @@ import logging
 import redis
 from redis import asyncio as aioredis
 
-from tasks.engine.errors import OUTAGES
+from tasks.engine.errors import OUTAGES, is_outage
 from tasks.engine.scripts import SWEEP_PAUSE_S, request, source
 from tasks.engine.settings import Settings
 
@@ -36,5 +36,6 @@ async def sweep_for_ever(client: aioredis.Redis, settings: Settings) -> None:
             while await script(args=[asked]):
                 pass
         except OUTAGES as error:
-            logger.debug("Sweep failed, trying again: %s", error)
+            if not is_outage(error):  # one passes, a bug of the script does not
+                logger.exception("The sweep failed")
         await asyncio.sleep(SWEEP_PAUSE_S)

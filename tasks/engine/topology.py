@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Json
 from redis.asyncio import Redis
 from redis.client import NEVER_DECODE
 
-from tasks.engine.records import HEARTBEAT_S, KEY, TaskId
+from tasks.engine.records import HEARTBEAT_S, KEY, TaskId, position
 from tasks.engine.store import Store
 from tasks.engine.transport import PRIORITY_STEPS, queue_list
 
@@ -121,7 +121,7 @@ class Topology:
         ages_s = {}
         for list_, text in waiting.items():
             if record := records.get(TaskId(ids.get(list_, ""))):
-                since_s = record.created_at.timestamp()
+                since_s = position(record.cursor)[0] / 1_000  # of its last event: it was queued
             else:
                 message, since_s = self._undated.get(list_, (0, now_s))
                 since_s = since_s if message == hash(text) else now_s

@@ -101,7 +101,8 @@ class TypedTask(Task):
     def retry(self, *args: Any, throw: bool = True, **options: Any) -> Any:
         """Send this task once more, as Celery does; the message leaves together with the state."""
         if start := self.request.get("start"):
-            left = (start.max_attempts or MAX_ATTEMPTS) - start.attempt
+            replaced = self.request.get("replaced_task_nesting") or 0  # which is no attempt
+            left = (start.max_attempts or MAX_ATTEMPTS) - start.attempt + replaced
             options.setdefault("max_retries", self.request.retries + left)
             if throw and not is_collecting():
                 open_collector()

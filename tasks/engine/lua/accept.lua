@@ -4,29 +4,10 @@
 -- record: 0 where it is accepted, 1 where the idempotency key was seen with this input, 2 where it
 -- was seen with another.
 
--- Take what has passed retention out of a listing: a few members at random each time, so that it
--- holds at most a third more than what is kept, at a bounded cost.
-local function forget_some(key)
-  for _, id in ipairs(redis.call('ZRANDMEMBER', key, -4)) do
-    if redis.call('EXISTS', task_key(id)) == 0 then redis.call('ZREM', key, id) end
-  end
-end
-
 local argument = 1
 local function next_argument()
   argument = argument + 1
   return ARGV[argument]
-end
-
-local listed = 0
-local function list(id, owner)
-  -- Ones accepted together are listed in the order they were given, newest first.
-  local score = as_text(clock[1] * 1000000 + clock[2] + listed)
-  listed = listed + 1
-  for _, key in ipairs({'celeryql:tasks', 'celeryql:tasks:' .. owner}) do
-    redis.call('ZADD', key, score, id)
-    if listed == 1 then forget_some(key) end
-  end
 end
 
 local function claim_of(asked)
@@ -82,7 +63,7 @@ local function accept(asked)
   for _, new in ipairs(asked.records) do
     if new.input then redis.call('SET', input_key(new.id), new.input) end
     move(new.id, new.fields, 'STATE')
-    list(new.id, asked.owner)
+    list(new.id, {'celeryql:tasks', 'celeryql:tasks:' .. asked.owner})
   end
   for _, push in ipairs(asked.pushes) do
     push.due_ms = times.due_ms

@@ -19,10 +19,8 @@ local function stop(task)
   return true
 end
 
-local function is_workflow() return redis.call('EXISTS', workflow_key(id)) == 1 end
-
 local canceled, running = 0, {}
-for _, task in ipairs(is_workflow() and step_ids(id) or {id}) do
+for _, task in ipairs(tasks_of(id)) do
   local state = record_of(task).state
   if state == 'RUNNING' then
     if stop(task) then canceled = canceled + 1 else running[#running + 1] = task end
@@ -31,9 +29,5 @@ for _, task in ipairs(is_workflow() and step_ids(id) or {id}) do
     canceled = canceled + 1
   end
 end
-if is_workflow() then
-  settle(id)
-elseif FINAL[record.state] then
-  conclude(id)
-end
+if is_workflow(id) or FINAL[record.state] then conclude(id) end
 return {2, canceled, unpack(running)}

@@ -111,6 +111,21 @@ local function send(push, payload)
   end
 end
 
+local listed = 0
+
+-- List a task by the microsecond it was accepted; those accepted together, in the order given. For
+-- each that comes, four others are looked at, and let go of if they have passed retention: so a
+-- listing holds at most a third more than what is kept, at a bounded cost.
+local function list(id, keys)
+  for _, key in ipairs(keys) do
+    redis.call('ZADD', key, as_text(clock[1] * 1000000 + clock[2] + listed), id)
+    for _, other in ipairs(redis.call('ZRANDMEMBER', key, -4)) do
+      if redis.call('EXISTS', task_key(other)) == 0 then redis.call('ZREM', key, other) end
+    end
+  end
+  listed = listed + 1
+end
+
 local function expire_task(id)
   redis.call('EXPIRE', task_key(id), limits.ttl_s)
   redis.call('EXPIRE', input_key(id), limits.ttl_s)

@@ -1,8 +1,8 @@
 -- Write one state of one task: Celery's result, record, event, workflow, and what follows it.
 -- ARGV: the change, Celery's result meta, then one payload for each push of the change.
 -- Returns a code, and what belongs to it:
---   0: the task had already ended, nothing was written.
---   1: written; at a start also the attempt that begins, and how many there may be.
+--   0: not taken: the task has ended, or another run of it has begun.
+--   1: taken; at a start also the attempt that begins, and how many there may be.
 --   2: nothing was written, because steps become ready with this one: what they are handed, and
 --      their signatures, whose messages the caller adds to the change (`is_released`).
 
@@ -26,9 +26,15 @@ end
 
 local function adopt()  -- enqueued by a plain Celery caller: it becomes visible now
   local fields = {state = 'QUEUED', root = id, owner = '', created_at = now, attempt = '0'}
-  for field, value in pairs(change.adopt.fields) do fields[field] = value end
+  for field, value in pairs(change.adopt) do fields[field] = value end
   save(id, fields)
-  redis.call('ZADD', 'celeryql:tasks', as_text(clock[1] * 1000000 + clock[2]), id)
+  list(id, {'celeryql:tasks'})
+end
+
+-- What a run tells after another has begun is of no interest, but its success.
+local function is_outdated()
+  if not change.attempt or set.state == 'SUCCEEDED' then return false end
+  return change.attempt ~= tonumber(record.attempt)
 end
 
 local function send_all(pushes)
@@ -44,8 +50,7 @@ end
 
 -- Told of by somebody who only has the id, as `celery control revoke` does: of a workflow, which no
 -- worker runs, or of what was never accepted.
-local is_workflow = redis.call('EXISTS', workflow_key(id)) == 1
-if is_workflow or (not record.state and not change.adopt.fields) then
+if is_workflow(id) or (not record.state and not change.adopt) then
   store_result(id, ARGV[2])
   return {1}
 end
@@ -60,24 +65,28 @@ if change.start then
   if change.start == record.start then  -- its answer was lost
     return {1, record.attempt, record.max_attempts or ''}
   end
+  -- A message from before a retry, whose own message is on its way.
+  if change.replaced == 0 and change.retries < tonumber(record.retries or 0) then return {0} end
   local state, message = refused_start()
   if state then
     end_unrun(id, state, message)
     conclude(id)
     return {0}
   end
+elseif is_outdated() then
+  return {0}
+elseif record.told == change.told and set.state == 'RETRYING' then  -- its answer was lost
+  return {1}
 end
 
-local joins_now = false
 if record.feeds and set.state == 'SUCCEEDED' then
-  local missing = redis.call('HGET', workflow_key(record.root), 'missing:' .. record.feeds)
-  joins_now = missing == '1'
-  if joins_now and not change.is_released then
-    local join = redis.call('HGET', workflow_key(record.root), 'join:' .. record.feeds)
+  local workflow, missing = workflow_key(record.root), 'missing:' .. record.feeds
+  if redis.call('HGET', workflow, missing) == '1' and not change.is_released then
+    local join = redis.call('HGET', workflow, 'join:' .. record.feeds)
     local targets = cjson.decode(join).targets
     return {2, join, redis.call('HMGET', signatures_key(record.root), unpack(targets))}
   end
-  redis.call('HINCRBY', workflow_key(record.root), 'missing:' .. record.feeds, -1)
+  redis.call('HINCRBY', workflow, missing, -1)
 end
 
 if record.terminate and set.state == 'RETRYING' then  -- canceled: there is no other attempt
@@ -89,8 +98,8 @@ end
 store_result(id, ARGV[2])
 if not record.state then adopt() end
 -- Of a plain caller's task, and of a step that was handed a value, the input is known only now.
-if change.adopt.input and (record.root ~= id or not record.cursor) then
-  redis.call('SET', input_key(id), change.adopt.input)
+if change.input and (record.root ~= id or not record.cursor) then
+  redis.call('SET', input_key(id), change.input)
 end
 local kind = set.progress and record.state == 'RUNNING' and 'PROGRESS' or 'STATE'
 if change.start then
@@ -98,6 +107,9 @@ if change.start then
   set.attempt = as_text((record.attempt or 0) + 1)
   if not record.started_at then set.started_at = now end
   forget(id, 'failure', 'progress')  -- those of the attempt before
+end
+if set.state == 'RETRYING' then
+  set.retries, set.told = as_text(change.retries + 1), change.told
 end
 if FINAL[set.state] then
   set.finished_at = now

@@ -84,7 +84,11 @@ local function move(id, changes, kind)
   end
 end
 
-local function step_ids(root)
+local function is_workflow(id) return record_of(id).definition == 'workflow' end
+
+-- The tasks that a root is made of: the steps of a workflow, or itself.
+local function tasks_of(root)
+  if not is_workflow(root) then return {root} end
   local ids = {}
   for i, step in ipairs(cjson.decode(redis.call('HGET', workflow_key(root), 'steps'))) do
     ids[i] = step.id
@@ -97,10 +101,10 @@ local function expire_root(root)
   expire_task(root)
   redis.call('EXPIRE', events_key(root), limits.ttl_s)
   redis.call('ZREM', 'celeryql:expiring', root)
+  if not is_workflow(root) then return end
   redis.call('DEL', signatures_key(root))
-  if redis.call('EXPIRE', workflow_key(root), limits.ttl_s) == 1 then
-    for _, id in ipairs(step_ids(root)) do expire_task(id) end
-  end
+  redis.call('EXPIRE', workflow_key(root), limits.ttl_s)
+  for _, id in ipairs(tasks_of(root)) do expire_task(id) end
 end
 
 -- Derive the workflow's own state from its steps; an event of its own tells only of a change.
@@ -167,10 +171,12 @@ local function skip_after(id)
   end
 end
 
--- What the end of a task means for the rest: of its workflow, or of what is kept of it.
+-- What the end of a task, or of steps of a workflow, means for the rest.
 local function conclude(id)
   local record = record_of(id)
-  if record.root == id then
+  if is_workflow(id) then
+    settle(id)
+  elseif record.root == id then
     expire_root(id)
   else
     if record.state ~= 'SUCCEEDED' then skip_after(id) end

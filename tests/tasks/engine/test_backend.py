@@ -10,6 +10,7 @@ from kombu.exceptions import EncodeError
 
 from tasks.arithmetic import add, mul
 from tasks.engine.accept import Options
+from tasks.engine.backend import Start
 from tasks.engine.canvas import ChainNode, GroupNode, StepNode
 from tasks.engine.layout import plan
 
@@ -94,6 +95,21 @@ async def test_one_record_that_cannot_be_read_does_not_hide_the_others(engine, e
     ]  # fmt: skip
 
 
+async def test_what_a_run_tells_after_another_has_begun_is_not_taken(engine, report):
+    task_id = await accept(engine)
+    report(add, task_id, "STARTED")
+    report(add, task_id, "STARTED", retries=0)  # its worker was thought lost
+
+    late = Start(attempt=1, max_attempts=4)
+    report(add, task_id, "PROGRESS", {"current": 1}, start=late)
+    report(add, task_id, "FAILURE", ValueError("late"), start=late)
+    record = await engine.store.get(task_id)
+    assert (record.state, record.attempt, record.progress) == ("RUNNING", 2, None)
+
+    report(add, task_id, "SUCCESS", 3.0, start=late)  # but a result is a result
+    assert (await engine.store.get(task_id)).state == "SUCCEEDED"
+
+
 async def test_a_long_message_of_a_failure_is_cut(engine, report):
     task_id = await accept(engine)
 
@@ -109,7 +125,7 @@ async def test_a_retry_that_succeeds_leaves_no_failure_behind(engine, report):
     report(add, task_id, "STARTED")
     report(add, task_id, "RETRY", OSError("later"))
     retrying = await engine.store.get(task_id)
-    report(add, task_id, "STARTED")
+    report(add, task_id, "STARTED", retries=1)
     report(add, task_id, "SUCCESS", 3.0)
     record = await engine.store.get(task_id)
 

@@ -96,6 +96,16 @@ async def test_the_same_key_with_another_input_is_a_conflict(engine):
     assert caught.value.existing.id == first.record.id
 
 
+async def test_a_listing_lets_go_of_what_has_passed_retention(engine, empty_redis):
+    canvas = chain_of(engine, {"x": 4, "y": 5}, *[{"x": 6}] * 18)
+    for _ in range(40):
+        for key in empty_redis.scan_iter("celeryql:task:*"):
+            empty_redis.delete(key)
+        await engine.submitter.enqueue_workflow(plan(None, canvas, max_steps=20), Options(), "ann")
+
+    assert empty_redis.zcard("celeryql:tasks:ann") < 80  # of 800 that were listed, 20 are kept
+
+
 async def test_the_same_steps_handed_on_in_another_way_are_another_input(engine):
     echo = engine.definitions["echo"]
     a, b, c = (StepNode(key, echo, {"message": "x"}, ()) for key in "abc")

@@ -36,8 +36,8 @@ async def test_an_empty_queue_has_nothing_that_waits(engine):
 
 async def test_a_queue_tells_how_long_its_oldest_task_has_waited(engine, empty_redis):
     old, _ = await accept(engine), await accept(engine)
-    created_at = int(empty_redis.hget(f"celeryql:task:{old}", "created_at"))
-    empty_redis.hset(f"celeryql:task:{old}", "created_at", created_at - 60_000)
+    queued_at = int(empty_redis.hget(f"celeryql:task:{old}", "cursor").partition("-")[0])
+    empty_redis.hset(f"celeryql:task:{old}", "cursor", f"{queued_at - 60_000}-0")
 
     found = await status(engine)
 
