@@ -89,7 +89,7 @@ class NewRecord:
     input: dict[str, Any] | None = None
     kept: dict[str, str] = field(default_factory=dict)  # what a retry takes over as it was
 
-    def plan(self) -> dict[str, Any]:
+    def for_script(self) -> dict[str, Any]:
         """Give what the script takes: fields of the hash, as text."""
         names = ("root", "definition", "state", "attempt", "key", "queue", "feeds", "priority")
         values = {name: getattr(self, name) for name in (*names, "max_attempts", "retry_of")}
@@ -121,13 +121,13 @@ class Request:
     workflow: dict[str, Any] | None = None
     reused: dict[TaskId, str] = field(default_factory=dict)
 
-    def plan(self, owner: str) -> dict[str, Any]:
+    def for_script(self, owner: str) -> dict[str, Any]:
         """Give what the script takes; what is None is left out."""
         options = self.options
         digest = hashlib.sha256(json.dumps(self.content, sort_keys=True).encode()).hexdigest()
         planned = {
             "owner": owner,
-            "records": [record.plan() for record in self.records],
+            "records": [record.for_script() for record in self.records],
             "pushes": [{"queue_list": m.queue_list, "task_id": m.task_id} for m in self.messages],
             "workflow": self.workflow,
             "reused": list(self.reused),
@@ -164,9 +164,9 @@ async def accept(
     Raises:
         Unavailable: Redis did not answer.
     """
-    plan = request(settings, requests=[asked.plan(owner) for asked in requests])
+    asked_for = request(settings, requests=[asked.for_script(owner) for asked in requests])
     payloads = [part for asked in requests for part in _payloads(asked)]
-    cursor, *answers = await run_script(script, [plan, *payloads])
+    cursor, *answers = await run_script(script, [asked_for, *payloads])
     pairs = zip(requests, answers, strict=True)
     return Answers(cursor, [_outcome(asked.options, *answer) for asked, answer in pairs])
 

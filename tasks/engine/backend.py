@@ -19,27 +19,22 @@ from uuid import uuid4
 from celery import states
 from celery.app.task import Context
 from celery.backends.redis import RedisBackend
-from kombu.exceptions import EncodeError
 from redis.commands.core import Script
 
-from tasks.engine.canvas import gather
 from tasks.engine.changes import changes_of
 from tasks.engine.definition import TaskDefinition
 from tasks.engine.errors import InvalidArguments, is_outage
 from tasks.engine.graph import Join, leaves
 from tasks.engine.records import TaskId
+from tasks.engine.release import release
 from tasks.engine.scripts import request as script_request
 from tasks.engine.scripts import source
 from tasks.engine.settings import load_settings
 from tasks.engine.transport import (
-    COLLECTING,
     Message,
     close_collector,
     is_collecting,
-    open_collector,
 )
-
-MAX_HANDED_BYTES = 64_000_000  # in all messages that the end of one step sets off
 
 _ENDED, _RELEASES = 0, 2  # what `lua/transition.lua` answers
 
@@ -165,20 +160,7 @@ class Backend(RedisBackend):
         results = {
             id_: self.decode(meta)["result"] for id_, meta in zip(others, found, strict=True)
         }
-        value = gather(join.value, results | {task_id: result})
-        size = len(json.dumps(value)) * len(join.targets)
-        if size > MAX_HANDED_BYTES:
-            # Celery makes a failure of the task of this error.
-            raise EncodeError(
-                f"Handing the results on to {len(join.targets)} steps would take {size:,} bytes; "
-                f"{MAX_HANDED_BYTES:,} are allowed"
-            )
-        open_collector()
-        for text in signatures:
-            if text is not None:  # else the step was canceled
-                signature = self.app.signature(json.loads(text))
-                signature.apply_async((value,), connection=COLLECTING, parent_id=task_id)
-        return close_collector()
+        return release(self.app, join, signatures, results | {task_id: result}, parent=task_id)
 
     def _write(
         self,

@@ -127,7 +127,7 @@ class Play:
         redis.flushdb()
         asked = build_workflow(plan("any", node, max_steps=100), Options(), "content")
         payloads = [message.payload for message in asked.messages]
-        accept = request(SETTINGS, requests=[asked.plan("ann")])
+        accept = request(SETTINGS, requests=[asked.for_script("ann")])
         redis.register_script(source("accept"))(args=[accept, *payloads])
         return cls(redis, backend, TaskId(asked.records[0].id))
 
