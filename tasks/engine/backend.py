@@ -203,10 +203,10 @@ class Backend(RedisBackend):
 
     def _input(self, request: Context) -> dict[str, str]:
         """Give the arguments of a run, which are known only now if they were piped."""
-        task = self.app.tasks[request.task]
+        task = self.app.tasks.get(request.task)
         # What does not fit makes the run itself fail in a moment.
         with suppress(InvalidArguments):
-            if task.definition is not None:
+            if task is not None and task.definition is not None:
                 bound = task.definition.bind(tuple(request.args or ()), request.kwargs or {})
                 return {"input": json.dumps(task.definition.public(bound))}
         return {}

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 from tasks.engine.accept import Accepted, Options, Request, run_script
 from tasks.engine.build import Done, build_task, build_workflow
-from tasks.engine.canvas import PlannedStep, StepNode, Workflow
+from tasks.engine.canvas import PlannedStep, StepNode, Workflow, gather
 from tasks.engine.definition import TaskDefinition
 from tasks.engine.errors import (
     AlreadyFinished,
@@ -25,7 +25,7 @@ from tasks.engine.errors import (
     Problem,
     nothing_sent_yet,
 )
-from tasks.engine.graph import Graph, Join, Shape
+from tasks.engine.graph import Graph, Join, Step
 from tasks.engine.records import Record, TaskId, TaskState
 from tasks.engine.scripts import request, source
 from tasks.engine.settings import Settings
@@ -143,35 +143,32 @@ class Control:
         records = await self._store.get_many(ids)
         inputs = await self._store.inputs(ids)
         metas = await self._store.metas(ids)
-        renamed = {id_: TaskId(str(uuid4())) for id_ in ids}
+        new_ids = {id_: TaskId(str(uuid4())) for id_ in ids}
         steps: list[PlannedStep] = []
         done: dict[TaskId, Done] = {}
         for step, old, given, meta in zip(graph.steps, records, inputs, metas, strict=True):
             if old is None:
                 raise NotFound(record.id)
-            known = {n: v for n, v in (given or {}).items() if n != step.open_parameter}
-            node = StepNode(
-                step.key,
-                self._definition(old),
-                known,
-                ("id",),
-                _options(old),
-            )
-            new = renamed[step.id]
-            steps.append(PlannedStep(node, step.key, step.open_parameter, step.after, new))
+            new_id = new_ids[step.id]
+            steps.append(self._step_again(step, old, given or {}, new_id))
             if from_ is RetryFrom.FAILED_STEPS and old.state is TaskState.SUCCEEDED and meta:
-                text = json.dumps(meta | {"task_id": new})
-                done[new] = Done(meta["result"], text, old, given)
-        joins = tuple(
-            Join(
-                value=_renamed(join.value, renamed),
-                targets=tuple(renamed[target] for target in join.targets),
-            )
-            for join in graph.joins
-        )
-        workflow = Workflow(graph.name, tuple(steps), joins)
+                done[new_id] = Done(
+                    meta["result"], json.dumps(meta | {"task_id": new_id}), old, given
+                )
+        joins = [
+            Join(value=gather(j.value, new_ids), targets=tuple(new_ids[t] for t in j.targets))
+            for j in graph.joins
+        ]
+        workflow = Workflow(graph.name, tuple(steps), tuple(joins))
         build = partial(build_workflow, workflow, options, None, done, retry_of=record.id)
         return await built(build, workflow)
+
+    def _step_again(
+        self, step: Step, old: Record, given: dict[str, Any], new_id: TaskId
+    ) -> PlannedStep:
+        known = {name: value for name, value in given.items() if name != step.open_parameter}
+        node = StepNode(step.key, self._definition(old), known, ("id",), _options(old))
+        return PlannedStep(node, step.key, step.open_parameter, step.after, new_id)
 
 
 def _options(record: Record, idempotency_key: str | None = None) -> Options:
@@ -181,12 +178,6 @@ def _options(record: Record, idempotency_key: str | None = None) -> Options:
         priority=record.priority,
         max_attempts=record.max_attempts,
     )
-
-
-def _renamed(shape: Shape, names: Mapping[TaskId, TaskId]) -> Any:
-    if isinstance(shape, str):
-        return names[TaskId(shape)]
-    return [_renamed(part, names) for part in shape]
 
 
 def _refusal(message: str) -> InvalidInput:
