@@ -75,3 +75,13 @@ async def test_a_batch_of_no_or_too_many_tasks_is_refused(client, n):
 
     assert answer["__typename"] == "InvalidInput"
     assert answer["problems"][0]["message"] == f"A batch has 1 to 1,000 tasks, not {n}"
+
+
+async def test_a_lone_surrogate_refuses_its_own_item_only(client):
+    tasks = [{"task": {"echo": {"message": message}}} for message in ("a\udc80", "whole")]
+
+    items = (await client.execute(BATCH, tasks=tasks))["enqueueBatch"]["items"]
+
+    assert [item["error"] and item["error"]["__typename"] for item in items] == [
+        "InvalidInput", None,
+    ]  # fmt: skip

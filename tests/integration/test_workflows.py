@@ -45,9 +45,9 @@ def step(task: str, key: str | None = None, /, **arguments: Any) -> dict:
 
 
 async def run(client: Any, canvas: dict) -> tuple[dict, list[dict]]:
-    """Enqueue a canvas, watch it to its end, and read it."""
+    """Enqueue a canvas, watch it from its beginning to its end, and read it."""
     answer = (await client.execute(ENQUEUE, canvas=canvas))["enqueueWorkflow"]
-    events = await client.events(WATCH, id=answer["task"]["id"])
+    events = await client.events(WATCH, id=answer["task"]["id"], after="0-0")
     return (await client.execute(READ, id=answer["task"]["id"]))["task"], events
 
 
