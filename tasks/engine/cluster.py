@@ -16,7 +16,6 @@ from tasks.engine.topology import QueueStatus, Topology, WorkerStatus
 # What moves on its own is no change worth telling, but is told with the next one.
 _NOT_TOLD_ALONE = frozenset({"oldest_waiting_s", "seen_at", "rss_bytes"})
 
-
 logger = logging.getLogger(__name__)
 
 
@@ -47,6 +46,7 @@ class Cluster:
         self._topology = topology
         self._queues = queues
         self._interval_s = interval_s
+        self.pollers: set[asyncio.Task[None]] = set()  # one at most, and such as are ending
         self._watchers = 0
         self._poller: asyncio.Task[None] | None = None
         self._newest: Moment | None = None
@@ -67,6 +67,8 @@ class Cluster:
         self._watchers += 1
         if self._poller is None:
             self._poller = asyncio.create_task(self._poll(), name="cluster poller")
+            self.pollers.add(self._poller)
+            self._poller.add_done_callback(self.pollers.discard)
         try:
             yield
         finally:

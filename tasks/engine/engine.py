@@ -64,7 +64,8 @@ class Engine:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        while running := [task for task in self._background if not task.done()]:
+        # What still reads would open a connection that nobody closes.
+        while running := [t for t in (*self._background, *self.cluster.pollers) if not t.done()]:
             # More than once: redis-py 8.1 swallows a cancellation that arrives while it connects.
             for task in running:
                 task.cancel()
