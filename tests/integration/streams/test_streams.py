@@ -65,7 +65,9 @@ async def test_from_a_query_to_the_stream_nothing_is_missed_under_load(client, p
 
     for seen, events in handovers:
         assert versions(events) == list(range(seen + 1, 304))
-        assert {event["kind"] for event in events} == {"STATE"}
+        # None, where a slow machine handed over after the end.
+        assert {event["kind"] for event in events} <= {"STATE"}
+    assert any(events for _, events in handovers)
 
 
 async def test_from_a_list_to_the_stream_nothing_is_missed_under_load(client, producing, accept):
