@@ -27,6 +27,8 @@ from tasks.engine.topology import Topology
 
 _CONNECT_TIMEOUT_S = 0.5
 _NO_END = 1_000_000  # tries; a subscriber waits as long as it likes
+# redis-py 8.1 swallows a cancellation that arrives while it connects; then it is tried again.
+_SWALLOWED_AFTER_S = 1.0
 _READY_TIMEOUT_S = 0.8  # an orchestrator waits one second for the answer
 
 
@@ -65,11 +67,7 @@ class Engine:
 
     async def __aexit__(self, *_: object) -> None:
         # What still reads would open a connection that nobody closes.
-        while running := [t for t in (*self._background, *self.cluster.pollers) if not t.done()]:
-            # More than once: redis-py 8.1 swallows a cancellation that arrives while it connects.
-            for task in running:
-                task.cancel()
-            await asyncio.wait(running, timeout=0.1)
+        await _end({*self._background, *self.cluster.pollers})
         for client in self._clients:
             await client.aclose()
 
@@ -99,3 +97,13 @@ class Engine:
         except OUTAGES:
             return False
         return True
+
+
+async def _end(tasks: set[asyncio.Task[None]]) -> None:
+    """Cancel tasks, and wait until they have ended."""
+    for task in tasks:
+        if not task.cancelling():  # a second time would interrupt its handing back of a connection
+            task.cancel()
+    while tasks := (await asyncio.wait(tasks, timeout=_SWALLOWED_AFTER_S))[1]:
+        for task in tasks:
+            task.cancel()

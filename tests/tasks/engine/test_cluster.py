@@ -20,7 +20,8 @@ INTERVAL_S = 0.05
 
 @pytest.fixture
 def cluster(engine) -> Cluster:
-    return Cluster(engine.topology, ("celery",), interval_s=INTERVAL_S)
+    engine.cluster = Cluster(engine.topology, ("celery",), interval_s=INTERVAL_S)
+    return engine.cluster  # whose poller the engine waits for before it closes its connections
 
 
 async def accept(engine) -> None:

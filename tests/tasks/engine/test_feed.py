@@ -120,6 +120,7 @@ async def test_an_event_that_cannot_be_read_ends_no_stream(engine, report, empty
 
 async def stop_reading(engine) -> None:
     reader = engine._background[0]
-    while not reader.done():  # more than once: see `Engine.__aexit__`
-        reader.cancel()
-        await asyncio.wait([reader], timeout=0.1)
+    reader.cancel()
+    while not reader.done():
+        await asyncio.wait([reader], timeout=1)
+        reader.cancel()  # once more: see `_end` in `engine.py`
