@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
 
-from tasks.engine.embedded import reserve_port
+from tasks.engine.embedded import reserve_port, start, stop, write_config
 from tasks.engine.settings import PROJECT_ROOT
 
 DEADLINE_S = 30.0
@@ -29,6 +30,37 @@ def wait_until(condition: Callable[[], Any], what: str, deadline_s: float = DEAD
             return value
         time.sleep(0.02)
     pytest.fail(f"{what}: not within {deadline_s:g} s")
+
+
+class Server:
+    """A Redis that can be killed, frozen and started again with its data."""
+
+    def __init__(self, folder: Path, *, fsync_always: bool = False) -> None:
+        self._config = write_config(folder, fsync_always=fsync_always)
+        self.url = self._config.url
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._process = start(self._config)
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def freeze(self) -> None:
+        os.kill(self._process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.kill(self._process.pid, signal.SIGCONT)
+
+    def close(self) -> None:
+        if self._process and self._process.poll() is None:
+            self.thaw()
+            stop(self._process)
+
+    def messages(self) -> int:
+        with Redis.from_url(self.url) as redis:
+            return redis.llen("celery")
 
 
 @contextmanager
@@ -65,17 +97,22 @@ def running_worker(
     *,
     project: Path = PROJECT_ROOT,
     pool: str | None = None,
+    name: str | None = None,
+    concurrency: int | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a worker with Celery's own command line, ready to consume."""
     pool = pool or ("solo" if queue == "ml_service" else "prefork")
-    argv = ["celery", "-A", "tasks", "worker", "-Q", queue, "-n", f"{queue}@%h", "-P", pool]
+    node = f"{name or queue}@%h"
+    argv = ["celery", "-A", "tasks", "worker", "-Q", queue, "-n", node, "-P", pool]
+    if concurrency:
+        argv += ["-c", str(concurrency)]
     argv += ["--without-gossip", "--without-mingle", "--loglevel", "INFO"]
     with running(argv, environment, log, project=project) as process:
         wait_until(
             lambda: process.poll() is not None or " ready." in log.read_text(),
             f"worker {queue} ready",
         )
-        assert process.poll() is None, log.read_text()
+        assert " ready." in log.read_text(), log.read_text()
         yield process
 
 

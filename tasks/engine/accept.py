@@ -24,12 +24,12 @@ from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 from redis.exceptions import ResponseError
 
+from tasks.engine.collector import Message
 from tasks.engine.definition import MAX_ATTEMPTS
 from tasks.engine.errors import OUTAGES, IdempotencyConflict, Unavailable, is_outage
 from tasks.engine.records import Cursor, Priority, Record, TaskId, TaskState
 from tasks.engine.scripts import request
 from tasks.engine.settings import Settings
-from tasks.engine.transport import Message
 
 ANSWER_TIMEOUT_S = 1.0  # an accept takes under a millisecond; past this Redis is in trouble
 
@@ -128,7 +128,7 @@ class Request:
         planned = {
             "owner": owner,
             "records": [record.for_script() for record in self.records],
-            "pushes": [{"queue_list": m.queue_list, "task_id": m.task_id} for m in self.messages],
+            "pushes": [message.push() for message in self.messages],
             "workflow": self.workflow,
             "reused": list(self.reused),
             "idempotency_key": options.idempotency_key,

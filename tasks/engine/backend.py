@@ -22,21 +22,22 @@ from celery.backends.redis import RedisBackend
 from redis.commands.core import Script
 
 from tasks.engine.changes import changes_of
+from tasks.engine.collector import (
+    Message,
+    close_collector,
+    is_collecting,
+)
 from tasks.engine.definition import TaskDefinition
 from tasks.engine.errors import InvalidArguments, is_outage
 from tasks.engine.graph import Join, leaves
+from tasks.engine.leases import Leases
 from tasks.engine.records import TaskId
 from tasks.engine.release import release
 from tasks.engine.scripts import request as script_request
 from tasks.engine.scripts import source
 from tasks.engine.settings import load_settings
-from tasks.engine.transport import (
-    Message,
-    close_collector,
-    is_collecting,
-)
 
-_ENDED, _RELEASES = 0, 2  # what `lua/transition.lua` answers
+_ENDED, _RELEASES, _RUNS = 0, 2, 3  # what `lua/transition.lua` answers
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Backend(RedisBackend):
             super().on_task_call(producer, task_id)
 
     def mark_as_started(self, task_id: str, *, request: Context) -> Start | None:
-        """Record a start; None where the task has already ended, so that it must not run."""
+        """Record a start; None where it must not be: the task has ended, or another run lives."""
         meta = self._get_result_meta(
             result={"pid": os.getpid(), "hostname": request.hostname},
             state=states.STARTED,
@@ -72,7 +73,9 @@ class Backend(RedisBackend):
             "set": changes_of(states.STARTED, None, request),
         } | self._input(request)
         code, *rest = self._ensure_retryable(self._write, task_id, meta, request, change)
-        if code == _ENDED:
+        if code == _RUNS:
+            self._ensure_retryable(self.leases.hold_back, request, int(rest[0]))
+        if code in (_ENDED, _RUNS):
             return None
         attempt, max_attempts = rest
         return Start(int(attempt), int(max_attempts) if max_attempts else None)
@@ -170,12 +173,11 @@ class Backend(RedisBackend):
         change: dict[str, Any],
         messages: Sequence[Message] = (),
     ) -> Any:
-        pushes = [
-            {"queue_list": m.queue_list, "task_id": m.task_id}
-            | ({} if m.due_ms is None else {"due_ms": m.due_ms})
-            for m in messages
-        ]
-        whole = change | self._adoption(request) | {"id": task_id, "pushes": pushes}
+        whole = (
+            change
+            | self._adoption(request)
+            | {"id": task_id, "pushes": [m.push() for m in messages]}
+        )
         return self._script(
             args=[
                 script_request(load_settings(), change=whole),
@@ -183,6 +185,11 @@ class Backend(RedisBackend):
                 *(message.payload for message in messages),
             ]
         )
+
+    @cached_property
+    def leases(self) -> Leases:
+        """The leases of what workers run."""
+        return Leases(self.client)
 
     @cached_property
     def _script(self) -> Script:

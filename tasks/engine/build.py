@@ -13,17 +13,16 @@ from uuid import uuid4
 
 from tasks.engine.accept import NewRecord, Options, Request
 from tasks.engine.canvas import PlannedStep, Workflow
+from tasks.engine.collector import (
+    CELERY_PRIORITIES,
+    COLLECTING,
+    Message,
+    collecting,
+)
 from tasks.engine.definition import Arguments, TaskDefinition
 from tasks.engine.errors import InvalidInput, Problem
 from tasks.engine.graph import leaves
 from tasks.engine.records import WORKFLOW, Priority, Record, TaskId, TaskState
-from tasks.engine.transport import (
-    CELERY_PRIORITIES,
-    COLLECTING,
-    Message,
-    close_collector,
-    open_collector,
-)
 
 MAX_WORKFLOW_BYTES = 4_000_000  # of its messages and signatures together
 
@@ -37,21 +36,21 @@ def build_task(
     """Build what is written of one task."""
     task_id = str(uuid4())
     kwargs = arguments.model_dump(mode="json")
-    open_collector()
-    definition.task.apply_async(
-        kwargs=kwargs,
-        task_id=task_id,
-        connection=COLLECTING,
-        priority=CELERY_PRIORITIES[options.priority or Priority.NORMAL],
-    )
-    messages = close_collector()
+    priority = options.priority or Priority.NORMAL
+    with collecting() as messages:
+        definition.task.apply_async(
+            kwargs=kwargs,
+            task_id=task_id,
+            connection=COLLECTING,
+            priority=CELERY_PRIORITIES[priority],
+        )
     record = NewRecord(
         task_id,
         task_id,
         definition.name,
         queue=messages[0].queue,
         tags=options.tags,
-        priority=options.priority or Priority.NORMAL,
+        priority=priority,
         max_attempts=options.max_attempts or definition.max_attempts,
         retry_of=retry_of,
         input=definition.public(arguments),
@@ -115,17 +114,17 @@ def _messages(
     """Give the messages of the steps that are ready, and the signatures of those that wait."""
     results = {task_id: of.result for task_id, of in done.items()}
     signatures: dict[TaskId, str] = {}
-    open_collector()
-    for step in workflow.steps:
-        if step.id in done:
-            continue
-        signature = step.signature(workflow.id, options.priority or Priority.NORMAL)
-        handed = workflow.handed_to(step, results)
-        if handed is None:
-            signatures[step.id] = json.dumps(signature)
-        else:
-            signature.apply_async(handed, connection=COLLECTING)
-    return close_collector(), signatures
+    with collecting() as messages:
+        for step in workflow.steps:
+            if step.id in done:
+                continue
+            signature = step.signature(workflow.id, options.priority or Priority.NORMAL)
+            handed = workflow.handed_to(step, results)
+            if handed is None:
+                signatures[step.id] = json.dumps(signature)
+            else:
+                signature.apply_async(handed, connection=COLLECTING)
+    return messages, signatures
 
 
 def _take_over(record: NewRecord, done: Done) -> None:

@@ -15,11 +15,11 @@ from kombu.entity import Exchange, Queue
 
 import tasks
 from tasks.engine.annotations import bare
+from tasks.engine.collector import CELERY_PRIORITIES
 from tasks.engine.definition import TaskDefinition
 from tasks.engine.errors import BadTaskDefinition
 from tasks.engine.records import Priority
 from tasks.engine.settings import PROJECT_ROOT, load_settings
-from tasks.engine.transport import CELERY_PRIORITIES
 from tasks.engine.typed import TypedTask
 
 ROUTES = {"tasks.spam.*": "ml_service", "tasks.email.*": "email_service"}
@@ -82,6 +82,10 @@ def _configuration() -> dict[str, Any]:
         "redis_socket_keepalive": True,
         "redis_retry_on_timeout": True,
         "redis_backend_health_check_interval": 5,
+        # Of a stop by SIGQUIT, or by SIGTERM with REMAP_SIGTERM=SIGQUIT: what has not ended by then
+        # is given back, and run by another worker.
+        "worker_soft_shutdown_timeout": settings.soft_shutdown_timeout,
+        "worker_enable_soft_shutdown_on_idle": True,
         "worker_hijack_root_logger": False,
     }
 

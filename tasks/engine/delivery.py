@@ -13,9 +13,11 @@ from typing import Any, ClassVar
 import psutil
 import redis
 from celery import bootsteps, signals
-from celery.worker import state
+from celery.exceptions import WorkerTerminate
+from celery.worker import request, state
 
-from tasks.engine.records import HEARTBEAT_S, KEY
+from tasks.engine.leases import Leases
+from tasks.engine.records import DEAF_AFTER_S, HEARTBEAT_S, KEY
 from tasks.engine.scripts import SWEEP_PAUSE_S
 from tasks.engine.settings import load_settings
 from tasks.engine.sweep import Sweeper
@@ -23,6 +25,27 @@ from tasks.engine.sweep import Sweeper
 _FORGET_AFTER_S = 3_600  # a worker that has been gone for so long is listed no more
 
 logger = logging.getLogger(__name__)
+
+
+class Request(request.Request):
+    """A message that a worker is about to run."""
+
+    def reject(self, requeue: bool = False) -> None:  # noqa: FBT001, FBT002  # Celery's signature
+        """Give the message up; requeued, because its process was lost, another run may begin."""
+        if requeue:
+            self.task.backend.leases.end(self.hostname, [self.id])
+        super().reject(requeue)
+
+    def cancel(self, pool: Any, *args: Any, **kwargs: Any) -> None:
+        """Stop it, because its worker stops; where it runs in the worker's own process, with that.
+
+        Raises:
+            WorkerTerminate: it runs in this process.
+        """
+        try:
+            super().cancel(pool, *args, **kwargs)
+        except NotImplementedError:
+            raise WorkerTerminate(1) from None
 
 
 class Heartbeat(bootsteps.StartStopStep):
@@ -36,7 +59,8 @@ class Heartbeat(bootsteps.StartStopStep):
 
     def __init__(self, worker: Any, **_: Any) -> None:  # noqa: ARG002  # Celery's signature
         self._stopped = threading.Event()
-        self._qos: Any = None
+        self._channel: Any = None
+        self._listened_at = time.monotonic()
 
     def start(self, worker: Any) -> None:
         """Begin to beat."""
@@ -58,9 +82,10 @@ class Heartbeat(bootsteps.StartStopStep):
         )
         # A message must be renewed well within the time after which it is redelivered.
         interval_s = min(HEARTBEAT_S, settings.visibility_timeout / 3)
+        self._leases = Leases(client)
         duties = [
-            _Duty("write the heartbeat", partial(_tell, client, worker), interval_s),
-            _Duty("renew what it holds", partial(self._renew, client, worker), interval_s),
+            _Duty("write the heartbeat", partial(self._tell, client, worker), interval_s),
+            _Duty("renew what it holds", partial(self._renew, worker), interval_s),
             _Duty("stop what was canceled", partial(_stop_canceled, client, worker), 0),
             _Duty("sweep", Sweeper(client, settings).sweep, 0),
         ]
@@ -68,20 +93,44 @@ class Heartbeat(bootsteps.StartStopStep):
             for duty in duties:
                 duty.do_if_due()
             self._stopped.wait(min(interval_s, SWEEP_PAUSE_S))
-        _Duty("take its leave", partial(_take_leave, client, worker), 0).do_if_due()
+        _Duty("take its leave", partial(self._take_leave, client, worker), 0).do_if_due()
         client.close()
 
-    def _renew(self, client: redis.Redis, worker: Any) -> None:
-        """Put off the redelivery of what this worker holds, so that no long task is run twice.
+    def _silent_s(self, worker: Any) -> float:
+        """Tell for how long this worker has not asked for messages, though it had room for them."""
+        consumer = worker.consumer
+        if getattr(consumer, "task_consumer", None) is not None:  # else it has no connection
+            self._channel = consumer.task_consumer.channel
+        if self._channel is not None:
+            self._listened_at = max(self._listened_at, self._channel.listened_at)
+            if not self._channel.qos.can_consume() or consumer.blueprint.state != bootsteps.RUN:
+                self._listened_at = time.monotonic()
+        return time.monotonic() - self._listened_at
 
-        kombu scores `unacked_index` by the host's time of delivery, and hands out again what is
-        older than the visibility timeout, however alive its worker is.
+    def _renew(self, worker: Any) -> None:
+        """Put off the redelivery of what this worker holds and runs, so that none is run twice.
+
+        What a deaf worker holds, and will never run, is left to others.
         """
-        consumer = getattr(worker.consumer, "task_consumer", None)
-        if consumer is not None:  # else it has stopped consuming, and ends what it holds
-            self._qos = consumer.channel.qos
-        if self._qos is not None and (tags := list(self._qos._delivered)):  # noqa: SLF001
-            client.zadd("unacked_index", dict.fromkeys(tags, time.time()), xx=True)
+        is_deaf = self._silent_s(worker) > DEAF_AFTER_S
+        held = [] if is_deaf or self._channel is None else list(self._channel.qos._delivered)  # noqa: SLF001
+        self._leases.renew(worker.hostname, _running(), held)
+
+    def _tell(self, client: redis.Redis, worker: Any) -> None:
+        silent_ms = int(self._silent_s(worker) * 1_000)
+        try:
+            _write(client, worker, {"online": 1, "silent_ms": silent_ms} | _description(worker))
+        except redis.RedisError:
+            self._listened_at = time.monotonic()  # in an outage there is nothing to listen to
+            raise
+
+    def _take_leave(self, client: redis.Redis, worker: Any) -> None:
+        _write(client, worker, {"online": 0})  # the pool, which the rest describes, has gone
+        self._leases.end(worker.hostname, _running())
+
+
+def _running() -> list[str]:
+    return [request.id for request in list(state.active_requests)]
 
 
 class _Duty:
@@ -123,14 +172,6 @@ def _terminate(task_ids: set[str], pool: Any) -> None:
             request.terminate(pool)
 
 
-def _tell(client: redis.Redis, worker: Any) -> None:
-    _write(client, worker, {"online": 1} | _description(worker))
-
-
-def _take_leave(client: redis.Redis, worker: Any) -> None:
-    _write(client, worker, {"online": 0})  # the pool, which the rest describes, has gone
-
-
 def _write(client: redis.Redis, worker: Any, told: dict[str, Any]) -> None:
     seconds, microseconds = client.time()
     fields: Any = told | {"seen_at": seconds * 1_000 + microseconds // 1_000}
@@ -149,7 +190,7 @@ def _description(worker: Any) -> dict[str, Any]:
         "pool": type(worker.pool).__module__.rpartition(".")[2],
         "concurrency": worker.pool.num_processes,
         "queues": json.dumps(sorted(worker.app.amqp.queues.consume_from)),
-        "active": json.dumps([request.id for request in list(state.active_requests)]),
+        "active": json.dumps(_running()),
         "processed": sum(state.total_count.values()),
         "rss_bytes": sum(_rss_bytes(member) for member in family),
     }

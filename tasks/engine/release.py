@@ -10,9 +10,9 @@ from celery import Celery
 from kombu.exceptions import EncodeError
 
 from tasks.engine.canvas import gather
+from tasks.engine.collector import COLLECTING, Message, collecting
 from tasks.engine.graph import Join
 from tasks.engine.records import TaskId
-from tasks.engine.transport import COLLECTING, Message, close_collector, open_collector
 
 MAX_HANDED_BYTES = 64_000_000  # in all messages that the end of one step sets off
 
@@ -44,9 +44,9 @@ def release(
             f"Handing the results on to {len(join.targets)} steps would take {size:,} bytes; "
             f"{MAX_HANDED_BYTES:,} are allowed"
         )
-    open_collector()
-    for text in signatures:
-        if text is not None:
-            signature = app.signature(json.loads(text))
-            signature.apply_async((value,), connection=COLLECTING, parent_id=parent)
-    return close_collector()
+    with collecting() as messages:
+        for text in signatures:
+            if text is not None:
+                signature = app.signature(json.loads(text))
+                signature.apply_async((value,), connection=COLLECTING, parent_id=parent)
+    return messages

@@ -10,14 +10,15 @@ from typing import Any
 from tasks.engine.settings import Settings
 
 _FOLDER = Path(__file__).with_name("lua")
-
+OUTBOX = ("outbox",)  # all that a script shares that only moves messages
+_ALL = (*OUTBOX, "record", "workflow")
 
 SWEEP_PAUSE_S = 0.5  # what is due is sent well within a second
 _SWEEP_LOCK_MS = 400  # below the pause, so that whoever swept last may do so again
 
 
 def request(settings: Settings, **content: Any) -> str:
-    """Make the first argument of every script.
+    """Make the first argument of a script that writes records.
 
     Args:
         settings: where the limits are that scripts keep to.
@@ -27,6 +28,7 @@ def request(settings: Settings, **content: Any) -> str:
         "events_kept": str(settings.events_kept),
         "history_kept": settings.history_kept,
         "ttl_s": str(settings.result_expires),
+        "lease_ms": settings.visibility_timeout * 1_000,
         "sweep_lock_ms": str(_SWEEP_LOCK_MS),
     }
     given = {name: value for name, value in content.items() if value is not None}
@@ -34,11 +36,11 @@ def request(settings: Settings, **content: Any) -> str:
 
 
 @cache
-def source(name: str) -> str:
+def source(name: str, shared: tuple[str, ...] = _ALL) -> str:
     """Read a script with the shared functions before it.
 
     Args:
         name: file name in `lua/`, without its ending.
+        shared: likewise, what it needs.
     """
-    parts = [_FOLDER / f"{part}.lua" for part in ("record", "workflow", name)]
-    return "".join(part.read_text() for part in parts)
+    return "".join((_FOLDER / f"{part}.lua").read_text() for part in (*shared, name))

@@ -46,6 +46,11 @@ class Settings(BaseSettings):
         ge=1,
         description="Seconds after which the work of a dead worker is given to another.",
     )
+    soft_shutdown_timeout: float = Field(
+        default=25.0,
+        ge=0,
+        description="Seconds that a worker stopped by SIGQUIT gives to what it runs.",
+    )
     result_expires: int = Field(
         default=7 * 24 * 3600, ge=1, description="Seconds that a finished task is kept."
     )

@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict, Json
 from redis.asyncio import Redis
 from redis.client import NEVER_DECODE
 
+from tasks.engine.collector import PRIORITY_STEPS, queue_list
 from tasks.engine.records import HEARTBEAT_S, KEY, TaskId, position
 from tasks.engine.store import Store
-from tasks.engine.transport import PRIORITY_STEPS, queue_list
 
 _OFFLINE_AFTER_S = 5 * HEARTBEAT_S  # two lost beats and a slow one are no death
 _RAW = {NEVER_DECODE: True}  # a message of another program need not be UTF-8

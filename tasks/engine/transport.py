@@ -1,125 +1,180 @@
-"""kombu transports: the one workers use, and a collector that keeps messages instead of sending.
+"""kombu's Redis transport, with the holes closed through which it loses messages.
 
-While a collector is open in the current context, published messages are kept in it, so that they
-can go out later in the same Redis script as the record of what caused them: either all or nothing.
-No message waits in a worker until it is due: what has an `eta` is held in Redis (`sweep.py`).
+kombu takes a message off its list first and then notes that it holds it: a worker that dies between
+the two loses it. Here every message is in the outbox from its push until it is noted as held
+(`lua/outbox.lua`), and the sweep pushes again what was taken and never noted. No message waits in
+a worker until it is due: what has an `eta` is held in Redis.
 """
 
 from __future__ import annotations
 
 import json
-from contextvars import ContextVar
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+import logging
+import time
+from contextlib import suppress
+from functools import cached_property
+from queue import Empty
 from typing import Any
 
-from kombu.connection import Connection
 from kombu.transport import redis, virtual
-from kombu.utils.json import dumps
+from kombu.utils.encoding import bytes_to_str
+from kombu.utils.json import dumps, loads
+from redis.commands.core import Script
 
-from tasks.engine.records import KEY, Priority
+from tasks.engine import collector
+from tasks.engine.collector import PRIORITY_STEPS, collect, message_of, queue_list
+from tasks.engine.errors import OUTAGES
+from tasks.engine.records import KEY
+from tasks.engine.scripts import OUTBOX, source
 
-PRIORITY_STEPS: list[int] = redis.Channel.priority_steps
-# On Redis 0 is taken first. A plain caller's task has the normal one, too: `task_default_priority`.
-CELERY_PRIORITIES = {Priority.HIGH: 0, Priority.NORMAL: 3, Priority.LOW: 6}
+_RESTORED_AT_ONCE = 1_000
+_SHOWN = 200  # characters of a message that cannot be read
 
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message as kombu would push it.
-
-    Attributes:
-        queue_list: the Redis list of its queue and priority.
-        task_id: the task that it starts.
-        due_ms: when it may be pushed, in milliseconds since 1970; None for at once.
-    """
-
-    queue: str
-    queue_list: str
-    payload: str
-    task_id: str
-    due_ms: int | None = None
+logger = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Collector:
-    """Messages published while it is open."""
+class Message(virtual.Message):
+    """A message as a worker receives it; one that is none is rejected, and the others go on."""
 
-    messages: list[Message] = field(default_factory=list)
+    def __init__(self, payload: Any, channel: Any = None, **kwargs: Any) -> None:
+        """Read what was taken from a queue.
 
-
-_open: ContextVar[Collector | None] = ContextVar("collector", default=None)
-
-
-def open_collector() -> Collector:
-    """Keep what this context publishes from now on, until `close_collector`.
-
-    Raises:
-        RuntimeError: one is open that holds messages, which would be lost.
-    """
-    if (before := _open.get()) and before.messages:
-        raise RuntimeError("a collector is open and holds messages")
-    collector = Collector()
-    _open.set(collector)
-    return collector
+        Raises:
+            Empty: it is no message of Celery's, which is logged.
+        """
+        try:
+            super().__init__(payload, channel=channel, **kwargs)  # type: ignore[no-untyped-call]
+            self.delivery_info["exchange"], self.delivery_info["routing_key"]
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            _reject(payload, error)
+            raise Empty from error
 
 
-def close_collector() -> list[Message]:
-    """Stop keeping; what was kept is the caller's to push."""
-    collector = _open.get()
-    _open.set(None)
-    return collector.messages if collector else []
+def _reject(message: Any, error: Exception) -> None:
+    shown = str(message)[:_SHOWN]
+    logger.error("Rejected what is no message (%r): %s", error, shown)
 
 
-def is_collecting() -> bool:
-    """Tell whether published messages are kept rather than sent."""
-    return _open.get() is not None
+class QoS(redis.QoS):
+    """What a worker holds: taken from the outbox and given back to it, each in one script."""
 
+    def append(self, message: Message, delivery_tag: str) -> None:
+        """Note that this worker holds a message.
 
-def queue_list(queue: str, priority: int) -> str:
-    """Name the Redis list that holds a queue's messages of one priority.
+        Raises:
+            Empty: another copy of it is held already; this one was pushed again for nothing.
+        """
+        info = message.delivery_info
+        entry = dumps([message._raw, info["exchange"], info["routing_key"]])  # noqa: SLF001
+        with self.channel.conn_or_acquire() as client:
+            if not self._take(args=[delivery_tag, entry], client=client):
+                raise Empty
+        virtual.QoS.append(self, message, delivery_tag)
 
-    kombu gives the queue's own name to its highest priority. Here the normal one has it, so that
-    what counts or fills a queue by its name, as an autoscaler does, sees what it expects.
-    """
-    step = max(s for s in PRIORITY_STEPS if s <= priority)
-    is_normal = step == CELERY_PRIORITIES[Priority.NORMAL]
-    return queue if is_normal else f"{queue}{redis.Channel.sep}{step}"
+    def ack(self, delivery_tag: str) -> None:
+        """Forget a message; one of a lost connection was given back, and is found to have ended."""
+        if not self.channel.closed:
+            super().ack(delivery_tag)  # type: ignore[no-untyped-call]
 
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002
+        """Forget a message, or give it back."""
+        if not self.channel.closed:
+            super().reject(delivery_tag, requeue)  # type: ignore[no-untyped-call]
 
-def _message(queue: str, priority: int, message: dict[str, Any]) -> Message:
-    headers, due_ms = message["headers"], None
-    if eta := headers.get("eta"):
-        at = datetime.fromisoformat(eta)
-        due_ms = int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1_000)
-        message = message | {"headers": headers | {"eta": None}}  # a worker is not to wait again
-    return Message(queue, queue_list(queue, priority), dumps(message), headers["id"], due_ms)
+    def restore_visible(self, *_: Any, **__: Any) -> None:
+        """Give back what dead workers held: nobody has renewed it within the visibility timeout."""
+        with self.channel.conn_or_acquire() as client:
+            now_s, _microseconds = client.time()
+            until_s = now_s - self.visibility_timeout
+            index = self.unacked_index_key
+            for tag in client.zrangebyscore(index, "-inf", until_s, 0, _RESTORED_AT_ONCE):
+                self.restore_by_tag(bytes_to_str(tag), client)
+
+    def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:  # noqa: FBT001, FBT002
+        """Give a message back to its queue: to be taken next, or `leftmost`, last."""
+        with self.channel.conn_or_acquire(client) as redis_:
+            held = redis_.hget(self.unacked_key, tag)
+            if held is None:
+                redis_.zrem(self.unacked_index_key, tag)
+                return
+            message, exchange, routing_key = loads(bytes_to_str(held))
+            message["headers"]["redelivered"] = True
+            message["properties"]["delivery_info"]["redelivered"] = True
+            priority = self.channel._get_message_priority(message, reverse=False)  # noqa: SLF001
+            queues = self.channel._lookup(exchange, routing_key)  # noqa: SLF001
+            lists = [queue_list(queue, priority) for queue in queues]
+            place = "last" if leftmost else "first"
+            self._restore(args=[tag, place, dumps(message), *lists], client=redis_)
+
+    def restore_unacked_once(self, stderr: Any = None) -> None:
+        """Give back what is held, if Redis can be reached; else it is found by its age."""
+        try:
+            super().restore_unacked_once(stderr)  # type: ignore[no-untyped-call]
+        except (*OUTAGES, AttributeError) as error:  # the latter: its channel has no connection
+            logger.warning("Messages are given back later, when their time is over: %r", error)
+        self._delivered.clear()
+        self._delivered.restored = True  # type: ignore[attr-defined]
+
+    @cached_property
+    def _take(self) -> Script:
+        return _script(self.channel.client, "take")
+
+    @cached_property
+    def _restore(self) -> Script:
+        return _script(self.channel.client, "restore")
 
 
 class Channel(redis.Channel):
-    """kombu's Redis channel, which hands messages to an open collector, and holds what has time."""
+    """kombu's Redis channel, which hands messages to an open collector or to the outbox."""
+
+    QoS = QoS
+    Message = Message
+    listened_at = 0.0  # `time.monotonic()` when it last asked for messages
 
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
-        if "id" not in message["headers"]:
-            super()._put(queue, message, **kwargs)  # type: ignore[no-untyped-call]  # kombu's
+        if "id" not in message["headers"] or "_publish_batch" in kwargs:
+            super()._put(queue, message, **kwargs)  # type: ignore[no-untyped-call]
             return
-        made = _message(queue, self._get_message_priority(message, reverse=False), message)
-        if collector := _open.get():
-            collector.messages.append(made)
-        elif made.due_ms is None:
-            super()._put(queue, message, **kwargs)  # type: ignore[no-untyped-call]  # kombu's
-        else:
-            self._hold(made)
+        made = message_of(queue, self._get_message_priority(message, reverse=False), message)
+        if not collect(made):
+            with self.conn_or_acquire() as client:
+                push(client, made)
 
-    def _hold(self, message: Message) -> None:
-        held = json.dumps({"queue_list": message.queue_list, "payload": message.payload})
-        with self.conn_or_acquire() as client, client.pipeline() as pipe:
-            pipe.hset(f"{KEY}scheduled_messages", message.task_id, held)
-            pipe.zadd(f"{KEY}scheduled", {message.task_id: message.due_ms})
-            pipe.execute()
+    def _purge(self, queue: str) -> int:
+        with self.conn_or_acquire() as client:
+            for list_ in {queue_list(queue, step) for step in PRIORITY_STEPS}:
+                if tags := client.zrange(f"{KEY}outbox_index:{list_}", 0, -1):
+                    client.hdel(f"{KEY}outbox", *tags)
+                    client.zrem(f"{KEY}outbox_index:{list_}", *tags)
+        purged: int = super()._purge(queue)  # type: ignore[no-untyped-call]
+        return purged
 
     def _q_for_pri(self, queue: str, pri: int) -> str:
         return queue_list(queue, pri)
+
+    def basic_consume(self, *args: Any, **kwargs: Any) -> Any:
+        """Begin to consume; what dead workers held is given back now and then each second."""
+        tag = super().basic_consume(*args, **kwargs)  # type: ignore[no-untyped-call]
+        self.qos.restore_visible()
+        return tag
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        super()._brpop_start(timeout)  # type: ignore[no-untyped-call]
+        self.listened_at = time.monotonic()
+
+    def _brpop_read(self, **options: Any) -> Any:
+        try:
+            return super()._brpop_read(**options)  # type: ignore[no-untyped-call]
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+            _reject(getattr(error, "doc", getattr(error, "object", "")), error)
+            raise Empty from error
+
+    def close(self) -> None:
+        """Close it whole, even if what it waits for can no longer be read."""
+        if self._in_poll:
+            with suppress(Empty, *OUTAGES):
+                self._brpop_read()
+        super().close()  # type: ignore[no-untyped-call]
 
 
 class Transport(redis.Transport):
@@ -128,24 +183,11 @@ class Transport(redis.Transport):
     Channel = Channel
 
 
-class CollectingChannel(virtual.Channel):
-    """A channel that only builds messages: it never connects."""
-
-    def _put(self, queue: str, message: dict[str, Any], **_: Any) -> None:
-        collector = _open.get()
-        if collector is None:
-            raise RuntimeError("this process publishes only through tasks.engine.submit")
-        priority = self._get_message_priority(message, reverse=False)
-        collector.messages.append(_message(queue, priority, message))
+def push(client: Any, message: collector.Message) -> None:
+    """Send one message, or hold it back until it is due."""
+    _script(client, "push")(args=[json.dumps(message.push()), message.payload])
 
 
-class CollectingTransport(virtual.Transport):
-    """Builds messages, which are sent with the records that they belong to."""
-
-    Channel = CollectingChannel
-    driver_type = "redis"
-    driver_name = "collector"
-
-
-#: What is published with `connection=COLLECTING` needs an open collector, and no server.
-COLLECTING = Connection("memory://", transport=CollectingTransport)
+def _script(client: Any, name: str) -> Script:
+    script: Script = client.register_script(source(name, OUTBOX))
+    return script

@@ -13,9 +13,9 @@ from typing import Any, NoReturn
 from celery import Task
 from celery.exceptions import Ignore
 
+from tasks.engine.collector import close_collector, is_collecting, open_collector
 from tasks.engine.definition import MAX_ATTEMPTS, TaskDefinition
 from tasks.engine.errors import BadTaskDefinition, Retryable
-from tasks.engine.transport import close_collector, is_collecting, open_collector
 
 FIRST_RETRY_S = 1.0  # pause before the second attempt at the longest; doubles with each
 LONGEST_RETRY_S = 600.0
@@ -27,6 +27,7 @@ class TypedTask(Task):
     """The task class of the app: validates arguments, tracks the start, dumps the result."""
 
     abstract = True
+    Request = "tasks.engine.delivery:Request"  # by name: only workers load it
     typing = False  # Celery's own check runs before a piped value has found its parameter
     definition: TaskDefinition | None = None
 
@@ -48,17 +49,17 @@ class TypedTask(Task):
         return super().apply_async(*args, **options)
 
     def before_start(self, task_id: str, *_: Any) -> None:
-        """Record the start; a message of a task that has already ended is dropped.
+        """Record the start; a message of a task that has ended, or runs, is dropped.
 
         Raises:
-            Ignore: the record is final, so this message is a duplicate or was canceled.
+            Ignore: this message is a duplicate, or its task was canceled.
         """
         if self.request.is_eager:  # in a test, perhaps without Redis
             return
         close_collector()  # of a task before, whose body swallowed its own retry
         start = self.backend.mark_as_started(task_id, request=self.request)
         if start is None:
-            raise Ignore(f"{task_id} has already ended")
+            raise Ignore(f"{task_id} has ended, or another run of it lives")
         self.request.start = start
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import time
 from contextlib import aclosing
 
 import httpx
 import pytest
-from redis import Redis
 
-from tasks.engine.embedded import start, stop, write_config
 from tests.client import Client
-from tests.processes import DEADLINE_S, running_api, running_worker
+from tests.processes import DEADLINE_S, Server, running_api, running_worker
 
 pytestmark = pytest.mark.slow
 
@@ -42,37 +38,6 @@ UNKNOWN = (
     "Redis did not answer in time. It is unknown whether the work was accepted: "
     "retry with the same idempotency key"
 )
-
-
-class Server:
-    """A Redis that can be killed, frozen and started again with its data."""
-
-    def __init__(self, folder):
-        self._config = write_config(folder)
-        self.url = self._config.url
-        self._process = None
-
-    def start(self):
-        self._process = start(self._config)
-
-    def kill(self):
-        self._process.kill()
-        self._process.wait()
-
-    def freeze(self):
-        os.kill(self._process.pid, signal.SIGSTOP)
-
-    def thaw(self):
-        os.kill(self._process.pid, signal.SIGCONT)
-
-    def close(self):
-        if self._process and self._process.poll() is None:
-            self.thaw()
-            stop(self._process)
-
-    def messages(self):
-        with Redis.from_url(self.url) as redis:
-            return redis.llen("celery")
 
 
 class Api:

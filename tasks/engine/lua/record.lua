@@ -14,9 +14,7 @@ local LONG_HISTORY = 1000
 local MUTABLE = {'state', 'celery_state', 'version', 'attempt', 'worker', 'progress', 'failure',
                  'started_at', 'finished_at'}
 
-local clock = redis.call('TIME')
-local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local function as_text(number) return string.format('%.0f', number) end
+local now_ms = math.floor(now_us / 1000)
 local now = as_text(now_ms)
 
 local function task_key(id) return 'celeryql:task:' .. id end
@@ -90,24 +88,9 @@ local function mutable_of(record)
   return event
 end
 
--- Hold a message back until it is due.
-local function hold(id, push, payload, due_ms)
-  redis.call('HSET', 'celeryql:scheduled_messages', id,
-             cjson.encode({queue_list = push.queue_list, payload = payload}))
-  redis.call('ZADD', 'celeryql:scheduled', as_text(due_ms), id)
-end
-
 local function drop_held(id)
   if redis.call('ZREM', 'celeryql:scheduled', id) == 1 then
     redis.call('HDEL', 'celeryql:scheduled_messages', id)
-  end
-end
-
-local function send(push, payload)
-  if push.due_ms then
-    hold(push.task_id, push, payload, push.due_ms)
-  else
-    redis.call('LPUSH', push.queue_list, payload)
   end
 end
 
@@ -118,7 +101,7 @@ local listed = 0
 -- listing holds at most a third more than what is kept, at a bounded cost.
 local function list(id, keys)
   for _, key in ipairs(keys) do
-    redis.call('ZADD', key, as_text(clock[1] * 1000000 + clock[2] + listed), id)
+    redis.call('ZADD', key, as_text(now_us + listed), id)
     for _, other in ipairs(redis.call('ZRANDMEMBER', key, -4)) do
       if redis.call('EXISTS', task_key(other)) == 0 then redis.call('ZREM', key, other) end
     end

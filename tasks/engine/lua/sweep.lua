@@ -1,6 +1,8 @@
--- Send what is due and end what is late, for all processes: the first to call does it.
+-- Send what is due, end what is late, and push what is lost once more, for all processes: the first
+-- to call does it.
 -- Returns 1 where there may be more to do at once, else 0.
 
+local LOST_AFTER_MS = 2000
 local AT_ONCE = 200  -- keeps Redis busy for some milliseconds; one workflow may take it beyond
 if not redis.call('SET', 'celeryql:sweep', '1', 'NX', 'PX', limits.sweep_lock_ms) then return 0 end
 
@@ -14,7 +16,7 @@ local function send_held(id)
   local state = record_of(id).state
   if not held or (state and FINAL[state]) then return end
   local push = cjson.decode(held)
-  redis.call('LPUSH', push.queue_list, push.payload)
+  push_last(push.queue_list, push.tag, push.payload)
   if state == 'SCHEDULED' then
     move(id, {state = 'QUEUED', celery_state = 'PENDING'}, 'STATE')
     if record_of(id).root ~= id then settle(record_of(id).root) end
@@ -35,6 +37,36 @@ local function expire(root)
   conclude(root)
   return ended
 end
+
+-- Below this position all of a list have been taken; nil where that cannot be told.
+local function taken_below(list)
+  local tail = redis.call('LINDEX', list, -1)
+  if not tail then return (position_at(list, -1) or 0) + 1 end
+  local can_be_read, tag = pcall(function() return cjson.decode(tail).properties.delivery_tag end)
+  local position = can_be_read and type(tag) == 'string' and redis.call('ZSCORE', index_of(list), tag)
+  return position and tonumber(position) or nil
+end
+
+-- A worker notes in a moment what it has taken. What was taken before the last look, some time ago,
+-- and still is in the outbox, was lost with its worker.
+local function recover(list)
+  local below = taken_below(list)
+  if not below then return end
+  local look = redis.call('HGET', 'celeryql:outbox_looks', list)
+  local below_then, looked_at = string.match(look or '', '^(%S+) (%S+)$')
+  if look and now_ms - looked_at < LOST_AFTER_MS then return end
+  if look then
+    local upto = '(' .. as_text(math.min(below, below_then))
+    local lost = redis.call('ZRANGEBYSCORE', index_of(list), '-inf', upto, 'LIMIT', 0, AT_ONCE)
+    for i = #lost, 1, -1 do
+      local _, payload = take(lost[i])
+      push_first(list, lost[i], payload)
+    end
+  end
+  redis.call('HSET', 'celeryql:outbox_looks', list, as_text(below) .. ' ' .. now)
+end
+
+for _, list in ipairs(redis.call('SMEMBERS', 'celeryql:outbox_lists')) do recover(list) end
 
 local due = upto_now('celeryql:scheduled')
 for _, id in ipairs(due) do send_held(id) end

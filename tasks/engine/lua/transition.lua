@@ -5,6 +5,7 @@
 --   1: taken; at a start also the attempt that begins, and how many there may be.
 --   2: nothing was written, because steps become ready with this one: what they are handed, and
 --      their signatures, whose messages the caller adds to the change (`is_released`).
+--   3: not taken: another run of it lives, at least until the time that is given.
 
 local change = request.change
 local id, set = change.id, change.set
@@ -22,6 +23,12 @@ local function refused_start()
   if record.state == 'RUNNING' and most and record.attempt - change.replaced >= most then
     return 'FAILED', 'Its worker was lost in run ' .. record.attempt .. ', the last it may have'
   end
+end
+
+-- A run lives as long as its worker renews the lease. One that replaced itself makes way.
+local function has_live_run()
+  if not record.lease or tonumber(record.lease) <= now_ms then return false end
+  return change.replaced <= tonumber(record.replaced or 0)
 end
 
 local function adopt()  -- enqueued by a plain Celery caller: it becomes visible now
@@ -67,6 +74,7 @@ if change.start then
   end
   -- A message from before a retry, whose own message is on its way.
   if change.replaced == 0 and change.retries < tonumber(record.retries or 0) then return {0} end
+  if has_live_run() then return {3, record.lease} end
   local state, message = refused_start()
   if state then
     end_unrun(id, state, message)
@@ -103,12 +111,15 @@ if change.input and (record.root ~= id or not record.cursor) then
 end
 local kind = set.progress and record.state == 'RUNNING' and 'PROGRESS' or 'STATE'
 if change.start then
-  set.start = change.start
+  set.start, set.replaced = change.start, as_text(change.replaced)
+  set.lease = as_text(now_ms + limits.lease_ms)
   set.attempt = as_text((record.attempt or 0) + 1)
   if not record.started_at then set.started_at = now end
   forget(id, 'failure', 'progress')  -- those of the attempt before
 end
-if set.state == 'RETRYING' then
+if set.state ~= 'RUNNING' then forget(id, 'lease') end
+-- Without an attempt it is not the run that says so, but its worker, which gives the message back.
+if set.state == 'RETRYING' and change.attempt then
   set.retries, set.told = as_text(change.retries + 1), change.told
 end
 if FINAL[set.state] then

@@ -12,9 +12,9 @@ from redis import Redis
 
 from tasks.engine.backend import Backend
 from tasks.engine.celery_app import app, definitions
+from tasks.engine.collector import open_collector
 from tasks.engine.engine import Engine
 from tasks.engine.settings import Settings
-from tasks.engine.transport import open_collector
 
 
 @pytest.fixture
@@ -42,7 +42,9 @@ def report(backend: Backend) -> Report:
 
     def write(task: Task, task_id: str, state: str, result: Any = None, **request: Any) -> Any:
         context = Context(
-            {"id": task_id, "task": task.name, "hostname": "w@host", "delivery_info": {}} | request
+            {"id": task_id, "task": task.name, "hostname": "w@host", "delivery_info": {}}
+            | {"properties": {"delivery_tag": f"tag of {task_id}"}}
+            | request
         )
         if state == states.STARTED:
             return backend.mark_as_started(task_id, request=context)

@@ -95,10 +95,11 @@ async def test_one_record_that_cannot_be_read_does_not_hide_the_others(engine, e
     ]  # fmt: skip
 
 
-async def test_what_a_run_tells_after_another_has_begun_is_not_taken(engine, report):
+async def test_what_a_run_tells_after_another_has_begun_is_not_taken(engine, report, backend):
     task_id = await accept(engine)
     report(add, task_id, "STARTED")
-    report(add, task_id, "STARTED", retries=0)  # its worker was thought lost
+    backend.leases.end("w@host", [task_id])  # its worker was thought lost
+    report(add, task_id, "STARTED")
 
     late = Start(attempt=1, max_attempts=4)
     report(add, task_id, "PROGRESS", {"current": 1}, start=late)

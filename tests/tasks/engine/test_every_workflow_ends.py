@@ -26,15 +26,15 @@ from tasks.engine.accept import Options
 from tasks.engine.backend import Backend
 from tasks.engine.build import build_workflow
 from tasks.engine.canvas import ChainNode, GroupNode, Node, StepNode
+from tasks.engine.collector import COLLECTING, open_collector
 from tasks.engine.control import RetryFrom
 from tasks.engine.definition import Arguments, TaskDefinition
 from tasks.engine.engine import Engine
 from tasks.engine.graph import Graph
 from tasks.engine.layout import plan
 from tasks.engine.records import Record, TaskId, TaskState
-from tasks.engine.scripts import request, source
+from tasks.engine.scripts import OUTBOX, request, source
 from tasks.engine.settings import Settings
-from tasks.engine.transport import COLLECTING, open_collector
 from tasks.engine.typed import TypedTask
 
 SETTINGS = Settings()
@@ -154,12 +154,19 @@ class Play:
         self.taken[self.keys[task_id]] = args[0] if args else NOTHING
         told = {name: decoded["headers"][name] for name in ("id", "task", "retries")}
         told |= {"args": args, "kwargs": kwargs, "hostname": "w@host", "delivery_info": {}}
+        told["properties"] = decoded["properties"]
+        entry = json.dumps([decoded, "celery", "celery"])
+        take = self.redis.register_script(source("take", OUTBOX))
+        assert take(args=[decoded["properties"]["delivery_tag"], entry])
         return Context(told)
+
+    def acknowledge(self, context: Context) -> None:
+        self.redis.hdel("unacked", context.properties["delivery_tag"])
 
     def perform(self, message: str, context: Context, outcome: str, *, is_repeated: bool) -> None:
         """Start a task, and bring it to its end, or to another try.
 
-        What is repeated was written and delivered again, as after a lost answer.
+        What is repeated was written and delivered again, as after a lost answer; while it ran, too.
         """
         task_id = context.id
         context.start = self.backend.mark_as_started(task_id, request=context)
@@ -167,8 +174,11 @@ class Play:
             return
         is_first = context.start.attempt == 1
         if outcome == "lose" and is_first:
+            self.backend.leases.end("w@host", [task_id])
             self.redis.rpush("celery", message)
             return
+        if is_repeated:
+            assert self.backend.mark_as_started(task_id, request=context) is None
         for _ in range(1 + is_repeated):
             if outcome == "retry" and is_first:
                 self._retry(context)
@@ -281,6 +291,7 @@ def _perform_all(
         if message and taken:
             outcome = outcomes[int(play.keys[taken.id][1:]) % len(outcomes)]
             play.perform(message, taken, outcome, is_repeated=order.random() < 0.3)
+            play.acknowledge(taken)
         elif play.redis.exists("celeryql:scheduled"):
             play.sweep()
         else:
@@ -308,7 +319,8 @@ def _check_ends(play: Play, model: Model) -> None:
     assert play.record(play.root).state is expected
     counts = {state: n for state, n in play.graph().counts.items() if n and state != "total"}
     assert counts == {s: [r.state for r in steps.values()].count(s) for s in found}
-    left = ("celery", "celeryql:scheduled_messages", f"celeryql:signatures:{play.root}")
+    left = ["celery", "unacked", "celeryql:outbox", "celeryql:outbox_index:celery"]
+    left += ["celeryql:scheduled_messages", f"celeryql:signatures:{play.root}"]
     assert [key for key in left if play.redis.exists(key)] == []
 
 

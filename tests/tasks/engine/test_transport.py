@@ -10,15 +10,15 @@ from kombu.connection import Connection
 
 from tasks.arithmetic import add
 from tasks.engine.celery_app import app
-from tasks.engine.transport import (
+from tasks.engine.collector import (
     COLLECTING,
     CollectingTransport,
-    Transport,
     close_collector,
     is_collecting,
     open_collector,
     queue_list,
 )
+from tasks.engine.transport import Transport
 
 
 @pytest.mark.parametrize(

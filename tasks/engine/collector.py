@@ -1,0 +1,143 @@
+"""The collector: messages are built by kombu and kept, so that they go out with what caused them.
+
+While a collector is open in the current context, published messages are kept in it, so that they
+can go out later in the same Redis script as the record of what caused them: either all or nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from kombu.connection import Connection
+from kombu.transport import redis, virtual
+from kombu.utils.json import dumps
+
+from tasks.engine.records import Priority
+
+PRIORITY_STEPS: list[int] = redis.Channel.priority_steps
+# On Redis 0 is taken first. A plain caller's task has the normal one, too: `task_default_priority`.
+CELERY_PRIORITIES = {Priority.HIGH: 0, Priority.NORMAL: 3, Priority.LOW: 6}
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message as kombu would push it.
+
+    Attributes:
+        queue_list: the Redis list of its queue and priority.
+        tag: kombu's delivery tag, by which it is known until it is acknowledged.
+        task_id: the task that it starts.
+        due_ms: when it may be pushed, in milliseconds since 1970; None for at once.
+    """
+
+    queue: str
+    queue_list: str
+    payload: str
+    tag: str
+    task_id: str
+    due_ms: int | None = None
+
+    def push(self) -> dict[str, Any]:
+        """Describe it to a script, which is given the payload apart."""
+        push = {"queue_list": self.queue_list, "tag": self.tag, "task_id": self.task_id}
+        return push if self.due_ms is None else push | {"due_ms": self.due_ms}
+
+
+_open: ContextVar[list[Message] | None] = ContextVar("collector", default=None)
+
+
+def open_collector() -> None:
+    """Keep what this context publishes from now on, until `close_collector`.
+
+    Raises:
+        RuntimeError: one is open that holds messages, which would be lost.
+    """
+    if _open.get():
+        raise RuntimeError("a collector is open and holds messages")
+    _open.set([])
+
+
+def close_collector() -> list[Message]:
+    """Stop keeping; what was kept is the caller's to push."""
+    messages = _open.get()
+    _open.set(None)
+    return messages or []
+
+
+@contextmanager
+def collecting() -> Iterator[list[Message]]:
+    """Keep what is published inside; the list is filled as it happens."""
+    open_collector()
+    messages = _open.get()
+    assert messages is not None  # noqa: S101  # just opened
+    try:
+        yield messages
+    finally:
+        _open.set(None)
+
+
+def collect(message: Message) -> bool:
+    """Keep a message, if a collector is open; else return False."""
+    if (messages := _open.get()) is None:
+        return False
+    messages.append(message)
+    return True
+
+
+def is_collecting() -> bool:
+    """Tell whether published messages are kept rather than sent."""
+    return _open.get() is not None
+
+
+def queue_list(queue: str, priority: int) -> str:
+    """Name the Redis list that holds a queue's messages of one priority.
+
+    kombu gives the queue's own name to its highest priority. Here the normal one has it, so that
+    what counts or fills a queue by its name, as an autoscaler does, sees what it expects.
+    """
+    step = max(s for s in PRIORITY_STEPS if s <= priority)
+    is_normal = step == CELERY_PRIORITIES[Priority.NORMAL]
+    return queue if is_normal else f"{queue}{redis.Channel.sep}{step}"
+
+
+def message_of(queue: str, priority: int, message: dict[str, Any]) -> Message:
+    """Take a message as kombu is about to push it."""
+    headers, due_ms = message["headers"], None
+    if eta := headers.get("eta"):
+        at = datetime.fromisoformat(eta)
+        due_ms = int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1_000)
+        message = message | {"headers": headers | {"eta": None}}  # a worker is not to wait again
+    return Message(
+        queue,
+        queue_list(queue, priority),
+        dumps(message),
+        message["properties"]["delivery_tag"],
+        headers["id"],
+        due_ms,
+    )
+
+
+class CollectingChannel(virtual.Channel):
+    """A channel that only builds messages: it never connects."""
+
+    def _put(self, queue: str, message: dict[str, Any], **_: Any) -> None:
+        priority = self._get_message_priority(message, reverse=False)  # type: ignore[no-untyped-call]
+        if not collect(message_of(queue, priority, message)):
+            raise RuntimeError("this process publishes only through tasks.engine.submit")
+
+
+class CollectingTransport(virtual.Transport):
+    """Builds messages, which are sent with the records that they belong to."""
+
+    Channel = CollectingChannel
+    driver_type = "redis"
+    driver_name = "collector"
+
+
+#: What is published with `connection=COLLECTING` needs an open collector, and no server.
+COLLECTING = Connection("memory://", transport=CollectingTransport)

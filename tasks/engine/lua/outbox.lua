@@ -1,0 +1,58 @@
+-- Shared by every script: messages on their way into a worker's hands.
+-- A queue list is filled at its head and emptied at its tail. Each of its messages has a position,
+-- so those below the position of the tail have been taken. What is held is in kombu's `unacked`.
+-- A push names its `queue_list`, its delivery `tag`, its `task_id`, and when it is due (`due_ms`).
+
+local clock = redis.call('TIME')
+local function as_text(number) return string.format('%.0f', number) end
+local now_us = clock[1] * 1000000 + clock[2]
+
+local function index_of(list) return 'celeryql:outbox_index:' .. list end
+
+-- The position at one end of the index: 0 for the lowest, -1 for the highest.
+local function position_at(list, place)
+  return tonumber(redis.call('ZRANGE', index_of(list), place, place, 'WITHSCORES')[2])
+end
+
+local function remember(list, tag, payload, position)
+  redis.call('HSET', 'celeryql:outbox', tag, list .. '\n' .. payload)
+  redis.call('ZADD', index_of(list), as_text(position), tag)
+  redis.call('SADD', 'celeryql:outbox_lists', list)
+end
+
+-- Push a message to be taken after all others.
+local function push_last(list, tag, payload)
+  remember(list, tag, payload, math.max(now_us, (position_at(list, -1) or 0) + 1))
+  redis.call('LPUSH', list, payload)
+end
+
+-- Push a message to be taken before all others.
+local function push_first(list, tag, payload)
+  remember(list, tag, payload, (position_at(list, 0) or now_us) - 1)
+  redis.call('RPUSH', list, payload)
+end
+
+-- Take a message out of the outbox, and return its list and payload.
+local function take(tag)
+  local entry = redis.call('HGET', 'celeryql:outbox', tag)
+  if not entry then return end
+  local list, payload = string.match(entry, '^([^\n]*)\n(.*)$')
+  redis.call('HDEL', 'celeryql:outbox', tag)
+  redis.call('ZREM', index_of(list), tag)
+  return list, payload
+end
+
+-- Hold a message back until it is due.
+local function hold(push, payload, due_ms)
+  redis.call('HSET', 'celeryql:scheduled_messages', push.task_id,
+             cjson.encode({queue_list = push.queue_list, tag = push.tag, payload = payload}))
+  redis.call('ZADD', 'celeryql:scheduled', as_text(due_ms), push.task_id)
+end
+
+local function send(push, payload)
+  if push.due_ms then
+    hold(push, payload, push.due_ms)
+  else
+    push_last(push.queue_list, push.tag, payload)
+  end
+end

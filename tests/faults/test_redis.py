@@ -1,0 +1,178 @@
+"""Redis is killed, frozen, cut off or full: nothing accepted is lost, and every worker goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from uuid import uuid4
+
+import pytest
+from redis.exceptions import OutOfMemoryError
+
+from tests.processes import wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+CONSUMING_S = 10.0  # within which every worker must consume again
+POOLS = {"a": "prefork", "b": "prefork", "c": "solo"}
+
+
+def start_all(site):
+    return [site.run_worker(name, pool) for name, pool in POOLS.items()]
+
+
+def consumes_since(site, worker, since):
+    """Wait until a worker has begun to run something again."""
+    pids = {worker.process.pid, *(child.pid for child in worker.children())}
+    wait_until(
+        lambda: any(run.pid in pids and run.at > since for run in site.ledger.runs()),
+        f"worker {worker.log.name} consumes again",
+        CONSUMING_S,
+    )
+    return time.time() - since
+
+
+async def all_ran(site, keys, workers):
+    """See that all has ended well, and give how many ran more than once."""
+    assert await site.all_end(90) == {"SUCCEEDED": len(keys)}
+    counts = site.ledger.counts()
+    assert set(counts) == set(keys)
+    assert [worker.is_alive() for worker in workers] == [True] * len(workers)
+    assert site.is_empty() == {}
+    return sum(n > 1 for n in counts.values())
+
+
+async def test_a_redis_killed_six_times_under_a_flood(site, record_property):
+    workers, keys = start_all(site), [f"k{n}" for n in range(1_500)]
+    await site.work(keys, seconds=0.02)
+
+    slowest_s = 0.0
+    for _ in range(6):
+        await asyncio.sleep(1)  # they work
+        site.server.kill()
+        await asyncio.sleep(0.5)  # they notice
+        site.server.start()
+        up_at = time.time()
+        slowest_s = max(slowest_s, *[consumes_since(site, w, up_at) for w in workers])
+
+    again = await all_ran(site, keys, workers)
+    assert again == 0, f"{again} of {len(keys)} ran more than once"
+    record_property("consuming again after, s", round(slowest_s, 1))
+
+
+async def test_a_redis_frozen_for_ten_seconds(site, record_property):
+    workers, keys = start_all(site), [f"k{n}" for n in range(600)]
+    await site.work(keys, seconds=0.05)
+    await asyncio.sleep(1)
+
+    site.server.freeze()
+    await asyncio.sleep(10)
+    site.server.thaw()
+    thawed_at = time.time()
+    slowest_s = max(consumes_since(site, worker, thawed_at) for worker in workers)
+
+    again = await all_ran(site, keys, workers)
+    assert again == 0, f"{again} of {len(keys)} ran more than once"
+    record_property("consuming again after, s", round(slowest_s, 1))
+
+
+async def test_all_connections_killed_ten_times(site):
+    workers, keys = start_all(site), [f"k{n}" for n in range(1_000)]
+    await site.work(keys, seconds=0.05)
+
+    for _ in range(10):
+        await asyncio.sleep(0.5)
+        site.redis().client_kill_filter(_type="normal", skipme=True)
+        site.redis().client_kill_filter(_type="pubsub", skipme=True)
+
+    assert await all_ran(site, keys, workers) == 0
+
+
+async def test_a_redis_that_is_full_for_four_seconds(site):
+    workers, keys = start_all(site), [f"k{n}" for n in range(400)]
+    await site.work(keys, seconds=0.05)
+    await asyncio.sleep(0.5)
+
+    redis = site.redis()
+    redis.config_set("maxmemory", "1mb")
+    with pytest.raises(OutOfMemoryError):
+        redis.set("more", "x")
+    await asyncio.sleep(4)
+    refused = await site.client.execute(
+        "mutation { enqueueAdd(input: {x: 1, y: 2}) { ... on Unavailable { message } } }"
+    )
+    redis.config_set("maxmemory", "0")
+
+    assert "Nothing was accepted" in refused["enqueueAdd"]["message"]
+    assert await all_ran(site, keys, workers) == 0
+
+
+def message(task, args, **headers):
+    """Write a message as a stranger would put it on the queue by hand."""
+    task_id = str(uuid4())
+    body = json.dumps([args, {}, {"callbacks": None, "errbacks": None, "chain": None}])
+    return json.dumps(
+        {
+            "body": body,
+            "content-encoding": "utf-8",
+            "content-type": "application/json",
+            "headers": {"lang": "py", "task": task, "id": task_id, "root_id": task_id} | headers,
+            "properties": {
+                "correlation_id": task_id,
+                "delivery_mode": 2,
+                "delivery_tag": task_id,
+                "delivery_info": {"exchange": "celery", "routing_key": "celery"},
+            },
+        }
+    )
+
+
+POISON = {
+    "no JSON": ("this is no JSON", "Rejected what is no message"),
+    "no text": (b"\xff\xfe\x00", "Rejected what is no message"),
+    "a number": ("1", "Rejected what is no message"),
+    "a list": ("[]", "Rejected what is no message"),
+    "nested too deep": ("[" * 5_000 + "]" * 5_000, "Rejected what is no message"),
+    "an empty object": ("{}", "Rejected what is no message"),
+    "no body": (json.dumps({"properties": {"delivery_tag": "t"}}), "Rejected what is no message"),
+    "an unknown task": (message("nobody.knows", []), "Received unregistered task"),
+    "no task": (message(None, []), "unregistered task"),
+    "wrong arguments": (message("tasks.arithmetic.add", ["one", "two"]), "x: "),
+}
+
+
+@pytest.mark.parametrize("pool", ["prefork", "solo"])
+async def test_poison_on_the_queue_is_rejected_with_its_reason_and_the_others_go_on(site, pool):
+    worker = site.run_worker("a", pool)
+    for n, (what, (text, reason)) in enumerate(POISON.items(), 1):
+        logged = len(worker.log.read_text())
+        site.redis().lpush("celery", text)
+        await site.enqueue("work", key=f"k{n}", seconds=0)
+        wait_until(lambda n=n: len(site.ledger.runs("end")) == n, f"the task behind {what}", 10)
+        assert reason in worker.log.read_text()[logged:], what
+
+    assert worker.is_alive()
+    known = {"SUCCEEDED": len(POISON), "FAILED": 3}  # the last three name a task
+    assert await site.all_end(10) == known
+    assert site.is_empty() == {}
+
+
+async def test_duplicates_of_a_finished_and_of_a_running_task_are_not_run(site):
+    site.run_worker("a", "prefork")
+    site.run_worker("b", "solo")
+    done = await site.enqueue("work", key="done", seconds=0)
+    copies = []
+    with site.redis() as redis:
+        await site.all_end(10)
+        running = await site.enqueue("work", key="running", seconds=6)
+        wait_until(lambda: redis.hget(f"celeryql:task:{running}", "state") == "RUNNING", "runs")
+        for tag, held in redis.hgetall("unacked").items():
+            payload = json.dumps(json.loads(held)[0])
+            copies += [payload.replace(tag, str(uuid4())) for _ in range(3)] + [payload]
+        for copy in copies:
+            redis.lpush("celery", copy, copy.replace(running, done))
+        assert await site.all_end(30) == {"SUCCEEDED": 2}
+        wait_until(lambda: not site.is_empty(), "all duplicates dropped", 10)
+
+    assert site.ledger.counts() == {"done": 1, "running": 1}

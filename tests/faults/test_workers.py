@@ -1,0 +1,210 @@
+"""Workers are killed, frozen and stopped: what was accepted runs, and only what ran runs again."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+
+import pytest
+
+from tests.faults.conftest import begun
+
+pytestmark = pytest.mark.slow
+
+VISIBILITY_TIMEOUT_S = 2
+TASK_S = 0.05
+RESTART_S = 4.0  # that two workers need on a busy machine
+
+
+def runs_of(site, key):
+    return [run for run in site.ledger.runs() if run.key == key]
+
+
+@pytest.mark.parametrize("pool", ["prefork", "solo"])
+async def test_a_worker_killed_in_the_middle_of_a_task(site, pool):
+    first = site.run_worker("a", pool)
+    task_id = await site.enqueue("work", key="k", seconds=1.5)
+    begun(site, 1)
+    first.kill()
+    killed_at = time.time()
+
+    site.run_worker("b", pool)
+    await site.all_end(30)
+
+    again = runs_of(site, "k")[1:]
+    assert [run.at - killed_at < 2 * VISIBILITY_TIMEOUT_S + 2.5 for run in again] == [True]
+    assert site.redis().hmget(f"celeryql:task:{task_id}", "state", "attempt") == ["SUCCEEDED", "2"]
+    assert site.is_empty() == {}
+
+
+async def test_a_pool_process_killed_in_the_middle_of_a_task(site):
+    worker = site.run_worker()
+    task_id = await site.enqueue("work", key="k", seconds=1.5)
+    begun(site, 1)
+    (run,) = site.ledger.runs()
+    next(child for child in worker.children() if child.pid == run.pid).kill()
+    killed_at = time.time()
+
+    await site.all_end(30)
+
+    (again,) = runs_of(site, "k")[1:]
+    assert again.at - killed_at < VISIBILITY_TIMEOUT_S  # the worker saw it, and waits for nothing
+    assert site.redis().hmget(f"celeryql:task:{task_id}", "state", "attempt") == ["SUCCEEDED", "2"]
+    assert site.is_empty() == {}
+
+
+@pytest.mark.timeout(240)
+async def test_workers_killed_25_times_under_a_flood(site, record_property):
+    workers = [site.run_worker("a", "prefork"), site.run_worker("b", "solo")]
+    keys = [f"k{n}" for n in range(2_000)]
+    await site.work(keys, seconds=TASK_S)
+    kills = []
+
+    for _ in range(25):
+        begun(site, len(site.ledger.runs()) + 6)
+        began_at = time.time()
+        for worker in workers:
+            worker.kill()
+        kills.append((began_at, time.time()))
+        await asyncio.gather(*[asyncio.to_thread(worker.restart) for worker in workers])
+    states = await site.all_end(120)
+
+    counts = site.ledger.counts()
+    assert states == {"SUCCEEDED": 2_000}
+    assert set(counts) == set(keys)
+    again = {key for key, n in counts.items() if n > 1}
+    waited_s = []
+    for key in again:
+        first, second, *_ = runs_of(site, key)
+        # It ran when a worker was killed, or had ended without having been able to say so.
+        ran = [(began, end) for began, end in kills if began - TASK_S - 0.5 < first.at <= end]
+        assert ran, f"{key} ran at {first.at}, and again at {second.at}; kills: {kills}"
+        waited_s.append(second.at - ran[0][1])
+    record_property("ran again", f"{len(again)} of 2,000, {max(waited_s):.1f} s after a kill")
+    assert max(waited_s) < 2 * VISIBILITY_TIMEOUT_S + RESTART_S
+    assert site.is_empty() == {}
+
+
+async def test_a_message_that_a_frozen_worker_took_and_never_noted(site):
+    worker = site.run_worker("a", "solo")
+    await asyncio.sleep(0.5)
+    taken = 0
+    for n in range(8):
+        worker.signal(signal.SIGSTOP)  # its BRPOP is most likely outstanding
+        await site.enqueue("work", key=f"k{n}", seconds=0)
+        await asyncio.sleep(0.2)
+        taken += site.server.messages() == 0
+        worker.kill()
+        worker.restart()
+        begun(site, n + 1)
+
+    assert taken >= 4
+    assert await site.all_end(20) == {"SUCCEEDED": 8}
+    assert set(site.ledger.counts().values()) == {1}
+    assert site.is_empty() == {}
+
+
+async def test_a_worker_that_was_only_frozen_runs_nothing_twice(site):
+    frozen, other = site.run_worker("a", "solo"), site.run_worker("b", "solo")
+    frozen.signal(signal.SIGSTOP)
+    await site.work([f"k{n}" for n in range(20)], seconds=0.05)
+    begun(site, 20)
+    await asyncio.sleep(1)
+    frozen.signal(signal.SIGCONT)
+    await asyncio.sleep(2)
+
+    assert await site.all_end(20) == {"SUCCEEDED": 20}
+    assert set(site.ledger.counts().values()) == {1}
+    assert (other.is_alive(), site.is_empty()) == (True, {})
+
+
+async def test_a_warm_shutdown_ends_what_runs_and_gives_back_the_rest(site):
+    worker = site.run_worker()
+    await site.work([f"k{n}" for n in range(6)], seconds=3)
+    begun(site, 2)
+    worker.process.terminate()
+    worker.process.wait(10)
+    assert set(site.states()) == {"SUCCEEDED", "QUEUED"}
+
+    site.run_worker("b")
+    assert await site.all_end(30) == {"SUCCEEDED": 6}
+    assert set(site.ledger.counts().values()) == {1}
+    assert site.is_empty() == {}
+
+
+@pytest.mark.parametrize("pool", ["prefork", "solo"])
+async def test_a_shutdown_past_its_grace_gives_back_what_runs(site, pool):
+    worker = site.run_worker("a", pool, REMAP_SIGTERM="SIGQUIT", SOFT_SHUTDOWN_TIMEOUT="1")
+    await site.work(["k0", "k1", "k2"], seconds=4)
+    begun(site, 1)
+    worker.process.terminate()
+    worker.process.wait(15)
+
+    site.run_worker("b", pool)
+    assert await site.all_end(40) == {"SUCCEEDED": 3}
+    assert max(site.ledger.counts().values()) <= 2
+    assert site.is_empty() == {}
+
+
+@pytest.mark.parametrize("pool", ["prefork", "solo"])
+async def test_a_task_that_always_kills_its_worker_fails_and_the_queue_goes_on(site, pool):
+    worker = site.run_worker("a", pool)
+    poison = await site.enqueue("poison")
+    await site.work([f"k{n}" for n in range(20)], seconds=0.05)
+    while set(site.states()) - {"SUCCEEDED", "FAILED"}:
+        if not worker.is_alive():  # of the solo pool, the worker itself
+            worker.restart()
+        await asyncio.sleep(0.2)
+
+    state, failure = site.redis().hmget(f"celeryql:task:{poison}", "state", "failure")
+    assert state == "FAILED"
+    assert "worker was lost in run 3" in failure
+    assert site.ledger.counts()["poison"] == 3
+    assert site.states() == {"SUCCEEDED": 20, "FAILED": 1}
+
+
+@pytest.mark.parametrize("site", [{"VISIBILITY_TIMEOUT": "5"}], indirect=True)
+@pytest.mark.parametrize("pool", ["prefork", "solo"])
+async def test_a_task_far_above_the_visibility_timeout_and_one_scheduled_beyond_it(site, pool):
+    site.run_worker("a", pool)
+    site.run_worker("b", pool)
+    await site.enqueue("work", key="long", seconds=14)
+    await site.enqueue("work", "options: {start: {inSeconds: 8}}", key="later", seconds=0.1)
+
+    assert await site.all_end(40) == {"SUCCEEDED": 2}
+    assert site.ledger.counts() == {"long": 1, "later": 1}
+    assert site.is_empty() == {}
+
+
+async def test_chains_and_chords_outlive_the_worker_that_runs_them(site):
+    def step(task, key, seconds=None):
+        extra = f", seconds: {seconds}" if seconds is not None else ""
+        arguments = f'{{ledger: "{site.ledger.path}", key: "{key}"{extra}}}'
+        return f"{{step: {{task: {{{task}: {arguments}}}}}}}"
+
+    async def enqueue(canvas):
+        operation = f"mutation {{ enqueueWorkflow(input: {{canvas: {canvas}}}) {{ __typename }} }}"
+        data = await site.client.execute(operation)
+        assert data["enqueueWorkflow"]["__typename"] == "EnqueueWorkflowSuccess"
+
+    worker = site.run_worker()
+    for n in range(20):
+        steps = [step("work", f"c{n}-0", 0.05), *[step("follow", f"c{n}-{i}") for i in (1, 2, 3)]]
+        await enqueue(f"{{chain: [{' '.join(steps)}]}}")
+    for n in range(8):
+        header = " ".join(step("work", f"d{n}-{i}", 0.05) for i in range(4))
+        body = step("gather", f"d{n}-body")
+        await enqueue(f"{{chord: {{header: [{header}], body: {body}}}}}")
+    for _ in range(4):
+        begun(site, len(site.ledger.runs()) + 8)
+        worker.process.kill()  # the main process: its pool lives on for a moment
+        worker.kill()
+        worker.restart()
+
+    assert await site.all_end(60) == {"SUCCEEDED": 28 + 20 * 4 + 8 * 5}
+    counts = site.ledger.counts()
+    assert len(counts) == 20 * 4 + 8 * 5
+    bodies_twice = [key for key, n in counts.items() if "body" in key and n > 1]
+    assert bodies_twice == []
+    assert site.is_empty() == {}
