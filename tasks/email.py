@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import smtplib
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from email.errors import HeaderParseError
 from email.headerregistry import Address as ParsedAddress
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, make_msgid
-from typing import Annotated
+from typing import Annotated, Any
 
 from celery import Task
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from tasks.engine import app
-from tasks.engine.settings import Settings, SmtpSecurity, load_settings
+from tasks.engine import Claim, Retryable, app
+from tasks.engine.settings import OnUnknown, Settings, SmtpSecurity, load_settings
 
 _BODY_MAX = 1_000_000  # characters; servers commonly refuse messages above 10 MB
 
@@ -70,7 +72,30 @@ class EmailReceipt(BaseModel):
     )
 
 
-@app.task(bind=True, acks_late=True, time_limit=120)
+# What trying again does not mend, where the server has not even answered.
+_FOR_GOOD = (smtplib.SMTPException, ssl.SSLCertVerificationError)
+
+
+class MailOutcomeUnknown(Exception):
+    """It is not known whether the mail was sent, and the settings forbid to send it again."""
+
+
+class _Session(smtplib.SMTP):
+    """A session that claims the mail just before the server could take it."""
+
+    claim: Claim
+
+    def data(self, msg: Any) -> tuple[int, bytes]:
+        self.claim.take()
+        return super().data(msg)
+
+
+class _TlsSession(_Session, smtplib.SMTP_SSL):
+    """The same, encrypted from the first byte."""
+
+
+# Ten attempts last for some minutes: as long as a greylisting server may want one to wait.
+@app.task(bind=True, acks_late=True, time_limit=120, max_retries=9)
 def send_email(
     self: Task,
     to: Annotated[Addresses, Field(min_length=1, description="Recipients.")],
@@ -101,7 +126,7 @@ def send_email(
     message.set_content(text)
     if html is not None:
         message.add_alternative(html, subtype="html")
-    refused = _deliver(message, [*to, *(cc or ()), *(bcc or ())], settings)
+    refused = _deliver(message, [*to, *(cc or ()), *(bcc or ())], settings, Claim(self))
     return EmailReceipt(
         message_id=message["Message-ID"],
         accepted_at=datetime.now(UTC),
@@ -109,19 +134,60 @@ def send_email(
     )
 
 
-def _deliver(message: EmailMessage, recipients: list[str], settings: Settings) -> list[str]:
-    """Send a message, and name the recipients that the server refused."""
-    with _connect(settings) as smtp:
+def _deliver(
+    message: EmailMessage, recipients: list[str], settings: Settings, claim: Claim
+) -> list[str]:
+    """Send a message, and name the recipients that the server refused.
+
+    Raises:
+        Retryable: the server cannot be reached, or asks to try again later.
+        MailOutcomeUnknown: it may have been sent before.
+        smtplib.SMTPException: the server refuses it for good.
+    """
+    may_resend = settings.email_on_unknown is OnUnknown.RESEND
+    if claim.is_taken() and not may_resend:
+        raise MailOutcomeUnknown("a run before ended while it was being sent")
+    try:
+        with _connected(settings) as smtp:
+            smtp.claim = claim
+            return list(smtp.send_message(message, to_addrs=recipients))
+    except (smtplib.SMTPResponseException, smtplib.SMTPRecipientsRefused) as error:
+        claim.give_back()  # it is known: it was not sent
+        if _is_temporary(error):
+            raise Retryable(f"the mail server asks to try again later: {error}") from error
+        raise
+    except OSError as error:
+        if isinstance(error, _FOR_GOOD) and not isinstance(error, smtplib.SMTPServerDisconnected):
+            raise
+        if claim.is_taken() and not may_resend:
+            raise MailOutcomeUnknown(f"the connection was lost while sending: {error}") from error
+        raise Retryable(f"the mail server cannot be reached: {error}") from error
+
+
+def _is_temporary(error: smtplib.SMTPException) -> bool:
+    """Tell whether a refusal is not for good (4xx); of several, whether one is not."""
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        return any(code // 100 == 4 for code, _ in error.recipients.values())  # noqa: PLR2004
+    return isinstance(error, smtplib.SMTPResponseException) and error.smtp_code // 100 == 4  # noqa: PLR2004
+
+
+@contextmanager
+def _connected(settings: Settings) -> Iterator[_Session]:
+    """Log in to the mail server; how it takes the farewell is of no interest."""
+    where = (settings.smtp_host, settings.smtp_port)
+    smtp: _Session
+    if settings.smtp_security is SmtpSecurity.SSL:
+        context = ssl.create_default_context()
+        smtp = _TlsSession(*where, timeout=settings.smtp_timeout_s, context=context)
+    else:
+        smtp = _Session(*where, timeout=settings.smtp_timeout_s)
+    try:
         if settings.smtp_security is SmtpSecurity.STARTTLS:
             smtp.starttls(context=ssl.create_default_context())
         if settings.smtp_username and settings.smtp_password:
             smtp.login(settings.smtp_username, settings.smtp_password.get_secret_value())
-        return list(smtp.send_message(message, to_addrs=recipients))
-
-
-def _connect(settings: Settings) -> smtplib.SMTP:
-    where = (settings.smtp_host, settings.smtp_port)
-    if settings.smtp_security is SmtpSecurity.SSL:
-        context = ssl.create_default_context()
-        return smtplib.SMTP_SSL(*where, timeout=settings.smtp_timeout_s, context=context)
-    return smtplib.SMTP(*where, timeout=settings.smtp_timeout_s)
+        yield smtp
+        with suppress(smtplib.SMTPException, OSError):
+            smtp.quit()
+    finally:
+        smtp.close()

@@ -38,7 +38,7 @@ class Server:
     def __init__(self, folder: Path, *, fsync_always: bool = False) -> None:
         self._config = write_config(folder, fsync_always=fsync_always)
         self.url = self._config.url
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes]
 
     def start(self) -> None:
         self._process = start(self._config)
@@ -54,13 +54,14 @@ class Server:
         os.kill(self._process.pid, signal.SIGCONT)
 
     def close(self) -> None:
-        if self._process and self._process.poll() is None:
+        if hasattr(self, "_process") and self._process.poll() is None:
             self.thaw()
             stop(self._process)
 
     def messages(self) -> int:
         with Redis.from_url(self.url) as redis:
-            return redis.llen("celery")
+            waiting: int = redis.llen("celery")
+            return waiting
 
 
 @contextmanager
@@ -121,6 +122,15 @@ def running_api(
     environment: dict[str, str], log: Path, *, project: Path = PROJECT_ROOT
 ) -> Iterator[str]:
     """Run the API, and give its base URL once it answers."""
+    with running_api_process(environment, log, project=project) as (url, _):
+        yield url
+
+
+@contextmanager
+def running_api_process(
+    environment: dict[str, str], log: Path, *, project: Path = PROJECT_ROOT
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Run the API, and give its process, too."""
     port = reserve_port()
     argv = ["uvicorn", "--factory", "graphql_api.app:create_app", "--port", str(port)]
     argv += ["--timeout-graceful-shutdown", "2"]
@@ -135,7 +145,7 @@ def running_api(
                 return False
 
         wait_until(alive, "API alive")
-        yield url
+        yield url, process
 
 
 def run_to_end(

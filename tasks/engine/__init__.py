@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tasks.engine.celery_app import app
+    from tasks.engine.claim import Claim
     from tasks.engine.definition import Sensitive
     from tasks.engine.errors import Retryable
     from tasks.engine.progress import report_progress
 
-__all__ = ["Retryable", "Sensitive", "app", "report_progress"]
+__all__ = ["Claim", "Retryable", "Sensitive", "app", "report_progress"]
 
 _MODULES = {
     "app": "celery_app",
     "report_progress": "progress",
+    "Claim": "claim",
     "Retryable": "errors",
     "Sensitive": "definition",
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -72,9 +72,9 @@ class Backend(RedisBackend):
             "retries": request.retries or 0,
             "set": changes_of(states.STARTED, None, request),
         } | self._input(request)
-        code, *rest = self._ensure_retryable(self._write, task_id, meta, request, change)
+        code, *rest = self.outlast(self._write, task_id, meta, request, change)
         if code == _RUNS:
-            self._ensure_retryable(self.leases.hold_back, request, int(rest[0]))
+            self.outlast(self.leases.hold_back, request, int(rest[0]))
         if code in (_ENDED, _RUNS):
             return None
         attempt, max_attempts = rest
@@ -110,6 +110,10 @@ class Backend(RedisBackend):
     def exception_safe_to_retry(self, exc: BaseException) -> bool:
         """Try again after every outage, a Redis that takes no writes included."""
         return is_outage(exc) or bool(super().exception_safe_to_retry(exc))
+
+    def outlast(self, do: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Do something in Redis, again and again while there is an outage."""
+        return self._ensure_retryable(do, *args, **kwargs)
 
     def store_result(self, task_id: str, result: Any, state: str, *args: Any, **kwargs: Any) -> Any:
         """Write one state, together with the messages that the task's end has set off."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pkgutil
 import sys
@@ -102,10 +103,12 @@ class Loader(AppLoader):
         """Import the task modules at the start of a worker."""
         with ending_in_one_sentence():
             definitions()
+        # What a worker has to say of a task, nobody else can: it waits for Redis, however long.
+        self.app.conf.result_backend_max_retries = math.inf
         super().init_worker()
 
 
-app = Celery("tasks", task_cls=TypedTask, loader=Loader)
+app = Celery("tasks", task_cls=TypedTask, loader=Loader, amqp="tasks.engine.transport:Amqp")
 app.add_defaults(_configuration)
 app.steps["worker"].add("tasks.engine.delivery:Heartbeat")  # by name: only workers load it
 

@@ -30,6 +30,13 @@ class SmtpSecurity(StrEnum):
     SSL = "ssl"
 
 
+class OnUnknown(StrEnum):
+    """What to do where it is not known whether a mail was sent."""
+
+    RESEND = "resend"
+    FAIL = "fail"
+
+
 class Settings(BaseSettings):
     """Everything that differs between one installation and the next."""
 
@@ -85,6 +92,11 @@ class Settings(BaseSettings):
     smtp_password: SecretStr | None = Field(default=None, description="Password of that login.")
     smtp_timeout_s: float = Field(
         default=10.0, gt=0, description="Seconds that one SMTP step may take."
+    )
+    email_on_unknown: OnUnknown = Field(
+        default=OnUnknown.RESEND,
+        description="Where a crash leaves open whether a mail was sent: `resend`, with the same "
+        "Message-ID, or `fail`.",
     )
     email_from: str = Field(
         default="CeleryQL <celeryql@localhost>", description="From header and envelope sender."

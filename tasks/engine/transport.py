@@ -16,6 +16,8 @@ from functools import cached_property
 from queue import Empty
 from typing import Any
 
+from celery.app.amqp import AMQP
+from kombu.connection import Connection as KombuConnection
 from kombu.transport import redis, virtual
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
@@ -27,6 +29,7 @@ from tasks.engine.errors import OUTAGES
 from tasks.engine.records import KEY
 from tasks.engine.scripts import OUTBOX, source
 
+_RECONNECT_S = 2
 _RESTORED_AT_ONCE = 1_000
 _SHOWN = 200  # characters of a message that cannot be read
 
@@ -84,10 +87,9 @@ class QoS(redis.QoS):
     def restore_visible(self, *_: Any, **__: Any) -> None:
         """Give back what dead workers held: nobody has renewed it within the visibility timeout."""
         with self.channel.conn_or_acquire() as client:
-            now_s, _microseconds = client.time()
-            until_s = now_s - self.visibility_timeout
-            index = self.unacked_index_key
-            for tag in client.zrangebyscore(index, "-inf", until_s, 0, _RESTORED_AT_ONCE):
+            for tag in self._overdue(
+                args=[self.visibility_timeout, _RESTORED_AT_ONCE], client=client
+            ):
                 self.restore_by_tag(bytes_to_str(tag), client)
 
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:  # noqa: FBT001, FBT002
@@ -118,6 +120,10 @@ class QoS(redis.QoS):
     @cached_property
     def _take(self) -> Script:
         return _script(self.channel.client, "take")
+
+    @cached_property
+    def _overdue(self) -> Script:
+        return _script(self.channel.client, "overdue")
 
     @cached_property
     def _restore(self) -> Script:
@@ -175,6 +181,21 @@ class Channel(redis.Channel):
             with suppress(Empty, *OUTAGES):
                 self._brpop_read()
         super().close()  # type: ignore[no-untyped-call]
+
+
+class Connection(KombuConnection):
+    """A connection that is tried again every two seconds, however long Redis has been away."""
+
+    def ensure_connection(self, *args: Any, **options: Any) -> Any:
+        """Connect; kombu's pauses would grow to half a minute."""
+        options = {"interval_max": _RECONNECT_S} | options
+        return super().ensure_connection(*args, **options)  # type: ignore[no-untyped-call]
+
+
+class Amqp(AMQP):
+    """Where Celery gets its connections from."""
+
+    Connection = Connection
 
 
 class Transport(redis.Transport):

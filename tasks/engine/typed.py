@@ -95,8 +95,8 @@ class TypedTask(Task):
         if error.after_s is not None:
             raise self.retry(exc=error, countdown=error.after_s)
         longest_s = min(FIRST_RETRY_S * 2**self.request.retries, LONGEST_RETRY_S)
-        # Half of it at random: those that failed together do not come back together.
-        pause_s = longest_s * random.uniform(0.5, 1)  # noqa: S311  # no secret
+        # All of it at random: those that failed together do not come back together.
+        pause_s = random.uniform(0, longest_s)  # noqa: S311  # no secret
         raise self.retry(exc=error, countdown=pause_s)
 
     def retry(self, *args: Any, throw: bool = True, **options: Any) -> Any:

@@ -7,10 +7,11 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import pytest
 from redis import Redis
 
 from tests.client import Client
-from tests.processes import Server, running_api, running_worker, wait_until
+from tests.processes import Server, running_api_process, running_worker, wait_until
 
 TASKS = '''
 """Tasks that write into a ledger what they do."""
@@ -72,6 +73,7 @@ def poison(ledger: str) -> None:
     write(ledger, "poison", "begin")
     os._exit(1)
 '''
+WHOLE = os.environ.get("FAULTS") == "whole"  # else fewer kills and mutations, to take less time
 FINAL = {"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED", "EXPIRED"}
 
 
@@ -100,24 +102,34 @@ class Ledger:
         return Counter(run.key for run in self.runs(what))
 
 
-@dataclass
 class Worker:
     """A worker that can be killed, frozen and started again."""
 
-    start: Callable[[], tuple[ExitStack, subprocess.Popen[bytes]]]
-    log: Path
-    _stack: ExitStack = field(init=False)
-    process: subprocess.Popen[bytes] = field(init=False)
+    def __init__(self, site: Site, name: str, pool: str, settings: dict[str, str]) -> None:
+        self._site, self._name, self._pool, self._settings = site, name, pool, settings
+        self.log = site.folder / f"{name}.log"
+        self.process: subprocess.Popen[bytes]
+        self._stack = ExitStack()
+        self.start()
 
-    def __post_init__(self) -> None:
-        self.restart()
-
-    def restart(self) -> None:
-        self._stack, self.process = self.start()
+    def start(self) -> None:
+        if self.log.exists():  # of the process before, whose "ready" would be taken for this one's
+            self.log.rename(f"{self.log}.{time.time()}")
+        worker = running_worker(
+            "celery",
+            self._site.settings | self._settings,
+            self.log,
+            project=self._site.project,
+            pool=self._pool,
+            name=self._name,
+            concurrency=2,
+        )
+        self.process = self._stack.enter_context(worker)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the worker and its pool processes."""
-        os.killpg(self.process.pid, number)
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
 
     def kill(self) -> None:
         self.signal(signal.SIGKILL)
@@ -140,36 +152,33 @@ class Site:
     server: Server
     settings: dict[str, str]
     stack: ExitStack
-    ledger: Ledger
+    workers: list[Worker] = field(default_factory=list)
     client: Client = field(init=False)
+    api: subprocess.Popen[bytes] = field(init=False)
 
-    def run_api(self, **settings: str) -> None:
-        environment = self.settings | settings
-        api = running_api(environment, self.folder / "api.log", project=self.project)
-        self.client = Client(self.stack.enter_context(api))
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.folder / "ledger")
+
+    def run_api(self) -> None:
+        api = running_api_process(self.settings, self.folder / "api.log", project=self.project)
+        url, self.api = self.stack.enter_context(api)
+        self.client = Client(url)
 
     def run_worker(self, name: str = "a", pool: str = "prefork", **settings: str) -> Worker:
-        log = self.folder / f"{name}.log"
-
-        def start() -> tuple[ExitStack, subprocess.Popen[bytes]]:
-            stack = self.stack.enter_context(ExitStack())
-            if log.exists():  # of the process before, whose "ready" would be taken for this one's
-                log.rename(f"{log}.{time.time()}")
-            worker = running_worker(
-                "celery",
-                self.settings | settings,
-                log,
-                project=self.project,
-                pool=pool,
-                name=name,
-                concurrency=2,
-            )
-            return stack, stack.enter_context(worker)
-
-        return Worker(start, log)
+        worker = Worker(self, name, pool, settings)
+        self.workers.append(worker)
+        return worker
 
     def redis(self) -> Redis:
         return self.stack.enter_context(Redis.from_url(self.server.url, decode_responses=True))
+
+    def clear(self) -> None:
+        """Kill the workers and forget all."""
+        for worker in self.workers:
+            worker.kill()
+        self.workers.clear()
+        self.redis().flushall()
 
     async def work(self, keys: list[str], seconds: float) -> dict[str, str]:
         """Enqueue work for each key, and give the ids of what was accepted."""
@@ -229,20 +238,38 @@ def project(copy_project: Callable[[str], Path]) -> Path:
     return copy_project(TASKS)
 
 
-@pytest.fixture
-def site(project: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
-    """An installation of its own; `@pytest.mark.parametrize("site", [{...}], indirect=True)`."""
-    asked = getattr(request, "param", {})
-    server = Server(tmp_path / "redis", fsync_always=True)
+@contextmanager
+def running_site(project: Path, folder: Path, **settings: str) -> Iterator[Site]:
+    """Run an installation, without a worker yet."""
+    server = Server(folder / "redis", fsync_always=True)
     server.start()
-    settings = {"REDIS_URL": server.url, "VISIBILITY_TIMEOUT": "2"} | asked
+    settings = {"REDIS_URL": server.url, "VISIBILITY_TIMEOUT": "2"} | settings
     with ExitStack() as stack:
         stack.callback(server.close)
-        site = Site(project, tmp_path, server, settings, stack, Ledger(tmp_path / "ledger"))
+        site = Site(project, folder, server, settings, stack)
         site.run_api()
         yield site
+
+
+@pytest.fixture(scope="session")
+def any_site(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with running_site(project, tmp_path_factory.mktemp("site")) as site:
+        yield site
+
+
+@pytest.fixture
+def site(any_site: Site, tmp_path: Path) -> Iterator[Site]:
+    """An installation with nothing in it, and no worker yet."""
+    any_site.folder = tmp_path
+    yield any_site
+    any_site.clear()
 
 
 def begun(site: Site, count: int) -> None:
     """Wait until so many runs have begun."""
     wait_until(lambda: len(site.ledger.runs()) >= count, f"{count} runs")
+
+
+def tell(figure: str) -> None:
+    """Show what was measured to those who run the tests with `-s`."""
+    sys.stdout.write(f"\n  {figure}\n")

@@ -8,12 +8,13 @@ import time
 
 import pytest
 
-from tests.faults.conftest import begun
+from tests.faults.conftest import WHOLE, begun, tell
 
 pytestmark = pytest.mark.slow
 
 VISIBILITY_TIMEOUT_S = 2
 TASK_S = 0.05
+KILLS = 25 if WHOLE else 6
 RESTART_S = 4.0  # that two workers need on a busy machine
 
 
@@ -49,29 +50,29 @@ async def test_a_pool_process_killed_in_the_middle_of_a_task(site):
     await site.all_end(30)
 
     (again,) = runs_of(site, "k")[1:]
-    assert again.at - killed_at < VISIBILITY_TIMEOUT_S  # the worker saw it, and waits for nothing
+    assert again.at - killed_at < 10  # Celery looks after its pool every five seconds
     assert site.redis().hmget(f"celeryql:task:{task_id}", "state", "attempt") == ["SUCCEEDED", "2"]
     assert site.is_empty() == {}
 
 
 @pytest.mark.timeout(240)
-async def test_workers_killed_25_times_under_a_flood(site, record_property):
+async def test_workers_killed_again_and_again_under_a_flood(site):
     workers = [site.run_worker("a", "prefork"), site.run_worker("b", "solo")]
-    keys = [f"k{n}" for n in range(2_000)]
+    keys = [f"k{n}" for n in range(80 * KILLS)]
     await site.work(keys, seconds=TASK_S)
     kills = []
 
-    for _ in range(25):
+    for _ in range(KILLS):
         begun(site, len(site.ledger.runs()) + 6)
         began_at = time.time()
         for worker in workers:
             worker.kill()
         kills.append((began_at, time.time()))
-        await asyncio.gather(*[asyncio.to_thread(worker.restart) for worker in workers])
+        await asyncio.gather(*[asyncio.to_thread(worker.start) for worker in workers])
     states = await site.all_end(120)
 
     counts = site.ledger.counts()
-    assert states == {"SUCCEEDED": 2_000}
+    assert states == {"SUCCEEDED": len(keys)}
     assert set(counts) == set(keys)
     again = {key for key, n in counts.items() if n > 1}
     waited_s = []
@@ -81,26 +82,25 @@ async def test_workers_killed_25_times_under_a_flood(site, record_property):
         ran = [(began, end) for began, end in kills if began - TASK_S - 0.5 < first.at <= end]
         assert ran, f"{key} ran at {first.at}, and again at {second.at}; kills: {kills}"
         waited_s.append(second.at - ran[0][1])
-    record_property("ran again", f"{len(again)} of 2,000, {max(waited_s):.1f} s after a kill")
+    tell(f"{len(again)} of {len(keys)} ran again, at most {max(waited_s):.1f} s after a kill")
     assert max(waited_s) < 2 * VISIBILITY_TIMEOUT_S + RESTART_S
     assert site.is_empty() == {}
 
 
 async def test_a_message_that_a_frozen_worker_took_and_never_noted(site):
     worker = site.run_worker("a", "solo")
-    await asyncio.sleep(0.5)
     taken = 0
-    for n in range(8):
+    for n in range(5):
+        await asyncio.sleep(0.3)
         worker.signal(signal.SIGSTOP)  # its BRPOP is most likely outstanding
         await site.enqueue("work", key=f"k{n}", seconds=0)
         await asyncio.sleep(0.2)
         taken += site.server.messages() == 0
         worker.kill()
-        worker.restart()
-        begun(site, n + 1)
+        worker.start()
+        assert await site.all_end(20) == {"SUCCEEDED": n + 1}
 
-    assert taken >= 4
-    assert await site.all_end(20) == {"SUCCEEDED": 8}
+    assert taken >= 3
     assert set(site.ledger.counts().values()) == {1}
     assert site.is_empty() == {}
 
@@ -121,7 +121,7 @@ async def test_a_worker_that_was_only_frozen_runs_nothing_twice(site):
 
 async def test_a_warm_shutdown_ends_what_runs_and_gives_back_the_rest(site):
     worker = site.run_worker()
-    await site.work([f"k{n}" for n in range(6)], seconds=3)
+    await site.work([f"k{n}" for n in range(6)], seconds=2)
     begun(site, 2)
     worker.process.terminate()
     worker.process.wait(10)
@@ -154,7 +154,7 @@ async def test_a_task_that_always_kills_its_worker_fails_and_the_queue_goes_on(s
     await site.work([f"k{n}" for n in range(20)], seconds=0.05)
     while set(site.states()) - {"SUCCEEDED", "FAILED"}:
         if not worker.is_alive():  # of the solo pool, the worker itself
-            worker.restart()
+            worker.start()
         await asyncio.sleep(0.2)
 
     state, failure = site.redis().hmget(f"celeryql:task:{poison}", "state", "failure")
@@ -164,16 +164,14 @@ async def test_a_task_that_always_kills_its_worker_fails_and_the_queue_goes_on(s
     assert site.states() == {"SUCCEEDED": 20, "FAILED": 1}
 
 
-@pytest.mark.parametrize("site", [{"VISIBILITY_TIMEOUT": "5"}], indirect=True)
-@pytest.mark.parametrize("pool", ["prefork", "solo"])
-async def test_a_task_far_above_the_visibility_timeout_and_one_scheduled_beyond_it(site, pool):
-    site.run_worker("a", pool)
-    site.run_worker("b", pool)
-    await site.enqueue("work", key="long", seconds=14)
-    await site.enqueue("work", "options: {start: {inSeconds: 8}}", key="later", seconds=0.1)
+async def test_tasks_far_above_the_visibility_timeout_and_one_scheduled_beyond_it(site):
+    site.run_worker("a", "solo", VISIBILITY_TIMEOUT="5")
+    site.run_worker("b", "prefork", VISIBILITY_TIMEOUT="5")
+    await site.work(["long-1", "long-2", "long-3"], seconds=14)  # one for each of their processes
+    await site.enqueue("work", "options: {start: {inSeconds: 8}}", key="later", seconds=0)
 
-    assert await site.all_end(40) == {"SUCCEEDED": 2}
-    assert site.ledger.counts() == {"long": 1, "later": 1}
+    assert await site.all_end(40) == {"SUCCEEDED": 4}
+    assert set(site.ledger.counts().values()) == {1}
     assert site.is_empty() == {}
 
 
@@ -200,7 +198,7 @@ async def test_chains_and_chords_outlive_the_worker_that_runs_them(site):
         begun(site, len(site.ledger.runs()) + 8)
         worker.process.kill()  # the main process: its pool lives on for a moment
         worker.kill()
-        worker.restart()
+        worker.start()
 
     assert await site.all_end(60) == {"SUCCEEDED": 28 + 20 * 4 + 8 * 5}
     counts = site.ledger.counts()

@@ -56,3 +56,16 @@ local function send(push, payload)
     push_last(push.queue_list, push.tag, payload)
   end
 end
+
+local OUTAGE_MS, GRACE_MS = 3000, 5000
+
+-- Tell whether an outage of Redis has just ended. Every living process sweeps, twice a second, so a
+-- longer gap is one; and no worker could renew what it holds meanwhile, so each gets some time.
+local function is_after_outage(visibility_ms)
+  local pulse, now_ms = redis.call('GET', 'celeryql:pulse'), math.floor(now_us / 1000)
+  if not pulse or now_ms - pulse > OUTAGE_MS then
+    redis.call('SET', 'celeryql:grace', 1, 'PX', math.min(GRACE_MS, visibility_ms))
+  end
+  redis.call('SET', 'celeryql:pulse', as_text(now_ms))
+  return redis.call('EXISTS', 'celeryql:grace') == 1
+end

@@ -6,17 +6,27 @@ local LOST_AFTER_MS = 2000
 local AT_ONCE = 200  -- keeps Redis busy for some milliseconds; one workflow may take it beyond
 if not redis.call('SET', 'celeryql:sweep', '1', 'NX', 'PX', limits.sweep_lock_ms) then return 0 end
 
+local is_grace = is_after_outage(limits.lease_ms)
+
 local function upto_now(key)
   return redis.call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, AT_ONCE)
 end
 
 local function send_held(id)
   local held = redis.call('HGET', 'celeryql:scheduled_messages', id)
-  drop_held(id)
   local state = record_of(id).state
+  if state == 'RUNNING' and is_grace then  -- its worker may be about to renew its lease
+    redis.call('ZADD', 'celeryql:scheduled', as_text(now_ms + limits.lease_ms), id)
+    return
+  end
+  drop_held(id)
   if not held or (state and FINAL[state]) then return end
   local push = cjson.decode(held)
-  push_last(push.queue_list, push.tag, push.payload)
+  if state == 'RUNNING' then  -- by now without its worker: it has waited in the queue before
+    push_first(push.queue_list, push.tag, push.payload)
+  else
+    push_last(push.queue_list, push.tag, push.payload)
+  end
   if state == 'SCHEDULED' then
     move(id, {state = 'QUEUED', celery_state = 'PENDING'}, 'STATE')
     if record_of(id).root ~= id then settle(record_of(id).root) end

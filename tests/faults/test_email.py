@@ -1,0 +1,197 @@
+"""E-mail towards servers that refuse, stall and drop the connection, and workers that die."""
+
+from __future__ import annotations
+
+import socketserver
+import threading
+import time
+
+import pytest
+
+from tests.faults.conftest import running_site
+from tests.processes import running_worker, wait_until
+
+pytestmark = pytest.mark.slow
+
+STALL_S = 2.0  # the client waits for one
+STAGES = ("connect", "ehlo", "mail", "rcpt", "data", "content")
+ANSWERS = {
+    "connect": "220 test", "ehlo": "250 test", "helo": "250 test", "mail": "250 ok",
+    "rcpt": "250 ok", "rset": "250 ok", "data": "354 go on", "content": "250 taken",
+    "quit": "221 bye",
+}  # fmt: skip
+
+
+class Session(socketserver.StreamRequestHandler):
+    """One session with a client."""
+
+    def handle(self):
+        self.server.sessions += 1
+        if not self.answer("connect"):
+            return
+        while line := self.rfile.readline():
+            stage = line[:4].decode().strip().lower()
+            if not self.answer(stage) or (stage == "data" and not self.content()):
+                return
+
+    def content(self):
+        text = b""
+        while not text.endswith(b"\r\n.\r\n"):
+            if not (more := self.rfile.readline()):
+                return False
+            text += more
+        (found,) = [line for line in text.splitlines() if line.lower().startswith(b"message-id")]
+        self.server.received.append(found.split(b": ")[1].decode())
+        return self.answer("content")
+
+    def answer(self, stage):
+        does = self.server.misbehaves(stage)
+        if does == "stall":
+            time.sleep(STALL_S)
+        if does in ("drop", "stall"):
+            return False
+        if stage == "content" and not does:
+            self.server.taken.append(self.server.received[-1])
+        self.wfile.write((does or ANSWERS[stage]).encode() + b"\r\n")
+        return True
+
+
+class MailServer(socketserver.ThreadingTCPServer):
+    """A mail server that does at one stage what it is told, so many times."""
+
+    daemon_threads = True
+
+    def behave(self, stage="", does="", times=0):
+        """Answer at a stage with `does`, or `drop` the connection there, or `stall`."""
+        self.stage, self.does, self.times = stage, does, times
+        self.received, self.taken = [], []  # Message-IDs: of what came whole, and was taken
+        self.sessions = 0
+
+    def misbehaves(self, stage):
+        stage = "ehlo" if stage == "helo" else stage
+        if stage != self.stage or not self.times:
+            return ""
+        self.times -= 1
+        return self.does
+
+
+@pytest.fixture(scope="module")
+def running_server():
+    with MailServer(("127.0.0.1", 0), Session) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def post_office(project, tmp_path_factory, running_server):
+    """An installation that sends to this mail server, without its worker."""
+    settings = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(running_server.server_address[1])}
+    with running_site(project, tmp_path_factory.mktemp("post"), **settings) as site:
+        yield site
+
+
+def run_mail_worker(site, name, **settings):
+    log = site.folder / f"{name}.log"
+    return running_worker("email_service", site.settings | settings, log, pool="solo", name=name)
+
+
+@pytest.fixture(scope="class")
+def worker(post_office):
+    with run_mail_worker(post_office, "patient", SMTP_TIMEOUT_S="1"):
+        yield
+
+
+@pytest.fixture
+def mail_server(running_server):
+    running_server.behave()
+    return running_server
+
+
+async def post(site, options=""):
+    data = await site.client.execute(
+        'mutation { enqueueSendEmail(input: {to: "ann@example.org", subject: "Hi", text: "?"}'
+        f" {options}) {{ ... on EnqueueSendEmailSuccess {{ task {{ id }} }} }} }}"
+    )
+    return data["enqueueSendEmail"]["task"]["id"]
+
+
+async def end_of(site, task_id):
+    await site.all_end(60)
+    record = site.redis().hgetall(f"celeryql:task:{task_id}")
+    return record["state"], int(record["attempt"]), record.get("failure", "")
+
+
+@pytest.mark.usefixtures("worker")
+class TestOneWorker:
+    """What one worker makes of what a mail server answers."""
+
+    @pytest.mark.parametrize("does", ["drop", "stall", "421 later", "451 later"])
+    @pytest.mark.parametrize("stage", STAGES)
+    async def test_what_may_pass_is_tried_again(self, post_office, mail_server, stage, does):
+        mail_server.behave(stage, does, times=2 if stage == "ehlo" else 1)  # after EHLO comes HELO
+
+        task_id = await post(post_office)
+
+        state, attempt, failure = await end_of(post_office, task_id)
+        assert (state, failure) == ("SUCCEEDED", "")
+        assert attempt in (2, 3)
+        assert len(mail_server.taken) == 1
+        assert len(set(mail_server.received)) == 1  # the same Message-ID each time
+        assert task_id in mail_server.taken[0]
+
+    @pytest.mark.parametrize("stage", STAGES)
+    async def test_what_is_refused_for_good_fails_at_once(self, post_office, mail_server, stage):
+        mail_server.behave(stage, "554 never", times=99)
+
+        state, attempt, failure = await end_of(post_office, await post(post_office))
+
+        assert (state, attempt, mail_server.taken) == ("FAILED", 1, [])
+        assert "never" in failure
+        assert '"retryable":false' in failure
+        assert mail_server.sessions == 1
+
+    async def test_what_is_never_taken_is_given_up_after_max_attempts(
+        self, post_office, mail_server
+    ):
+        mail_server.behave("rcpt", "450 greylisted", times=99)
+
+        task_id = await post(post_office, "options: {maxAttempts: 3}")
+
+        state, attempt, failure = await end_of(post_office, task_id)
+        assert (state, attempt, mail_server.sessions) == ("FAILED", 3, 3)
+        assert '"retryable":true' in failure
+        assert "greylisted" in failure
+
+
+@pytest.mark.parametrize(("stage", "is_known"), [("rcpt", True), ("content", False)])
+async def test_what_may_have_been_sent_is_not_sent_again_if_so_set(
+    post_office, mail_server, stage, is_known
+):
+    mail_server.behave(stage, "drop", times=1)
+
+    with run_mail_worker(post_office, f"careful-{stage}", EMAIL_ON_UNKNOWN="fail"):
+        state, _, failure = await end_of(post_office, await post(post_office))
+
+    assert state == ("SUCCEEDED" if is_known else "FAILED")
+    assert ("MailOutcomeUnknown" in failure) != is_known
+    assert len(mail_server.received) == 1
+
+
+@pytest.mark.parametrize(("on_unknown", "times"), [("resend", 2), ("fail", 1)])
+async def test_a_worker_killed_in_the_middle_of_sending(
+    post_office, mail_server, on_unknown, times
+):
+    mail_server.behave("content", "stall", times=1)
+    task_id = await post(post_office)
+    with run_mail_worker(post_office, f"{on_unknown}-1") as process:
+        wait_until(lambda: mail_server.received, "the mail has reached the server")
+        process.kill()
+
+    with run_mail_worker(post_office, f"{on_unknown}-2", EMAIL_ON_UNKNOWN=on_unknown):
+        state, attempt, failure = await end_of(post_office, task_id)
+
+    assert (state, attempt) == ("SUCCEEDED" if on_unknown == "resend" else "FAILED", 2)
+    assert ("MailOutcomeUnknown" in failure) == (on_unknown == "fail")
+    assert len(mail_server.received) == times
+    assert len(set(mail_server.received)) == 1
