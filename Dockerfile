@@ -37,7 +37,7 @@ ENV HOME=/tmp MODEL_DIR=/opt/models PYTHONPATH=/app
 USER celeryql
 STOPSIGNAL SIGTERM
 CMD ["uvicorn", "--factory", "graphql_api.app:create_app", "--host", "0.0.0.0", "--port", "8000", \
-     "--timeout-graceful-shutdown", "5", "--no-access-log"]
+     "--timeout-graceful-shutdown", "3", "--no-access-log"]
 
 FROM app AS flower
 USER root

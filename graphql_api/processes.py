@@ -47,6 +47,7 @@ class Program:
             nobody waits for it.
         environment: on top of our own.
         outlasts: the others need it to finish their work, so it is stopped after them.
+        ailment: says, while it runs, what keeps it from working; None if nothing does.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Program:
     ready: re.Pattern[str] | Probe | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     outlasts: bool = False
+    ailment: Callable[[], Awaitable[str | None]] | None = None
 
 
 class Watchdog:
@@ -108,6 +110,7 @@ class Process:
         Returns:
             The exit code; the negative number of the signal that killed it.
         """
+        self.ready.clear()
         read_end, write_end = os.pipe()
         pump = asyncio.create_task(self._pump(read_end))
         try:
@@ -174,8 +177,12 @@ class Process:
                 self._leader.terminate()
 
     def kill(self) -> None:
-        """End the program and its children at once."""
+        """End the program and its children at once, for good."""
         self._is_unwanted = True
+        self.put_down()
+
+    def put_down(self) -> None:
+        """End the program and its children at once; it may be run again."""
         if self._leader and self._leader.returncode is None:
             _signal_group(self._leader.pid, signal.SIGKILL)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 import sys
 from collections.abc import Mapping
 from functools import partial
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from graphql_api.processes import Program
 from tasks.engine.embedded import EmbeddedRedis, is_ready
+from tasks.engine.health import ailment
 
 LOOPBACK = "127.0.0.1"
 PROBE_TIMEOUT_S = 2.0
@@ -40,15 +42,21 @@ def worker(queue: str, environment: Mapping[str, str]) -> Program:
         f"celery --quiet -A tasks worker -Q {queue} --hostname {queue}@%h {WORKER_OPTIONS[queue]}"
         " --without-gossip --without-mingle --loglevel INFO"
     )
-    ready = re.compile(rf"{queue}@\S+ ready\.$")
-    return Program(queue, _module(command), ready=ready, environment=environment)
+    node = f"{queue}@{socket.gethostname()}"
+    return Program(
+        queue,
+        _module(command),
+        ready=re.compile(rf"{queue}@\S+ ready\.$"),
+        environment=environment,
+        ailment=partial(asyncio.to_thread, ailment, environment["REDIS_URL"], node),
+    )
 
 
 def api(host: str, port: int, environment: Mapping[str, str]) -> Program:
     """Describe the GraphQL server, ready when its own check says so."""
     command = (
         f"uvicorn --factory graphql_api.app:create_app --host {host} --port {port}"
-        " --timeout-graceful-shutdown 5 --no-access-log"
+        " --timeout-graceful-shutdown 3 --no-access-log"
     )
     ready = partial(_answers_http, host, port, "/readyz")
     return Program("api", _module(command), ready=ready, environment=environment)

@@ -19,6 +19,7 @@ READY_TIMEOUT_S = 90.0  # a cold worker on a busy single core takes about twenty
 GRACE_S = 10.0  # for the others when one has died: what they wait for may be the dead one
 FIRST_PAUSE_S = 1.0  # before a dead program is started again; doubles up to the longest
 LONGEST_PAUSE_S = 30.0
+TEND_EVERY_S = 20.0  # above the time that a worker needs to start, and to be heard of again
 SETTLED_S = 60.0  # a program that lived this long starts again with the first pause
 
 
@@ -37,12 +38,14 @@ class Supervisor:
         ready_timeout_s: float = READY_TIMEOUT_S,
         grace_s: float = GRACE_S,
         first_pause_s: float = FIRST_PAUSE_S,
+        tend_every_s: float = TEND_EVERY_S,
     ) -> None:
         self._console = console
         self._restart = restart
         self._ready_timeout_s = ready_timeout_s
         self._grace_s = grace_s
         self._first_pause_s = first_pause_s
+        self._tend_every_s = tend_every_s
         self._watchdog = Watchdog()
         self._keepers: dict[Process, asyncio.Task[int]] = {}
         self._ended = asyncio.Event()
@@ -104,9 +107,11 @@ class Supervisor:
         pause_s = self._first_pause_s
         while True:
             began = time.monotonic()
-            code = await process.run()
+            code, was_ailing = await self._tend(process)
             if self._ended.is_set():
                 return code
+            if was_ailing:
+                continue
             if code == os.EX_CONFIG:  # it has said what is wrong, and would say it again
                 self._finish(1, process.tail[-1] if process.tail else "Stopping.")
                 return code
@@ -122,6 +127,24 @@ class Supervisor:
                 await asyncio.wait_for(self._ended.wait(), pause_s)
                 return code
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    async def _tend(self, process: Process) -> tuple[int, bool]:
+        """Run a program to its end, and bring that about once it lives but does not work.
+
+        Returns:
+            Its exit code, and whether that was the reason.
+        """
+        running = asyncio.create_task(process.run())
+        was_ailing = False
+        while process.program.ailment and not (was_ailing or running.done()):
+            await asyncio.wait([running], timeout=self._tend_every_s)
+            if not process.ready.is_set() or self._ended.is_set():
+                continue
+            if ailment := await process.program.ailment():
+                was_ailing = not running.done()
+                self._console.say(f"{process.program.name} {ailment}: it is started again.")
+                process.put_down()
+        return await running, was_ailing
 
     def _report(self, process: Process, code: int) -> None:
         how = f"exit code {code}" if code >= 0 else f"signal {-code}: {signal.strsignal(-code)}"

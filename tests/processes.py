@@ -133,7 +133,7 @@ def running_api_process(
     """Run the API, and give its process, too."""
     port = reserve_port()
     argv = ["uvicorn", "--factory", "graphql_api.app:create_app", "--port", str(port)]
-    argv += ["--timeout-graceful-shutdown", "2"]
+    argv += ["--timeout-graceful-shutdown", "3"]
     with running(argv, environment, log, project=project) as process:
         url = f"http://127.0.0.1:{port}"
 

@@ -96,14 +96,18 @@ class Heartbeat(bootsteps.StartStopStep):
         _Duty("take its leave", partial(self._take_leave, client, worker), 0).do_if_due()
         client.close()
 
-    def _silent_s(self, worker: Any) -> float:
+    def _deaf_s(self, worker: Any) -> float:
         """Tell for how long this worker has not asked for messages, though it had room for them."""
         consumer = worker.consumer
         if getattr(consumer, "task_consumer", None) is not None:  # else it has no connection
             self._channel = consumer.task_consumer.channel
         if self._channel is not None:
             self._listened_at = max(self._listened_at, self._channel.listened_at)
-            if not self._channel.qos.can_consume() or consumer.blueprint.state != bootsteps.RUN:
+            is_busy = not self._channel.qos.can_consume()
+            is_told_so = (
+                not self._channel.active_queues or consumer.blueprint.state != bootsteps.RUN
+            )
+            if is_busy or is_told_so:
                 self._listened_at = time.monotonic()
         return time.monotonic() - self._listened_at
 
@@ -112,14 +116,14 @@ class Heartbeat(bootsteps.StartStopStep):
 
         What a deaf worker holds, and will never run, is left to others.
         """
-        is_deaf = self._silent_s(worker) > DEAF_AFTER_S
+        is_deaf = self._deaf_s(worker) > DEAF_AFTER_S
         held = [] if is_deaf or self._channel is None else list(self._channel.qos._delivered)  # noqa: SLF001
         self._leases.renew(worker.hostname, _running(), held)
 
     def _tell(self, client: redis.Redis, worker: Any) -> None:
-        silent_ms = int(self._silent_s(worker) * 1_000)
+        deaf_ms = int(self._deaf_s(worker) * 1_000)
         try:
-            _write(client, worker, {"online": 1, "silent_ms": silent_ms} | _description(worker))
+            _write(client, worker, {"online": 1, "deaf_ms": deaf_ms} | _description(worker))
         except redis.RedisError:
             self._listened_at = time.monotonic()  # in an outage there is nothing to listen to
             raise

@@ -17,10 +17,9 @@ from redis.asyncio import Redis
 from redis.client import NEVER_DECODE
 
 from tasks.engine.collector import PRIORITY_STEPS, queue_list
-from tasks.engine.records import HEARTBEAT_S, KEY, TaskId, position
+from tasks.engine.records import DEAF_AFTER_S, KEY, OFFLINE_AFTER_S, TaskId, position
 from tasks.engine.store import Store
 
-_OFFLINE_AFTER_S = 5 * HEARTBEAT_S  # two lost beats and a slow one are no death
 _RAW = {NEVER_DECODE: True}  # a message of another program need not be UTF-8
 _UNREADABLE = (ValueError, TypeError, KeyError, RecursionError)  # what JSON of others leads to
 
@@ -96,7 +95,9 @@ class Topology:
         for name, fields in zip(names, hashes, strict=True):
             with suppress(*_UNREADABLE):  # no worker of ours, or of another release
                 silent_s = now_s - int(fields["seen_at"]) / 1_000
-                online = fields["online"] == "1" and silent_s < _OFFLINE_AFTER_S
+                deaf_s = int(fields.get("deaf_ms", 0)) / 1_000
+                online = silent_s < OFFLINE_AFTER_S and deaf_s < DEAF_AFTER_S
+                online = online and fields["online"] == "1"
                 found.append(WorkerStatus.model_validate(fields | {"name": name, "online": online}))
         return found
 

@@ -29,7 +29,7 @@ TASKS = '''
 import os
 import time
 
-from celery import Task
+from celery.worker.control import control_command
 
 from tasks.engine import app
 
@@ -65,6 +65,12 @@ def gather(ledger: str, key: str, before: list[str]) -> str:
     write(ledger, key, "begin")
     write(ledger, key, "end")
     return ",".join(before)
+
+
+@control_command()
+def hang(state):
+    """Keep the loop of a worker busy for ever."""
+    time.sleep(1_000)
 
 
 @app.task(max_retries=2)
@@ -130,6 +136,12 @@ class Worker:
         """Send a signal to the worker and its pool processes."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
+
+    def freeze(self) -> None:
+        self.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.signal(signal.SIGCONT)
 
     def kill(self) -> None:
         self.signal(signal.SIGKILL)

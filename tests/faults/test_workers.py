@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
 
 import pytest
@@ -92,7 +91,7 @@ async def test_a_message_that_a_frozen_worker_took_and_never_noted(site):
     taken = 0
     for n in range(5):
         await asyncio.sleep(0.3)
-        worker.signal(signal.SIGSTOP)  # its BRPOP is most likely outstanding
+        worker.freeze()  # its BRPOP is most likely outstanding
         await site.enqueue("work", key=f"k{n}", seconds=0)
         await asyncio.sleep(0.2)
         taken += site.server.messages() == 0
@@ -107,11 +106,11 @@ async def test_a_message_that_a_frozen_worker_took_and_never_noted(site):
 
 async def test_a_worker_that_was_only_frozen_runs_nothing_twice(site):
     frozen, other = site.run_worker("a", "solo"), site.run_worker("b", "solo")
-    frozen.signal(signal.SIGSTOP)
+    frozen.freeze()
     await site.work([f"k{n}" for n in range(20)], seconds=0.05)
     begun(site, 20)
     await asyncio.sleep(1)
-    frozen.signal(signal.SIGCONT)
+    frozen.thaw()
     await asyncio.sleep(2)
 
     assert await site.all_end(20) == {"SUCCEEDED": 20}

@@ -71,6 +71,24 @@ def test_a_program_is_ready_when_its_output_says_so() -> None:
     assert output.startswith("one           | now up\nStopping once running tasks have ended")
 
 
+def test_a_program_that_lives_but_does_not_work_is_started_again(tmp_path: Path) -> None:
+    answers = iter([None, "hears nothing"])
+
+    async def ailment() -> str | None:
+        answer = next(answers, None)
+        if answer is None and len((tmp_path / "runs").read_text().split()) == 2:
+            interrupt()
+        return answer
+
+    script = f"echo run >> {tmp_path}/runs; echo up; {FOREVER}"
+    ailing = Program("one", ("/bin/sh", "-c", script), re.compile("up"), ailment=ailment)
+    code, output = supervise(ailing, then=lambda: None, tend_every_s=0.1)
+
+    assert code == 0
+    assert "one hears nothing: it is started again." in output
+    assert "died" not in output
+
+
 def test_a_program_is_ready_when_its_probe_says_so() -> None:
     answers = iter([False, False, True])
 

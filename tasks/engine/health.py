@@ -1,0 +1,46 @@
+"""Whether a worker lives and listens, by its own heartbeat: `python -m tasks.engine.health NODE`.
+
+For the health check of a container and the supervisor of one machine. A worker that is connected
+to nothing, or whose loop hangs, is alive for the operating system all the same.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from tasks.engine.records import DEAF_AFTER_S, KEY, OFFLINE_AFTER_S
+from tasks.engine.settings import load_settings
+
+_TIMEOUT_S = 2.0
+
+
+def ailment(url: str, node: str) -> str | None:
+    """Say in a few words what is wrong with a worker; None if it is well.
+
+    Of an outage of Redis, which no restart of a worker mends, it is not to blame: None, too.
+
+    Args:
+        url: of Redis.
+        node: its Celery node name, as `celery@host`.
+    """
+    import redis  # noqa: PLC0415  # half a second, which the start of the supervisor does not need
+
+    timeouts = {"socket_timeout": _TIMEOUT_S, "socket_connect_timeout": _TIMEOUT_S}
+    try:
+        with redis.Redis.from_url(url, decode_responses=True, **timeouts) as client:
+            told = client.hgetall(f"{KEY}worker:{node}")
+            now_s, _ = client.time()
+    except redis.RedisError:
+        return None
+    if told.get("online") != "1":
+        return "has not begun to work"
+    silent_s = now_s - int(told["seen_at"]) / 1_000
+    if silent_s > OFFLINE_AFTER_S:
+        return f"has not been heard of for {silent_s:.0f} s"
+    deaf_s = int(told.get("deaf_ms", 0)) / 1_000
+    return f"has not asked for messages for {deaf_s:.0f} s" if deaf_s > DEAF_AFTER_S else None
+
+
+if __name__ == "__main__":
+    found = ailment(load_settings().redis_url, sys.argv[1])
+    sys.exit(found and f"{sys.argv[1]} {found}")

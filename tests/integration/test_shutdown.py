@@ -1,0 +1,80 @@
+"""The end of an API process: it answers what it was asked, and tells the others to go elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import time
+
+import httpx
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from tasks.engine.embedded import private_redis
+from tests.processes import running_api_process
+
+pytestmark = pytest.mark.slow
+
+SOCKETS = 20
+ENQUEUE = (
+    "mutation { enqueueAdd(input: {x: 1, y: 2}) { ... on EnqueueAddSuccess { task { id } } } }"
+)
+WATCH = "subscription { tasks { task { id } } }"
+
+
+async def watch(url, watching):
+    """Subscribe, and give the code with which the socket is closed."""
+    url = url.replace("http", "ws", 1) + "/graphql"
+    async with connect(url, subprotocols=["graphql-transport-ws"]) as socket:
+        await socket.send(json.dumps({"type": "connection_init"}))
+        await socket.recv()
+        payload = {"query": WATCH}
+        await socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
+        watching.release()
+        try:
+            while True:
+                await socket.recv()
+        except ConnectionClosed as closed:
+            return closed.rcvd.code
+
+
+async def enqueue(url, stopped):
+    """Enqueue until the server is gone; give the ids, and what was left without an answer."""
+    ids, unanswered = [], 0
+    async with httpx.AsyncClient(base_url=url) as http:
+        while True:
+            was_stopped = stopped.is_set()
+            try:
+                answer = await http.post("/graphql", json={"query": ENQUEUE})
+            except httpx.HTTPError:
+                return ids, unanswered + (not was_stopped)
+            ids.append(answer.json()["data"]["enqueueAdd"]["task"]["id"])
+
+
+async def test_it_drains_within_five_seconds(tmp_path):
+    with private_redis(tmp_path / "redis") as redis_url:
+        log = tmp_path / "api.log"
+        with running_api_process({"REDIS_URL": redis_url}, log) as (url, process):
+            watching, stopped = asyncio.Semaphore(0), asyncio.Event()
+            sockets = [asyncio.create_task(watch(url, watching)) for _ in range(SOCKETS)]
+            for _ in sockets:
+                await watching.acquire()
+            senders = [asyncio.create_task(enqueue(url, stopped)) for _ in range(4)]
+            await asyncio.sleep(0.5)  # they enqueue
+
+            began = time.monotonic()
+            stopped.set()
+            process.terminate()
+            code = await asyncio.to_thread(process.wait, 10)
+            took_s = time.monotonic() - began
+            closed_with = await asyncio.gather(*sockets)
+            sent = await asyncio.gather(*senders)
+
+    assert code in (0, -signal.SIGTERM)  # uvicorn ends by the signal, once all is done
+    assert took_s < 5
+    assert closed_with == [1012] * SOCKETS
+    assert sum(len(ids) for ids, _ in sent) > 20
+    assert sum(unanswered for _, unanswered in sent) == 0
+    assert "Traceback" not in log.read_text()
