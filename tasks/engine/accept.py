@@ -32,10 +32,7 @@ from tasks.engine.scripts import request
 from tasks.engine.settings import Settings
 
 ANSWER_TIMEOUT_S = 1.0  # an accept takes under a millisecond; past this Redis is in trouble
-
 _SEEN_WITH_OTHER_INPUT = 2  # what `lua/accept.lua` answers
-
-
 YEAR_S = 366 * 24 * 3600  # as far ahead as anything may be put off
 
 
@@ -70,7 +67,7 @@ class Options(BaseModel):
     max_attempts: int | None = Field(default=None, ge=1, le=MAX_ATTEMPTS)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class NewRecord:
     """A record as it is first written; `lua/accept.lua` adds owner and times."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
@@ -93,19 +93,25 @@ def build_workflow(
     if sum(sizes) > MAX_WORKFLOW_BYTES:
         text = f"Its messages would exceed {MAX_WORKFLOW_BYTES:,} bytes: split it"
         raise InvalidInput([Problem(("input", "canvas"), text)])
-    root = NewRecord(workflow.id, workflow.id, WORKFLOW, tags=options.tags, retry_of=retry_of)
-    root.priority = options.priority or Priority.NORMAL
-    records = [root]
+    priority = options.priority or Priority.NORMAL
+    root = NewRecord(
+        workflow.id,
+        workflow.id,
+        WORKFLOW,
+        tags=options.tags,
+        priority=priority,
+        retry_of=retry_of,
+    )
+    steps = []
     for step in workflow.steps:
-        record = _step_record(step, workflow, options)
         if step.id in done:
-            _take_over(record, done[step.id])
-        elif step.id in signatures:
-            record.state = TaskState.WAITING
-        records.append(record)
+            changes = _taken_over(done[step.id])
+        else:
+            changes = {"state": TaskState.WAITING} if step.id in signatures else {}
+        steps.append(replace(_step_record(step, workflow, options), **changes))
     kept = {"fields": _graph(workflow, done), "signatures": signatures}
     reused = {task_id: of.meta for task_id, of in done.items()}
-    return Request(records, messages, options, content, kept, reused)
+    return Request([root, *steps], messages, options, content, kept, reused)
 
 
 def _messages(
@@ -127,17 +133,18 @@ def _messages(
     return messages, signatures
 
 
-def _take_over(record: NewRecord, done: Done) -> None:
-    record.state, record.attempt, record.input = (
-        TaskState.SUCCEEDED,
-        done.record.attempt,
-        done.input,
-    )
+def _taken_over(done: Done) -> dict[str, Any]:
+    """Give what the record of a step has from the run before."""
     kept = {"worker": done.record.worker}
     for name in ("started_at", "finished_at"):
         at = getattr(done.record, name)
         kept[name] = at and str(int(at.timestamp() * 1_000))
-    record.kept = {name: value for name, value in kept.items() if value}
+    return {
+        "state": TaskState.SUCCEEDED,
+        "attempt": done.record.attempt,
+        "input": done.input,
+        "kept": {name: value for name, value in kept.items() if value},
+    }
 
 
 def _step_record(step: PlannedStep, workflow: Workflow, options: Options) -> NewRecord:

@@ -19,14 +19,10 @@ local function stop(task)
   return true
 end
 
-local canceled, running = 0, {}
+local canceled, running = end_waiting(id, 'CANCELED', 'canceled'), {}
 for _, task in ipairs(tasks_of(id)) do
-  local state = record_of(task).state
-  if state == 'RUNNING' then
+  if record_of(task).state == 'RUNNING' then
     if stop(task) then canceled = canceled + 1 else running[#running + 1] = task end
-  elseif not FINAL[state] then
-    end_unrun(task, 'CANCELED', 'canceled')
-    canceled = canceled + 1
   end
 end
 if is_workflow(id) or FINAL[record.state] then conclude(id) end

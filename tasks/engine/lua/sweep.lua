@@ -36,14 +36,9 @@ end
 -- Returns how many tasks have ended.
 local function expire(root)
   redis.call('ZREM', 'celeryql:expiring', root)
-  local record, ended = record_of(root), 0
+  local record = record_of(root)
   if not record.state or FINAL[record.state] or record.started_at then return 0 end
-  for _, id in ipairs(tasks_of(root)) do
-    if not FINAL[record_of(id).state] then
-      end_unrun(id, 'EXPIRED', 'expired')
-      ended = ended + 1
-    end
-  end
+  local ended = end_waiting(root, 'EXPIRED', 'expired')
   conclude(root)
   return ended
 end

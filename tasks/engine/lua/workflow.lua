@@ -152,6 +152,19 @@ local function end_unrun(id, state, message, caused_by)
   move(id, changes, 'STATE')
 end
 
+-- End all of a root that waits to run, and return how many tasks that were.
+local function end_waiting(root, state, message)
+  local ended = 0
+  for _, id in ipairs(tasks_of(root)) do
+    local before = record_of(id).state
+    if before ~= 'RUNNING' and not FINAL[before] then
+      end_unrun(id, state, message)
+      ended = ended + 1
+    end
+  end
+  return ended
+end
+
 local function join_of(root, number)
   return cjson.decode(redis.call('HGET', workflow_key(root), 'join:' .. number))
 end
