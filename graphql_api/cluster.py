@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import strawberry
 
 from graphql_api import described
 from graphql_api.context import Info
-from graphql_api.values import Node
+from graphql_api.values import Node, TaskRef
 from tasks.engine import definition as engine
 from tasks.engine import topology
 from tasks.engine.cluster import Moment
 
-if TYPE_CHECKING:
-    from graphql_api.types import Task
-
-TaskRef = Annotated["Task", strawberry.lazy("graphql_api.types")]
 WorkerRef = Annotated["Worker", strawberry.lazy("graphql_api.cluster")]
 DefinitionRef = Annotated["TaskDefinition", strawberry.lazy("graphql_api.cluster")]
 

@@ -73,6 +73,7 @@ async def connect(
     cursor = await engine.store.newest_cursor()
     page = await list_page(
         engine.redis,
+        engine.store,
         info.context.viewer.sees_only,
         filter_,
         size=size,

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 from graphql import GraphQLError
 
 from graphql_api import described
 from graphql_api.context import Info
-from graphql_api.values import EventCursor
+from graphql_api.values import EventCursor, TaskRef, WorkflowRef
 from tasks.engine.errors import CursorExpired
 from tasks.engine.events import Snapshot
 from tasks.engine.records import Cursor, Event, EventKind, Record
-
-if TYPE_CHECKING:
-    from graphql_api.types import Task
-    from graphql_api.workflow import Workflow
 
 _HISTORY = 20
 _HISTORY_MAX = 100
 _STEP_LOOK = 500  # events of a workflow looked at in one round trip for those of one step
 
-TaskRef = Annotated["Task", strawberry.lazy("graphql_api.types")]
-WorkflowRef = Annotated["Workflow", strawberry.lazy("graphql_api.workflow")]
 
 described.enum(
     EventKind,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
+from typing import Annotated
 
 import strawberry
 
@@ -10,6 +11,7 @@ from graphql_api import described
 from graphql_api.errors import ApiError
 from graphql_api.values import TaskState
 from tasks.engine.listing import Filter
+from tasks.engine.records import in_utc
 
 _ENTRIES_MAX = 100  # of each list; every task that is looked at is compared with them
 
@@ -39,6 +41,11 @@ class TaskFilter:
     )
 
 
+FilterArgument = Annotated[
+    TaskFilter | None, strawberry.argument(description="Which ones; all by default.")
+]
+
+
 def parse_filter(given: TaskFilter | None) -> Filter:
     """Hand a filter to the engine.
 
@@ -57,11 +64,7 @@ def parse_filter(given: TaskFilter | None) -> Filter:
         definitions=frozenset(given.definitions or ()),
         queues=frozenset(given.queues or ()),
         tags=frozenset(given.tags or ()),
-        created_after=_aware(given.created_after),
-        created_before=_aware(given.created_before),
+        created_after=given.created_after and in_utc(given.created_after),
+        created_before=given.created_before and in_utc(given.created_before),
         top_level_only=bool(given.top_level_only),
     )
-
-
-def _aware(moment: datetime | None) -> datetime | None:
-    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 import strawberry
@@ -12,6 +12,7 @@ from graphql_api import described
 from graphql_api.values import Priority
 from tasks.engine.accept import Options
 from tasks.engine.errors import InvalidInput, Problem
+from tasks.engine.records import in_utc
 
 
 @described.one_of
@@ -92,8 +93,7 @@ def parse_options(
         values["idempotency_key"] = given.idempotency_key
         values["expires_in_s"] = given.expires_in_seconds
         if given.start and given.start.at:
-            at = given.start.at.value
-            values["start_at"] = at if at.tzinfo else at.replace(tzinfo=UTC)
+            values["start_at"] = in_utc(given.start.at.value)
         if given.start and given.start.in_seconds:
             values["start_in_s"] = given.start.in_seconds.value
     return checked_options(path, **values)

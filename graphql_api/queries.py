@@ -10,7 +10,7 @@ from graphql_api import described
 from graphql_api.cluster import Queue, TaskDefinition, Worker
 from graphql_api.connection import TaskConnection, connect
 from graphql_api.context import Info
-from graphql_api.filters import TaskFilter, parse_filter
+from graphql_api.filters import FilterArgument, parse_filter
 from graphql_api.types import Task
 from graphql_api.values import Node
 from tasks.engine.celery_app import QUEUES
@@ -60,9 +60,7 @@ class Query:
     async def tasks(
         self,
         info: Info,
-        filter: Annotated[
-            TaskFilter | None, strawberry.argument(description="Which ones; all by default.")
-        ] = None,
+        filter: FilterArgument = None,
         first: Annotated[
             int | None,
             strawberry.argument(

@@ -13,7 +13,7 @@ from graphql_api.cluster import Cluster
 from graphql_api.context import Info
 from graphql_api.errors import ApiError, not_found
 from graphql_api.events import TaskEvent, present_event, present_snapshot
-from graphql_api.filters import TaskFilter, parse_filter
+from graphql_api.filters import FilterArgument, parse_filter
 from graphql_api.values import EventCursor
 from tasks.engine.errors import CursorExpired, UnknownCursor
 from tasks.engine.events import Snapshot
@@ -52,9 +52,7 @@ class Subscription:
     async def tasks(
         self,
         info: Info,
-        filter: Annotated[
-            TaskFilter | None, strawberry.argument(description="Which ones; all by default.")
-        ] = None,
+        filter: FilterArgument = None,
         after: Annotated[
             EventCursor | None,
             strawberry.argument(description="Begin behind this event; by default, now."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import strawberry
 
@@ -11,14 +11,17 @@ from graphql_api import described
 from graphql_api.cluster import Queue, TaskDefinition
 from graphql_api.context import Info
 from graphql_api.events import TaskEvent, read_history
-from graphql_api.values import EventCursor, Failure, Node, Priority, Progress, TaskState
+from graphql_api.values import (
+    EventCursor,
+    Failure,
+    Node,
+    Priority,
+    Progress,
+    TaskRef,
+    TaskState,
+    WorkflowRef,
+)
 from tasks.engine.records import Record, WorkflowSummary
-
-if TYPE_CHECKING:
-    from graphql_api.workflow import Workflow
-
-TaskRef = Annotated["Task", strawberry.lazy("graphql_api.types")]
-WorkflowRef = Annotated["Workflow", strawberry.lazy("graphql_api.workflow")]
 
 
 @described.interface

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NewType
+from typing import TYPE_CHECKING, Annotated, NewType
 
 import strawberry
 from graphql import GraphQLError
@@ -10,6 +10,10 @@ from graphql import GraphQLError
 from graphql_api import described
 from graphql_api.context import Info
 from tasks.engine.records import Cursor, Priority, TaskState, position
+
+if TYPE_CHECKING:
+    from graphql_api.types import Task
+    from graphql_api.workflow import Workflow
 
 described.enum(
     TaskState,
@@ -35,6 +39,9 @@ described.enum(
         "HIGH": "Before all others.",
     },
 )
+
+TaskRef = Annotated["Task", strawberry.lazy("graphql_api.types")]
+WorkflowRef = Annotated["Workflow", strawberry.lazy("graphql_api.workflow")]
 
 __all__ = ["EVENT_CURSOR", "EventCursor", "Failure", "Node", "Priority", "Progress", "TaskState"]
 

@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from kombu.connection import Connection
 from kombu.transport import redis, virtual
 from kombu.utils.json import dumps
 
-from tasks.engine.records import Priority
+from tasks.engine.records import Priority, in_utc
 
 PRIORITY_STEPS: list[int] = redis.Channel.priority_steps
 # On Redis 0 is taken first. A plain caller's task has the normal one, too: `task_default_priority`.
@@ -109,8 +109,7 @@ def message_of(queue: str, priority: int, message: dict[str, Any]) -> Message:
     """Take a message as kombu is about to push it."""
     headers, due_ms = message["headers"], None
     if eta := headers.get("eta"):
-        at = datetime.fromisoformat(eta)
-        due_ms = int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1_000)
+        due_ms = int(in_utc(datetime.fromisoformat(eta)).timestamp() * 1_000)
         message = message | {"headers": headers | {"eta": None}}  # a worker is not to wait again
     return Message(
         queue,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import typing
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 from celery import Task
@@ -75,7 +76,12 @@ class TaskDefinition:
     sensitive: frozenset[str]
     types: frozenset[type]
 
-    @property
+    @cached_property
+    def types_by_name(self) -> dict[str, Any]:
+        """The types of the parameters, and of what is returned (`return`)."""
+        return typing.get_type_hints(self.task.run)
+
+    @cached_property
     def result_type(self) -> Any:
         """The annotation of what the function returns."""
         return typing.get_type_hints(self.task.run, include_extras=True)["return"]

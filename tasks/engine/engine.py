@@ -41,7 +41,7 @@ class Engine:
         self._clients: list[Redis] = []
         self.redis = self._client("read", 1.0, Retry(NoBackoff(), 2, (exceptions.ConnectionError,)))
         self.store = Store(self.redis)
-        self.topology = Topology(self.redis)
+        self.topology = Topology(self.redis, self.store)
         self.cluster = Cluster(self.topology, QUEUES)
         # What is accepted is never sent twice behind our back.
         writer = self._client("accept", 1.0, Retry(NoBackoff(), 0))

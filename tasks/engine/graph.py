@@ -5,16 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
-from tasks.engine.records import TaskId, TaskState
+from tasks.engine.records import Frozen, TaskId, TaskState
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Step(_Frozen):
+class Step(Frozen):
     """One node of a workflow's graph.
 
     Attributes:
@@ -39,14 +33,14 @@ def leaves(shape: Shape) -> list[TaskId]:
     return [leaf for part in shape for leaf in leaves(part)]
 
 
-class Join(_Frozen):
+class Join(Frozen):
     """Hands a value on, once all that it is made of are there, to each of the targets."""
 
     value: Any
     targets: tuple[TaskId, ...]
 
 
-class Graph(_Frozen):
+class Graph(Frozen):
     """A workflow beyond its record: its steps in order, its joins, how many are in which state."""
 
     name: str | None = None

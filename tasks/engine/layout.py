@@ -126,7 +126,7 @@ class _Layout:
             self._check_pipe(key, node.definition, parameter, handed)
         step = PlannedStep(node, key, parameter, after)
         self.steps.append(step)
-        returned = typing.get_type_hints(node.definition.task.run)["return"]
+        returned = node.definition.types_by_name["return"]
         return _Value(step.id, returned, repr(node.definition.name))
 
     def check_name(self, name: str | None, path: tuple[str, ...]) -> None:
@@ -162,7 +162,7 @@ class _Layout:
     def _check_pipe(
         self, key: str, definition: TaskDefinition, parameter: str, handed: _Value
     ) -> None:
-        wanted = typing.get_type_hints(definition.task.run)[parameter]
+        wanted = definition.types_by_name[parameter]
         if not fits(handed.type, wanted):
             expected = f"{name_of(wanted)} as {parameter!r}"
             actual = f"{name_of(handed.type)} from {handed.source}"

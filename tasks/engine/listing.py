@@ -98,6 +98,7 @@ class Page:
 
 async def list_page(
     redis: Redis,
+    store: Store,
     owner: str | None,
     filter_: Filter,
     *,
@@ -108,7 +109,8 @@ async def list_page(
     """Read one page of matching tasks.
 
     Args:
-        redis: a client that decodes its responses.
+        redis: where the listings are.
+        store: where the records are.
         owner: whose tasks; None for everyone's.
         filter_: what they must match.
         size: 1 or more.
@@ -123,7 +125,7 @@ async def list_page(
     looked_at = 0
     while looked_at < _SCAN_MAX:
         places, is_end = await listing.places(beyond, towards_newer=towards_newer)
-        read = await Store(redis).find(place.task_id for place in places)
+        read = await store.find(place.task_id for place in places)
         records: dict[str, Record] = {record.id: record for record in read}
         pairs = [(place, r) for place in places if (r := records.get(place.task_id))]
         found += [(place, r) for place, r in pairs if filter_.matches(r, r.state)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import NewType
 
@@ -56,11 +56,13 @@ _FINAL = frozenset(
 )
 
 
-class _Frozen(BaseModel):
+class Frozen(BaseModel):
+    """What is read from Redis; a field of a later release is left out."""
+
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Progress(_Frozen):
+class Progress(Frozen):
     """How far a running task is, in its own unit."""
 
     current: FiniteFloat  # JSON has no other
@@ -68,7 +70,7 @@ class Progress(_Frozen):
     message: str | None = None
 
 
-class Failure(_Frozen):
+class Failure(Frozen):
     """Why a task has no result; `type` is the exception's class name."""
 
     type: str
@@ -77,7 +79,7 @@ class Failure(_Frozen):
     caused_by: str | None = Field(default=None, alias="causedBy")
 
 
-class Changing(_Frozen):
+class Changing(Frozen):
     """What changes of a task after it was accepted; every event carries all of it."""
 
     state: TaskState
@@ -164,6 +166,11 @@ class Event(Changing):
         if "workflow" in fields:
             fields["workflow"]["cursor"] = cursor
         return cls.model_validate(fields)
+
+
+def in_utc(moment: datetime) -> datetime:
+    """Take a time that names no zone for one in UTC."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def position(cursor: Cursor) -> tuple[int, int]:

@@ -15,30 +15,12 @@ from redis.asyncio import Redis
 from tasks.engine.errors import CursorExpired
 from tasks.engine.graph import Graph
 from tasks.engine.records import KEY, Cursor, Event, Record, position
+from tasks.engine.scripts import source
 
 EVENTS_IN_PAGE = 500
 # Each read that waits holds a connection. When a thousand subscribers come back at once, opening a
 # thousand would take longer than any of them waits; the few that there are serve them in turn.
 _READS_AT_ONCE = 8
-
-# A history is in the order of its cursors: halving finds where a page begins, at one instant with
-# how far the history was trimmed.
-_HISTORY_PAGE = """
-local ms, sequence, count = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local low, high = 0, redis.call('LLEN', KEYS[1])
-while low < high do
-  local middle = math.floor((low + high) / 2)
-  local its_ms, its_sequence = string.match(redis.call('LINDEX', KEYS[1], middle), '^(%d+)-(%d+)')
-  its_ms, its_sequence = tonumber(its_ms), tonumber(its_sequence)
-  if its_ms < ms or (its_ms == ms and its_sequence <= sequence) then
-    low = middle + 1
-  else
-    high = middle
-  end
-end
-return {redis.call('HGET', KEYS[2], 'trimmed'),
-        redis.call('LRANGE', KEYS[1], low, low + count - 1)}
-"""
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +38,7 @@ class Store:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._history_page = redis.register_script(_HISTORY_PAGE)
+        self._history_page = redis.register_script(source("history", ()))
         self._turns = asyncio.Semaphore(_READS_AT_ONCE)
 
     async def get(self, task_id: str) -> Record | None:

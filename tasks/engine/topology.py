@@ -53,8 +53,8 @@ class WorkerStatus(BaseModel):
 class Topology:
     """Reads of queues and workers."""
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+    def __init__(self, redis: Redis, store: Store) -> None:
+        self._redis, self._store = redis, store
         self._undated: dict[str, tuple[int, float]] = {}  # by list: a message, when first seen
 
     async def now(self) -> datetime:
@@ -118,7 +118,7 @@ class Topology:
         """
         waiting = {list_: text for list_, text in oldest.items() if text is not None}
         ids = {list_: id_ for list_, text in waiting.items() if (id_ := _task_id(text))}
-        records = {r.id: r for r in await Store(self._redis).find(set(ids.values()))}
+        records = {r.id: r for r in await self._store.find(set(ids.values()))}
         ages_s = {}
         for list_, text in waiting.items():
             if record := records.get(TaskId(ids.get(list_, ""))):

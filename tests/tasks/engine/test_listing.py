@@ -24,7 +24,13 @@ async def walk(engine, size: int, *, towards_newer: bool = False) -> list[list[s
     pages, beyond = [], None
     while True:
         page = await list_page(
-            engine.redis, None, Filter(), size=size, beyond=beyond, towards_newer=towards_newer
+            engine.redis,
+            engine.store,
+            None,
+            Filter(),
+            size=size,
+            beyond=beyond,
+            towards_newer=towards_newer,
         )
         pages.append([record.id for _, record in page.items])
         if not page.has_more:
@@ -46,10 +52,12 @@ async def test_pages_go_from_the_oldest_too(engine):
 
 async def test_paging_is_not_disturbed_by_new_tasks(engine):
     ids = await accept(engine, 4)
-    first = await list_page(engine.redis, None, Filter(), size=2)
+    first = await list_page(engine.redis, engine.store, None, Filter(), size=2)
     await accept(engine, 3)
 
-    second = await list_page(engine.redis, None, Filter(), size=2, beyond=first.items[-1][0])
+    second = await list_page(
+        engine.redis, engine.store, None, Filter(), size=2, beyond=first.items[-1][0]
+    )
 
     assert [record.id for _, record in second.items] == ids[1::-1]
 
@@ -58,7 +66,7 @@ async def test_an_owner_sees_only_its_own(engine):
     (of_ann,) = await accept(engine, 1, "ann")
     await accept(engine, 1, "bob")
 
-    page = await list_page(engine.redis, "ann", Filter(), size=9)
+    page = await list_page(engine.redis, engine.store, "ann", Filter(), size=9)
 
     assert [record.id for _, record in page.items] == [of_ann]
 
@@ -81,7 +89,7 @@ async def test_a_filter_leaves_out_what_does_not_match(engine, filter_, found):
     await accept(engine, 1, tags=("a",))
     await accept(engine, 1, tags=("a", "b"))
 
-    page = await list_page(engine.redis, None, filter_, size=9)
+    page = await list_page(engine.redis, engine.store, None, filter_, size=9)
 
     assert len(page.items) == found
 
@@ -94,8 +102,8 @@ async def test_a_search_is_bounded_and_can_be_gone_on_with(engine, empty_redis):
     rare = Filter(tags=frozenset({"rare"}))
     empty_redis.hset("celeryql:task:id0", "tags", '["rare"]')
 
-    first = await list_page(engine.redis, None, rare, size=1)
-    second = await list_page(engine.redis, None, rare, size=1, beyond=first.resume)
+    first = await list_page(engine.redis, engine.store, None, rare, size=1)
+    second = await list_page(engine.redis, engine.store, None, rare, size=1, beyond=first.resume)
 
     assert (first.items, first.has_more) == ([], True)
     assert [record.id for _, record in second.items] == ["id0"]
@@ -115,10 +123,14 @@ async def test_a_time_of_creation_bounds_what_is_looked_at(engine, empty_redis):
     )
 
     pages = [
-        await list_page(engine.redis, None, between, size=3, towards_newer=towards_newer)
+        await list_page(
+            engine.redis, engine.store, None, between, size=3, towards_newer=towards_newer
+        )
         for towards_newer in (False, True)
     ]
-    rest = await list_page(engine.redis, None, between, size=3, beyond=pages[0].resume)
+    rest = await list_page(
+        engine.redis, engine.store, None, between, size=3, beyond=pages[0].resume
+    )
 
     assert [[record.id for _, record in page.items] for page in (*pages, rest)] == [
         ["id13", "id12", "id11"], ["id12", "id11", "id10"], ["id10"],
@@ -134,7 +146,7 @@ async def test_steps_accepted_with_a_task_lie_in_its_time(engine, empty_redis):
         empty_redis.hset(f"celeryql:task:id{n}", mapping=RECORD | {"created_at": created_at})
     before = Filter(created_before=datetime.fromtimestamp(created_at / 1_000 + 0.001, UTC))
 
-    page = await list_page(engine.redis, None, before, size=1)
+    page = await list_page(engine.redis, engine.store, None, before, size=1)
 
     assert [record.id for _, record in page.items] == ["id1499"]
 
@@ -144,7 +156,7 @@ async def test_ids_are_read_directly_and_in_listing_order(engine, empty_redis):
     wanted = Filter(ids=frozenset({ids[3], ids[0], "never", "\ud800"}))
     before = empty_redis.info("commandstats")
 
-    page = await list_page(engine.redis, None, wanted, size=9)
+    page = await list_page(engine.redis, engine.store, None, wanted, size=9)
 
     after = empty_redis.info("commandstats")
     assert [record.id for _, record in page.items] == [ids[3], ids[0]]
@@ -155,9 +167,9 @@ async def test_ids_are_paged_and_filtered_as_all_others(engine):
     ids = await accept(engine, 3, tags=("a",)) + await accept(engine, 1)
     wanted = Filter(ids=frozenset(ids), tags=frozenset({"a"}))
 
-    first = await list_page(engine.redis, None, wanted, size=2)
-    second = await list_page(engine.redis, None, wanted, size=2, beyond=first.resume)
-    oldest = await list_page(engine.redis, None, wanted, size=2, towards_newer=True)
+    first = await list_page(engine.redis, engine.store, None, wanted, size=2)
+    second = await list_page(engine.redis, engine.store, None, wanted, size=2, beyond=first.resume)
+    oldest = await list_page(engine.redis, engine.store, None, wanted, size=2, towards_newer=True)
 
     assert [r.id for _, r in first.items] == [ids[2], ids[1]]
     assert ([r.id for _, r in second.items], second.has_more) == ([ids[0]], False)
@@ -167,7 +179,9 @@ async def test_ids_are_paged_and_filtered_as_all_others(engine):
 async def test_ids_of_another_owner_are_not_found(engine):
     (of_bob,) = await accept(engine, 1, "bob")
 
-    page = await list_page(engine.redis, "ann", Filter(ids=frozenset({of_bob})), size=9)
+    page = await list_page(
+        engine.redis, engine.store, "ann", Filter(ids=frozenset({of_bob})), size=9
+    )
 
     assert page.items == []
 
@@ -176,7 +190,7 @@ async def test_steps_can_be_left_out(engine, empty_redis):
     whole, step = await accept(engine, 2)
     empty_redis.hset(f"celeryql:task:{step}", "root", whole)
 
-    page = await list_page(engine.redis, None, Filter(top_level_only=True), size=9)
+    page = await list_page(engine.redis, engine.store, None, Filter(top_level_only=True), size=9)
 
     assert [record.id for _, record in page.items] == [whole]
 
@@ -185,7 +199,7 @@ async def test_a_record_that_cannot_be_read_is_left_out(engine, empty_redis, cap
     kept, broken = await accept(engine, 2)
     empty_redis.hset(f"celeryql:task:{broken}", "state", "NAPPING")
 
-    page = await list_page(engine.redis, None, Filter(), size=9)
+    page = await list_page(engine.redis, engine.store, None, Filter(), size=9)
 
     assert [record.id for _, record in page.items] == [kept]
     assert f"Record {broken} cannot be read" in caplog.text
@@ -196,7 +210,7 @@ async def test_a_task_past_retention_leaves_the_listing(engine, empty_redis):
     for task_id in ids:
         empty_redis.delete(f"celeryql:task:{task_id}")
 
-    assert (await list_page(engine.redis, None, Filter(), size=1)).items == []
+    assert (await list_page(engine.redis, engine.store, None, Filter(), size=1)).items == []
     await accept(engine, 40)
     assert empty_redis.zcard("celeryql:tasks") < 60
 
