@@ -75,3 +75,11 @@ def running_project(tmp_path_factory: pytest.TempPathFactory) -> RunningProject:
                 yield place
 
     return run
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    """A file that tasks write to, outside of Redis."""
+    path = tmp_path / "ledger"
+    path.touch()
+    return path

@@ -127,13 +127,6 @@ def place(copy_project, running_project):
         yield place
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Path:
-    path = tmp_path / "ledger"
-    path.touch()
-    return path
-
-
 def canvas(ledger: Path, **steps: dict) -> dict:
     """Make steps by key, as `a={"nap": {...}}`; each is given the ledger."""
     made = {}

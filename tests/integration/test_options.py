@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -34,13 +33,6 @@ def idle_place(project, running_project):
     """A place without a worker."""
     with running_project(project, pool=None) as place:
         yield place
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Path:
-    path = tmp_path / "ledger"
-    path.touch()
-    return path
 
 
 async def read(place, task_id: str) -> dict:
