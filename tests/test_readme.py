@@ -255,6 +255,14 @@ async def test_a_task_that_one_api_accepted_is_watched_at_another(
     assert events[-1]["task"]["state"] == "SUCCEEDED"
 
 
+SELDOM_THERE = {  # a message is in the outbox for a moment, the others follow an outage or a mail
+    "celeryql:outbox",
+    "celeryql:outbox_index:<list>",
+    "celeryql:grace",
+    "celeryql:claim:<id>",
+}
+
+
 @pytest.mark.slow
 async def test_redis_holds_the_keys_that_the_docs_list(client, workers, environment):
     text = (PROJECT_ROOT / "docs" / "inside-redis.md").read_text()
@@ -283,7 +291,8 @@ async def test_redis_holds_the_keys_that_the_docs_list(client, workers, environm
     assert list(is_kept.values()) == [True, True, False]
     patterns = {key: re.compile(re.sub(r"<\w+>", "[^:]+", key)) for key in listed}
     for key, pattern in patterns.items():
-        assert {types[held] for held in types if pattern.fullmatch(held)} == {listed[key]}, key
+        found = {types[held] for held in types if pattern.fullmatch(held)}
+        assert found == {listed[key]} or (not found and key in SELDOM_THERE), key
     ours = [held for held in types if held.startswith("celeryql:")]
     assert [held for held in ours if not any(p.fullmatch(held) for p in patterns.values())] == []
 

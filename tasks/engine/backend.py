@@ -37,6 +37,7 @@ from tasks.engine.scripts import request as script_request
 from tasks.engine.scripts import source
 from tasks.engine.settings import load_settings
 
+_ENDS = (states.SUCCESS, states.FAILURE)
 _ENDED, _RELEASES, _RUNS = 0, 2, 3  # what `lua/transition.lua` answers
 
 
@@ -106,6 +107,15 @@ class Backend(RedisBackend):
         """Record a revocation; of a task that ignores its result too."""
         kwargs["store_result"] = True
         super().mark_as_revoked(task_id, *args, **kwargs)
+
+    def return_part_again(self, request: Context) -> None:
+        """Give a chord of a plain caller what this task had for it when it ended.
+
+        A worker that dies between a task's state and its chord's part would leave the chord
+        waiting for ever. The part is taken once, however often it is given (Celery 5.7).
+        """
+        if request.chord and (meta := self.get_task_meta(request.id))["status"] in _ENDS:
+            self.on_chord_part_return(request, meta["status"], meta["result"])
 
     def exception_safe_to_retry(self, exc: BaseException) -> bool:
         """Try again after every outage, a Redis that takes no writes included."""

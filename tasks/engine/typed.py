@@ -59,6 +59,7 @@ class TypedTask(Task):
         close_collector()  # of a task before, whose body swallowed its own retry
         start = self.backend.mark_as_started(task_id, request=self.request)
         if start is None:
+            self.backend.return_part_again(self.request)
             raise Ignore(f"{task_id} has ended, or another run of it lives")
         self.request.start = start
 

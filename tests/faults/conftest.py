@@ -67,6 +67,12 @@ def gather(ledger: str, key: str, before: list[str]) -> str:
     return ",".join(before)
 
 
+@app.task
+def total(values: list[float]) -> float:
+    """Add what the members of a chord gave."""
+    return sum(values)
+
+
 @control_command()
 def hang(state):
     """Keep the loop of a worker busy for ever."""

@@ -82,6 +82,7 @@ async def test_what_is_answered_is_true_and_nothing_is_half_there(site, victim):
         if victim == "api":
             site.api.kill()
             await sending
+            site.api.wait()
             site.run_api()
         else:
             site.server.kill()

@@ -5,7 +5,7 @@
 -- A Redis that is full refuses writes, but not after one that frees memory; these take no more of it.
 redis.call('DEL', 'celeryql:nothing')
 for _, tag in ipairs(request.tags) do
-  redis.call('ZADD', 'unacked_index', 'XX', clock[1], tag)
+  redis.call('ZADD', 'unacked_index', 'XX', seconds_ago(0), tag)
 end
 for _, id in ipairs(request.ids) do
   local record = record_of(id)

@@ -6,6 +6,8 @@
 local clock = redis.call('TIME')
 local function as_text(number) return string.format('%.0f', number) end
 local now_us = clock[1] * 1000000 + clock[2]
+-- In seconds, as kombu scores what is held.
+local function seconds_ago(seconds) return string.format('%.6f', now_us / 1000000 - seconds) end
 
 local function index_of(list) return 'celeryql:outbox_index:' .. list end
 

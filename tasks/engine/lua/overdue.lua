@@ -3,5 +3,5 @@
 
 local visibility_timeout, most = tonumber(ARGV[1]), ARGV[2]
 if is_after_outage(visibility_timeout * 1000) then return {} end
-local before = as_text(clock[1] - visibility_timeout)
+local before = seconds_ago(visibility_timeout)
 return redis.call('ZRANGEBYSCORE', 'unacked_index', '-inf', before, 'LIMIT', 0, most)

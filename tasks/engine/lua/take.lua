@@ -3,6 +3,6 @@
 
 local tag, entry = unpack(ARGV)
 if not take(tag) and redis.call('HEXISTS', 'unacked', tag) == 1 then return 0 end
-redis.call('ZADD', 'unacked_index', clock[1], tag)
+redis.call('ZADD', 'unacked_index', seconds_ago(0), tag)
 redis.call('HSET', 'unacked', tag, entry)
 return 1

@@ -1,0 +1,64 @@
+"""Chords of plain Celery callers end, though workers die at their worst moment."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from tests.processes import wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+CHORDS, WIDTH, KILLS = 5, 3, 5
+CALLER = f"""
+import json
+from celery import chord
+from tasks.arithmetic import add
+from tasks.kitchen import total
+bodies = [chord([add.s(1, 2)] * {WIDTH})(total.s()) for _ in range({CHORDS})]
+print(json.dumps([[body.id, [member.id for member in body.parent.results]] for body in bodies]))
+"""
+
+
+class Killer(threading.Thread):
+    """Kills a worker as soon as it has written the success of a chord's member."""
+
+    def __init__(self, site, members):
+        super().__init__(daemon=True)
+        self.site, self.members, self.kills = site, members, 0
+
+    def run(self):
+        self.pubsub = self.site.redis().pubsub()
+        self.pubsub.psubscribe("celery-task-meta-*")
+        # Above the dozen seconds for which Celery lets nobody else send a body.
+        self.worker = self.site.run_worker("a", "solo", VISIBILITY_TIMEOUT="14")
+        for told in self.pubsub.listen():
+            if self.kills == KILLS:
+                return
+            if told["type"] != "pmessage" or json.loads(told["data"])["status"] != "SUCCESS":
+                continue
+            if told["channel"].removeprefix("celery-task-meta-") in self.members:
+                self.worker.kill()
+                self.kills += 1
+                self.worker.start()
+
+
+async def test_a_worker_killed_between_a_members_state_and_its_part(site):
+    published = subprocess.check_output(  # noqa: ASYNC221
+        [sys.executable, "-c", CALLER], cwd=site.project, env={"REDIS_URL": site.server.url}
+    )
+    chords = json.loads(published)
+    killer = Killer(site, {member for _, members in chords for member in members})
+    killer.start()
+    await asyncio.to_thread(killer.join, 90)
+
+    assert killer.kills == KILLS
+    metas = [f"celery-task-meta-{body}" for body, _ in chords]
+    wait_until(lambda: all(site.redis().mget(metas)), "every chord ends", 60)
+    results = [json.loads(meta) for meta in site.redis().mget(metas)]
+    assert [(r["status"], r["result"]) for r in results] == [("SUCCESS", 3.0 * WIDTH)] * CHORDS
