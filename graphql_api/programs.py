@@ -19,7 +19,7 @@ PROBE_TIMEOUT_S = 2.0
 WORKER_OPTIONS = {  # where they differ; a worker takes the queue of its name
     "celery": "-c 2",
     "email_service": "-c 1",
-    "ml_service": "--pool=solo",
+    "ml_service": "--pool=solo -c 1",
 }
 
 

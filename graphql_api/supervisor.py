@@ -140,8 +140,12 @@ class Supervisor:
             await asyncio.wait([running], timeout=self._tend_every_s)
             if not process.ready.is_set() or self._ended.is_set():
                 continue
-            if ailment := await process.program.ailment():
-                was_ailing = not running.done()
+            if not await process.program.ailment():
+                continue
+            # Once more a little later: a machine that slept has had no heartbeat for long, either.
+            await asyncio.wait([running], timeout=self._tend_every_s / 4)
+            if (ailment := await process.program.ailment()) and not running.done():
+                was_ailing = True
                 self._console.say(f"{process.program.name} {ailment}: it is started again.")
                 process.put_down()
         return await running, was_ailing

@@ -136,6 +136,8 @@ class Backend(RedisBackend):
         }
         if start := getattr(request, "start", None):
             change["attempt"] = start.attempt
+        if state == states.REVOKED and str(result) != "terminated":
+            change["is_unbegun"] = True
         messages = close_collector()
         return super().store_result(
             task_id, result, state, *args, change=change, messages=messages, **kwargs

@@ -19,9 +19,10 @@ from kombu.utils.json import dumps
 
 from tasks.engine.records import Priority, in_utc
 
-PRIORITY_STEPS: list[int] = redis.Channel.priority_steps
+# kombu's own steps and one more, whose list has the queue's own name: see `queue_list`.
+PRIORITY_STEPS = [0, 1, 3, 6, 9]
 # On Redis 0 is taken first. A plain caller's task has the normal one, too: `task_default_priority`.
-CELERY_PRIORITIES = {Priority.HIGH: 0, Priority.NORMAL: 3, Priority.LOW: 6}
+CELERY_PRIORITIES = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 6}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +98,9 @@ def is_collecting() -> bool:
 def queue_list(queue: str, priority: int) -> str:
     """Name the Redis list that holds a queue's messages of one priority.
 
-    kombu gives the queue's own name to its highest priority. Here the normal one has it, so that
-    what counts or fills a queue by its name, as an autoscaler does, sees what it expects.
+    kombu gives the queue's own name to its highest priority, which is the default, too. Here the
+    normal one has it, so that what counts or fills a queue by its name, as an autoscaler or a stock
+    client does, sees what it expects. The other lists of stock clients are looked at as well.
     """
     step = max(s for s in PRIORITY_STEPS if s <= priority)
     is_normal = step == CELERY_PRIORITIES[Priority.NORMAL]

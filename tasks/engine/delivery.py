@@ -102,8 +102,10 @@ class Heartbeat(bootsteps.StartStopStep):
         if getattr(consumer, "task_consumer", None) is not None:  # else it has no connection
             self._channel = consumer.task_consumer.channel
         if self._channel is not None:
-            self._listened_at = max(self._listened_at, self._channel.listened_at)
-            is_busy = not self._channel.qos.can_consume()
+            sent_at = self._channel._brpop_sent_at or 0  # noqa: SLF001  # when it last asked
+            self._listened_at = max(self._listened_at, sent_at)
+            runs_all_it_can = len(_running()) >= worker.pool.num_processes
+            is_busy = runs_all_it_can or not self._channel.qos.can_consume()
             is_told_so = (
                 not self._channel.active_queues or consumer.blueprint.state != bootsteps.RUN
             )
@@ -117,7 +119,7 @@ class Heartbeat(bootsteps.StartStopStep):
         What a deaf worker holds, and will never run, is left to others.
         """
         is_deaf = self._deaf_s(worker) > DEAF_AFTER_S
-        held = [] if is_deaf or self._channel is None else list(self._channel.qos._delivered)  # noqa: SLF001
+        held = [] if is_deaf or self._channel is None else self._channel.qos.held
         self._leases.renew(worker.hostname, _running(), held)
 
     def _tell(self, client: redis.Redis, worker: Any) -> None:

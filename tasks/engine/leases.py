@@ -57,4 +57,5 @@ class Leases:
         # By its old tag it is about to be acknowledged.
         message["properties"]["delivery_tag"] = str(uuid4())
         priority = message["properties"].get("priority", CELERY_PRIORITIES[Priority.NORMAL])
-        push(self._client, replace(message_of(queue, priority, message), due_ms=until_ms))
+        copy = replace(message_of(queue, priority, message), due_ms=until_ms)
+        push(self._client, copy, is_spare=True)

@@ -3,18 +3,20 @@
 kombu takes a message off its list first and then notes that it holds it: a worker that dies between
 the two loses it. Here every message is in the outbox from its push until it is noted as held
 (`lua/outbox.lua`), and the sweep pushes again what was taken and never noted. No message waits in
-a worker until it is due: what has an `eta` is held in Redis.
+a worker until it is due: what has an `eta` is held in Redis. Only what is published through
+`producer.batch()` goes past both.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from queue import Empty
 from typing import Any
+from uuid import uuid4
 
 from celery.app.amqp import AMQP
 from kombu.connection import Connection as KombuConnection
@@ -24,9 +26,15 @@ from kombu.utils.json import dumps, loads
 from redis.commands.core import Script
 
 from tasks.engine import collector
-from tasks.engine.collector import PRIORITY_STEPS, collect, message_of, queue_list
+from tasks.engine.collector import (
+    CELERY_PRIORITIES,
+    PRIORITY_STEPS,
+    collect,
+    message_of,
+    queue_list,
+)
 from tasks.engine.errors import OUTAGES
-from tasks.engine.records import KEY
+from tasks.engine.records import KEY, Priority
 from tasks.engine.scripts import OUTBOX, source
 
 _RECONNECT_S = 2
@@ -77,12 +85,33 @@ class QoS(redis.QoS):
     def ack(self, delivery_tag: str) -> None:
         """Forget a message; one of a lost connection was given back, and is found to have ended."""
         if not self.channel.closed:
-            super().ack(delivery_tag)  # type: ignore[no-untyped-call]
+            with self._forgotten(delivery_tag):
+                self._remove_from_indices(delivery_tag).execute()
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002
         """Forget a message, or give it back."""
         if not self.channel.closed:
-            super().reject(delivery_tag, requeue)  # type: ignore[no-untyped-call]
+            with self._forgotten(delivery_tag):
+                if requeue:
+                    self.restore_by_tag(delivery_tag, leftmost=True)
+                else:
+                    self._remove_from_indices(delivery_tag).execute()
+
+    @contextmanager
+    def _forgotten(self, delivery_tag: str) -> Iterator[None]:
+        """Take a message for held no more, even where Redis does not answer.
+
+        Else it would be renewed for ever, and its place in this worker never be free again.
+        """
+        try:
+            yield
+        finally:
+            virtual.QoS.ack(self, delivery_tag)
+
+    @property
+    def held(self) -> list[str]:
+        """The tags of what this worker holds."""
+        return [tag for tag in list(self._delivered) if tag not in self._dirty]
 
     def restore_visible(self, *_: Any, **__: Any) -> None:
         """Give back what dead workers held: nobody has renewed it within the visibility timeout."""
@@ -99,14 +128,21 @@ class QoS(redis.QoS):
             if held is None:
                 redis_.zrem(self.unacked_index_key, tag)
                 return
-            message, exchange, routing_key = loads(bytes_to_str(held))
-            message["headers"]["redelivered"] = True
-            message["properties"]["delivery_info"]["redelivered"] = True
+            try:
+                message, exchange, routing_key = loads(bytes_to_str(held))
+                message["headers"]["redelivered"] = True
+                message["properties"]["delivery_info"]["redelivered"] = True
+                # Whoever held it may still acknowledge it by the old tag.
+                message["properties"]["delivery_tag"] = new_tag = str(uuid4())
+            except (KeyError, TypeError, ValueError) as error:
+                _reject(held, error)
+                self._remove_from_indices(tag).execute()
+                return
             priority = self.channel._get_message_priority(message, reverse=False)  # noqa: SLF001
             queues = self.channel._lookup(exchange, routing_key)  # noqa: SLF001
             lists = [queue_list(queue, priority) for queue in queues]
             place = "last" if leftmost else "first"
-            self._restore(args=[tag, place, dumps(message), *lists], client=redis_)
+            self._restore(args=[tag, new_tag, place, dumps(message), *lists], client=redis_)
 
     def restore_unacked_once(self, stderr: Any = None) -> None:
         """Give back what is held, if Redis can be reached; else it is found by its age."""
@@ -135,9 +171,11 @@ class Channel(redis.Channel):
 
     QoS = QoS
     Message = Message
-    listened_at = 0.0  # `time.monotonic()` when it last asked for messages
+    priority_steps = PRIORITY_STEPS
 
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
+        if "id" not in message["headers"]:  # an answer to `celery inspect` of whatever client
+            message["properties"]["priority"] = CELERY_PRIORITIES[Priority.NORMAL]
         if "id" not in message["headers"] or "_publish_batch" in kwargs:
             super()._put(queue, message, **kwargs)  # type: ignore[no-untyped-call]
             return
@@ -163,10 +201,6 @@ class Channel(redis.Channel):
         tag = super().basic_consume(*args, **kwargs)  # type: ignore[no-untyped-call]
         self.qos.restore_visible()
         return tag
-
-    def _brpop_start(self, timeout: float | None = None) -> None:
-        super()._brpop_start(timeout)  # type: ignore[no-untyped-call]
-        self.listened_at = time.monotonic()
 
     def _brpop_read(self, **options: Any) -> Any:
         try:
@@ -204,9 +238,16 @@ class Transport(redis.Transport):
     Channel = Channel
 
 
-def push(client: Any, message: collector.Message) -> None:
-    """Send one message, or hold it back until it is due."""
-    _script(client, "push")(args=[json.dumps(message.push()), message.payload])
+def push(client: Any, message: collector.Message, *, is_spare: bool = False) -> None:
+    """Send one message, or hold it back until it is due.
+
+    Args:
+        client: of Redis.
+        message: what is sent.
+        is_spare: leave it out where another message of its task is held back already.
+    """
+    pushed = json.dumps(message.push() | {"is_spare": is_spare})
+    _script(client, "push")(args=[pushed, message.payload])
 
 
 def _script(client: Any, name: str) -> Script:

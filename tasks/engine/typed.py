@@ -35,11 +35,14 @@ class TypedTask(Task):
         """Derive the definition once, when Celery makes the task's only instance.
 
         Raises:
-            BadTaskDefinition: the signature is incomplete.
+            BadTaskDefinition: the signature is incomplete, or it could be lost.
         """
         if self.name is None:
             raise BadTaskDefinition(type(self).__qualname__, "a class-based task needs a `name`")
         if not self.name.startswith(_CELERYS_OWN):
+            if self.acks_late is False:
+                reason = "with `acks_late=False` it would be lost with its worker: leave that out"
+                raise BadTaskDefinition(self.name, reason)
             self.definition = TaskDefinition.of(self)
 
     def apply_async(self, *args: Any, **options: Any) -> Any:

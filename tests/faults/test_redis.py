@@ -122,6 +122,21 @@ async def test_a_redis_that_is_full_for_four_seconds(site):
     assert await all_ran(site, keys, workers) == 0
 
 
+async def test_an_acknowledgement_that_redis_does_not_answer_takes_no_place(site):
+    worker = site.run_worker("a", "solo", VISIBILITY_TIMEOUT="60")
+    redis = site.redis()
+    pubsub = redis.pubsub()
+    pubsub.psubscribe("celery-task-meta-*")
+    await site.work([f"k{n}" for n in range(6)], seconds=0.2)  # it may hold two
+    for told in pubsub.listen():
+        if told["type"] == "pmessage" and json.loads(told["data"])["status"] == "SUCCESS":
+            redis.client_pause(5_600, all=True)  # longer than a worker waits for an answer
+            break
+
+    assert await site.all_end(30) == {"SUCCEEDED": 6}
+    assert (worker.is_alive(), set(site.ledger.counts().values())) == (True, {1})
+
+
 def message(task, args, **headers):
     """Write a message as a stranger would put it on the queue by hand."""
     task_id = str(uuid4())

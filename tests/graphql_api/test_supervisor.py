@@ -72,7 +72,7 @@ def test_a_program_is_ready_when_its_output_says_so() -> None:
 
 
 def test_a_program_that_lives_but_does_not_work_is_started_again(tmp_path: Path) -> None:
-    answers = iter([None, "hears nothing"])
+    answers = iter([None, "hears nothing", None, "hears nothing", "hears nothing"])
 
     async def ailment() -> str | None:
         answer = next(answers, None)

@@ -2,14 +2,17 @@
 -- The request names the `worker`, the `tags` that it holds, the `ids` that it runs, and for how long
 -- from now on they are its own (`lease_ms`).
 
--- A Redis that is full refuses writes, but not after one that frees memory; these take no more of it.
-redis.call('DEL', 'celeryql:nothing')
+pass_when_full()
 for _, tag in ipairs(request.tags) do
   redis.call('ZADD', 'unacked_index', 'XX', seconds_ago(0), tag)
 end
 for _, id in ipairs(request.ids) do
   local record = record_of(id)
   if record.lease and record.worker == request.worker then
-    save(id, {lease = as_text(now_ms + request.lease_ms)})
+    if request.lease_ms > 0 then
+      save(id, {lease = as_text(now_ms + request.lease_ms)})
+    else
+      forget(id, 'lease')
+    end
   end
 end

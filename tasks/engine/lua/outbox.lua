@@ -44,10 +44,16 @@ local function take(tag)
   return list, payload
 end
 
--- Hold a message back until it is due.
+-- Redis refuses what takes memory when it is full, but not in a script that has freed some. For what
+-- takes no more than it frees.
+local function pass_when_full() redis.call('DEL', 'celeryql:nothing') end
+
+-- Hold a message back until it is due; a spare one only where no other of its task is held.
 local function hold(push, payload, due_ms)
-  redis.call('HSET', 'celeryql:scheduled_messages', push.task_id,
-             cjson.encode({queue_list = push.queue_list, tag = push.tag, payload = payload}))
+  local set = push.is_spare and 'HSETNX' or 'HSET'
+  local is_new = redis.call(set, 'celeryql:scheduled_messages', push.task_id, cjson.encode(
+    {queue_list = push.queue_list, tag = push.tag, payload = payload}))
+  if push.is_spare and is_new == 0 then return end
   redis.call('ZADD', 'celeryql:scheduled', as_text(due_ms), push.task_id)
 end
 

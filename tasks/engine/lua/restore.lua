@@ -1,13 +1,15 @@
 -- Give a message back that a worker held, unless it is held no more.
--- ARGV: its tag, `first` or `last` for when it is taken next, its payload, its queue lists.
+-- ARGV: its tag, its new tag, `first` or `last` for when it is taken next, its payload, its queue
+-- lists; where there are none it stays held.
 
-local tag, place, payload = unpack(ARGV, 1, 3)
+local tag, new_tag, place, payload = unpack(ARGV, 1, 4)
+if #ARGV < 5 then return end
 redis.call('ZREM', 'unacked_index', tag)
 if redis.call('HDEL', 'unacked', tag) == 0 then return end
-for i = 4, #ARGV do
+for i = 5, #ARGV do
   if place == 'first' then
-    push_first(ARGV[i], tag, payload)
+    push_first(ARGV[i], new_tag, payload)
   else
-    push_last(ARGV[i], tag, payload)
+    push_last(ARGV[i], new_tag, payload)
   end
 end

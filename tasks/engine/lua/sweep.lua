@@ -55,17 +55,19 @@ end
 -- A worker notes in a moment what it has taken. What was taken before the last look, some time ago,
 -- and still is in the outbox, was lost with its worker.
 local function recover(list)
-  local below = taken_below(list)
-  if not below then return end
   local look = redis.call('HGET', 'celeryql:outbox_looks', list)
   local below_then, looked_at = string.match(look or '', '^(%S+) (%S+)$')
   if look and now_ms - looked_at < LOST_AFTER_MS then return end
+  local below = taken_below(list)
+  if not below then return end
   if look then
     local upto = '(' .. as_text(math.min(below, below_then))
     local lost = redis.call('ZRANGEBYSCORE', index_of(list), '-inf', upto, 'LIMIT', 0, AT_ONCE)
     for i = #lost, 1, -1 do
       local _, payload = take(lost[i])
-      push_first(list, lost[i], payload)
+      if redis.call('HEXISTS', 'unacked', lost[i]) == 0 then  -- else a stock worker has it
+        push_first(list, lost[i], payload)
+      end
     end
   end
   redis.call('HSET', 'celeryql:outbox_looks', list, as_text(below) .. ' ' .. now)

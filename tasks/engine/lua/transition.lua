@@ -27,7 +27,9 @@ end
 
 -- A run lives as long as its worker renews the lease. One that replaced itself makes way.
 local function has_live_run()
-  if not record.lease or tonumber(record.lease) <= now_ms then return false end
+  if not record.lease then return false end
+  -- After an outage its worker gets some time to renew it.
+  if tonumber(record.lease) <= now_ms and not is_after_outage(limits.lease_ms) then return false end
   return change.replaced <= tonumber(record.replaced or 0)
 end
 
@@ -38,10 +40,14 @@ local function adopt()  -- enqueued by a plain Celery caller: it becomes visible
   list(id, {'celeryql:tasks'})
 end
 
--- What a run tells after another has begun is of no interest, but its success.
+-- What a run tells after another has begun is of no interest, but its success; nor is what a worker
+-- says instead of a run, of a run that is another's, or of a copy that it would not begin.
 local function is_outdated()
-  if not change.attempt or set.state == 'SUCCEEDED' then return false end
-  return change.attempt ~= tonumber(record.attempt)
+  if set.state == 'SUCCEEDED' then return false end
+  if change.attempt then return change.attempt ~= tonumber(record.attempt) end
+  if record.state ~= 'RUNNING' then return false end
+  local is_live = record.lease and tonumber(record.lease) > now_ms
+  return (set.worker and record.worker ~= set.worker) or (change.is_unbegun and is_live)
 end
 
 local function send_all(pushes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from celery import Celery
 
 pytestmark = pytest.mark.slow
 
@@ -23,6 +24,19 @@ def test_celerys_command_line_finds_the_worker_and_what_it_runs(kitchen):
     assert ping == {"ok": "pong"}
     assert [(task["id"], task["name"]) for task in active] == [(task_id, "tasks.general.wait")]
     assert {"tasks.arithmetic.add", "tasks.kitchen.cook"} <= set(registered)
+
+
+def test_a_client_that_knows_nothing_of_this_project_is_served(kitchen):
+    url = kitchen.environment["REDIS_URL"]
+    with Celery(broker=url, backend=url, set_as_current=False) as stock:
+        pongs = [pong for node in stock.control.ping(timeout=2) for pong in node.values()]
+        given = {f"p{n}": {"priority": n} for n in range(10)} | {"none": {}}
+        for task_id, options in given.items():
+            stock.send_task("tasks.arithmetic.add", (1, 2), task_id=task_id, **options)
+        results = [stock.AsyncResult(task_id).get(timeout=20) for task_id in given]
+
+    assert {"ok": "pong"} in pongs
+    assert results == [3.0] * 11
 
 
 async def test_celerys_command_line_enqueues_and_reads(kitchen):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from celery.app.task import Context
 from celery.exceptions import TaskRevokedError
 from kombu.exceptions import EncodeError
 
@@ -12,6 +13,7 @@ from tasks.arithmetic import add, mul
 from tasks.engine.accept import Options
 from tasks.engine.backend import Start
 from tasks.engine.canvas import ChainNode, GroupNode, StepNode
+from tasks.engine.collector import COLLECTING, open_collector
 from tasks.engine.layout import plan
 
 
@@ -109,6 +111,43 @@ async def test_what_a_run_tells_after_another_has_begun_is_not_taken(engine, rep
 
     report(add, task_id, "SUCCESS", 3.0, start=late)  # but a result is a result
     assert (await engine.store.get(task_id)).state == "SUCCEEDED"
+
+
+async def test_what_another_worker_says_of_a_run_is_not_taken(engine, report):
+    task_id = await accept(engine)
+    report(add, task_id, "STARTED", hostname="x@host")
+
+    report(add, task_id, "FAILURE", ValueError("its process was lost"), hostname="w@host")
+
+    assert (await engine.store.get(task_id)).state == "RUNNING"
+
+
+@pytest.mark.parametrize("reason", ["expired", "revoked"])
+async def test_a_copy_that_a_worker_would_not_begin_does_not_end_the_run(engine, report, reason):
+    task_id = await accept(engine)
+    report(add, task_id, "STARTED")
+
+    report(add, task_id, "REVOKED", TaskRevokedError(reason))
+
+    assert (await engine.store.get(task_id)).state == "RUNNING"
+
+
+async def test_a_copy_that_is_held_back_does_not_take_the_place_of_a_retry(
+    engine, report, backend, empty_redis
+):
+    task_id = await accept(engine)
+    start = report(add, task_id, "STARTED")
+    (message,) = empty_redis.lrange("celery", 0, -1)
+    empty_redis.hset("unacked", f"tag of {task_id}", f'[{message}, "celery", "celery"]')
+    open_collector()
+    add.apply_async((1, 2), task_id=task_id, retries=1, countdown=60, connection=COLLECTING)
+    report(add, task_id, "RETRY", OSError("later"), start=start)
+    (before,) = empty_redis.hvals("celeryql:scheduled_messages")
+
+    copy = Context({"id": task_id, "properties": {"delivery_tag": f"tag of {task_id}"}})
+    backend.leases.hold_back(copy, 1)
+
+    assert empty_redis.hvals("celeryql:scheduled_messages") == [before]
 
 
 async def test_a_long_message_of_a_failure_is_cut(engine, report):

@@ -194,7 +194,7 @@ class Play:
 
     def _retry(self, context: Context) -> None:
         open_collector()
-        again = app.tasks[context.task].signature(context.args, priority=3, countdown=1)
+        again = app.tasks[context.task].signature(context.args, priority=1, countdown=1)
         retries = context.retries + 1
         again.apply_async(task_id=context.id, connection=COLLECTING, retries=retries)
         self.backend.store_result(context.id, OSError(), states.RETRY, request=context)

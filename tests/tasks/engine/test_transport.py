@@ -25,8 +25,9 @@ from tasks.engine.transport import Transport
     ("priority", "name"),
     [
         (0, "celery\x06\x160"),
-        (2, "celery\x06\x160"),
-        (3, "celery"),
+        (1, "celery"),
+        (2, "celery"),
+        (3, "celery\x06\x163"),
         (6, "celery\x06\x166"),
         (9, "celery\x06\x169"),
     ],
@@ -76,3 +77,27 @@ def test_a_plain_caller_with_a_countdown_leaves_its_message_in_redis(empty_redis
     due_ms = empty_redis.zscore("celeryql:scheduled", "later")
     assert (held["queue_list"], empty_redis.llen("celery")) == ("celery", 0)
     assert 59_000 < due_ms - time.time() * 1_000 < 61_000
+
+
+def test_who_held_a_message_that_was_given_back_cannot_acknowledge_it_for_another(
+    empty_redis, redis_url
+):
+    with Connection(redis_url.removesuffix("0") + "1", transport=Transport) as connection:
+        add.apply_async(
+            (1, 2), producer=app.amqp.Producer(connection), ignore_result=True, task_id="x"
+        )
+        first, second = connection.channel(), connection.channel()
+        payload = json.loads(empty_redis.rpop("celery"))
+        held = first.Message(payload, channel=first)
+        first.qos.append(held, held.delivery_tag)
+        second.qos.restore_by_tag(held.delivery_tag)  # as if its worker were dead
+        again = json.loads(empty_redis.rpop("celery"))
+        held_again = second.Message(again, channel=second)
+        second.qos.append(held_again, held_again.delivery_tag)
+
+        first.qos.ack(held.delivery_tag)
+
+        assert empty_redis.hkeys("unacked") == [held_again.delivery_tag]
+        assert again["headers"]["redelivered"]
+        second.qos.ack(held_again.delivery_tag)
+    assert empty_redis.exists("unacked", "celeryql:outbox") == 0
