@@ -132,6 +132,7 @@ async def test_an_acknowledgement_that_redis_does_not_answer_takes_no_place(site
         if told["type"] == "pmessage" and json.loads(told["data"])["status"] == "SUCCESS":
             redis.client_pause(5_600, all=True)  # longer than a worker waits for an answer
             break
+    await asyncio.sleep(6)  # so does this test
 
     assert await site.all_end(30) == {"SUCCEEDED": 6}
     assert (worker.is_alive(), set(site.ledger.counts().values())) == (True, {1})
