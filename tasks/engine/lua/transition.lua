@@ -117,7 +117,8 @@ if change.input and (record.root ~= id or not record.cursor) then
 end
 local kind = set.progress and record.state == 'RUNNING' and 'PROGRESS' or 'STATE'
 if change.start then
-  set.start, set.replaced = change.start, as_text(change.replaced)
+  set.start = change.start
+  if change.replaced > 0 then set.replaced = as_text(change.replaced) end
   set.lease = as_text(now_ms + limits.lease_ms)
   set.attempt = as_text((record.attempt or 0) + 1)
   if not record.started_at then set.started_at = now end
