@@ -19,7 +19,7 @@ DEBUG = yaml.safe_load((ROOT / "docker-compose.debug.yml").read_text())
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 SERVICES = COMPOSE["services"]
 WORKERS = [name for name in SERVICES if name.endswith("worker")]
-SOFT_SHUTDOWN_S = 25
+SOFT_SHUTDOWN_S = Settings.model_fields["soft_shutdown_timeout"].default
 NOT_SETTINGS = {"QUEUE", "BROKER_URL"}  # the health check's and Flower's own
 
 
@@ -125,11 +125,14 @@ def test_a_worker_is_named_by_queue_and_container_and_asked_by_that_name(worker:
 
     assert option(worker, "--hostname") == f"{queue}@%h"
     assert SERVICES[worker]["environment"]["QUEUE"] == queue
-    assert '--destination "$$QUEUE@$$HOSTNAME"' in SERVICES[worker]["healthcheck"]["test"]
+    check = SERVICES[worker]["healthcheck"]["test"]
+    assert check == 'python -m tasks.engine.health "$$QUEUE@$$HOSTNAME"'
 
 
 @pytest.mark.parametrize("worker", WORKERS)
 def test_a_worker_is_given_longer_to_stop_than_its_soft_shutdown_takes(worker: str):
+    is_solo = "--pool=solo" in SERVICES[worker]["command"]  # it cannot go on with its task then
+    assert SERVICES[worker]["environment"].get("REMAP_SIGTERM") == (None if is_solo else "SIGQUIT")
     grace_s = int(SERVICES[worker]["stop_grace_period"].removesuffix("s"))
 
     assert grace_s >= SOFT_SHUTDOWN_S + 5

@@ -13,8 +13,7 @@ from typing import Any, ClassVar
 import psutil
 import redis
 from celery import bootsteps, signals
-from celery.exceptions import WorkerTerminate
-from celery.worker import request, state
+from celery.worker import state
 
 from tasks.engine.leases import Leases
 from tasks.engine.records import DEAF_AFTER_S, HEARTBEAT_S, KEY
@@ -25,27 +24,6 @@ from tasks.engine.sweep import Sweeper
 _FORGET_AFTER_S = 3_600  # a worker that has been gone for so long is listed no more
 
 logger = logging.getLogger(__name__)
-
-
-class Request(request.Request):
-    """A message that a worker is about to run."""
-
-    def reject(self, requeue: bool = False) -> None:  # noqa: FBT001, FBT002  # Celery's signature
-        """Give the message up; requeued, because its process was lost, another run may begin."""
-        if requeue:
-            self.task.backend.leases.end(self.hostname, [self.id])
-        super().reject(requeue)
-
-    def cancel(self, pool: Any, *args: Any, **kwargs: Any) -> None:
-        """Stop it, because its worker stops; where it runs in the worker's own process, with that.
-
-        Raises:
-            WorkerTerminate: it runs in this process.
-        """
-        try:
-            super().cancel(pool, *args, **kwargs)
-        except NotImplementedError:
-            raise WorkerTerminate(1) from None
 
 
 class Heartbeat(bootsteps.StartStopStep):

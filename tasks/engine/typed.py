@@ -27,7 +27,7 @@ class TypedTask(Task):
     """The task class of the app: validates arguments, tracks the start, dumps the result."""
 
     abstract = True
-    Request = "tasks.engine.delivery:Request"  # by name: only workers load it
+    Request = "tasks.engine.runs:Request"  # by name: only workers load it
     typing = False  # Celery's own check runs before a piped value has found its parameter
     definition: TaskDefinition | None = None
 

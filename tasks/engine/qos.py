@@ -1,0 +1,154 @@
+"""What a worker holds: taken from the outbox and given back to it, each in one script."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from queue import Empty
+from typing import Any
+from uuid import uuid4
+
+from kombu.transport import redis, virtual
+from kombu.utils.encoding import bytes_to_str
+from kombu.utils.json import dumps, loads
+from redis.commands.core import Script
+
+from tasks.engine.collector import queue_list
+from tasks.engine.errors import OUTAGES
+from tasks.engine.scripts import OUTBOX, source
+
+_RESTORED_AT_ONCE = 1_000
+_SHOWN = 200  # characters of a message that cannot be read
+
+logger = logging.getLogger(__name__)
+
+
+class Message(virtual.Message):
+    """A message as a worker receives it; one that is none is rejected, and the others go on."""
+
+    def __init__(self, payload: Any, channel: Any = None, **kwargs: Any) -> None:
+        """Read what was taken from a queue.
+
+        Raises:
+            Empty: it is no message of Celery's, which is logged.
+        """
+        try:
+            super().__init__(payload, channel=channel, **kwargs)  # type: ignore[no-untyped-call]
+            self.delivery_info["exchange"], self.delivery_info["routing_key"]
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            reject(payload, error)
+            raise Empty from error
+
+
+def reject(message: Any, error: Exception) -> None:
+    """Say why something that was taken from a queue goes no further."""
+    shown = str(message)[:_SHOWN]
+    logger.error("Rejected what is no message (%r): %s", error, shown)
+
+
+class QoS(redis.QoS):
+    """kombu's notes of what is held, kept in step with the outbox."""
+
+    def append(self, message: Message, delivery_tag: str) -> None:
+        """Note that this worker holds a message.
+
+        Raises:
+            Empty: another copy of it is held already; this one was pushed again for nothing.
+        """
+        info = message.delivery_info
+        entry = dumps([message._raw, info["exchange"], info["routing_key"]])  # noqa: SLF001
+        with self.channel.conn_or_acquire() as client:
+            if not self._take(args=[delivery_tag, entry], client=client):
+                raise Empty
+        virtual.QoS.append(self, message, delivery_tag)
+
+    def ack(self, delivery_tag: str) -> None:
+        """Forget a message; one of a lost connection was given back, and is found to have ended."""
+        if not self.channel.closed:
+            with self._forgotten(delivery_tag):
+                self._remove_from_indices(delivery_tag).execute()  # type: ignore[no-untyped-call]
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002
+        """Forget a message, or give it back."""
+        if not self.channel.closed:
+            with self._forgotten(delivery_tag):
+                if requeue:
+                    self.restore_by_tag(delivery_tag, leftmost=True)
+                else:
+                    self._remove_from_indices(delivery_tag).execute()  # type: ignore[no-untyped-call]
+
+    @contextmanager
+    def _forgotten(self, delivery_tag: str) -> Iterator[None]:
+        """Take a message for held no more, even where Redis does not answer.
+
+        Else it would be renewed for ever, and its place in this worker never be free again.
+        """
+        try:
+            yield
+        finally:
+            virtual.QoS.ack(self, delivery_tag)
+
+    @property
+    def held(self) -> list[str]:
+        """The tags of what this worker holds."""
+        return [tag for tag in list(self._delivered) if tag not in self._dirty]
+
+    def restore_visible(self, *_: Any, **__: Any) -> None:
+        """Give back what dead workers held: nobody has renewed it within the visibility timeout."""
+        with self.channel.conn_or_acquire() as client:
+            for tag in self._overdue(
+                args=[self.visibility_timeout, _RESTORED_AT_ONCE], client=client
+            ):
+                self.restore_by_tag(bytes_to_str(tag), client)
+
+    def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:  # noqa: FBT001, FBT002
+        """Give a message back to its queue: to be taken next, or `leftmost`, last."""
+        with self.channel.conn_or_acquire(client) as redis_:
+            held = redis_.hget(self.unacked_key, tag)
+            if held is None:
+                redis_.zrem(self.unacked_index_key, tag)
+                return
+            try:
+                message, exchange, routing_key = loads(bytes_to_str(held))
+                message["headers"]["redelivered"] = True
+                message["properties"]["delivery_info"]["redelivered"] = True
+                # Whoever held it may still acknowledge it by the old tag.
+                message["properties"]["delivery_tag"] = new_tag = str(uuid4())
+            except (KeyError, TypeError, ValueError) as error:
+                reject(held, error)
+                self._remove_from_indices(tag).execute()  # type: ignore[no-untyped-call]
+                return
+            priority = self.channel._get_message_priority(message, reverse=False)  # noqa: SLF001
+            queues = self.channel._lookup(exchange, routing_key)  # noqa: SLF001
+            lists = [queue_list(queue, priority) for queue in queues]
+            place = "last" if leftmost else "first"
+            self._restore(args=[tag, new_tag, place, dumps(message), *lists], client=redis_)
+
+    def restore_unacked_once(self, stderr: Any = None) -> None:
+        """Give back what is held, if Redis can be reached; else it is found by its age."""
+        try:
+            super().restore_unacked_once(stderr)  # type: ignore[no-untyped-call]
+        except (*OUTAGES, AttributeError) as error:  # the latter: its channel has no connection
+            logger.warning("Messages are given back later, when their time is over: %r", error)
+        self._delivered.clear()
+        self._delivered.restored = True  # type: ignore[attr-defined]
+
+    @cached_property
+    def _take(self) -> Script:
+        return outbox_script(self.channel.client, "take")
+
+    @cached_property
+    def _overdue(self) -> Script:
+        return outbox_script(self.channel.client, "overdue")
+
+    @cached_property
+    def _restore(self) -> Script:
+        return outbox_script(self.channel.client, "restore")
+
+
+def outbox_script(client: Any, name: str) -> Script:
+    """Give a script that only moves messages."""
+    script: Script = client.register_script(source(name, OUTBOX))
+    return script
