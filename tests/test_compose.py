@@ -20,7 +20,7 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 SERVICES = COMPOSE["services"]
 WORKERS = [name for name in SERVICES if name.endswith("worker")]
 SOFT_SHUTDOWN_S = Settings.model_fields["soft_shutdown_timeout"].default
-NOT_SETTINGS = {"QUEUE", "BROKER_URL"}  # the health check's and Flower's own
+NOT_SETTINGS = {"REMAP_SIGTERM", "QUEUE", "BROKER_URL"}  # the health check's and Flower's own
 
 
 def words(service: str) -> list[str]:
