@@ -109,5 +109,5 @@ async def test_what_is_answered_is_true_and_nothing_is_half_there(site, victim):
             assert len(steps[key]) in (0, whole), key
     assert set(states) == {"SUCCEEDED"}
     assert set(ran.values()) == {1}
-    assert said["accepted"] > MUTATIONS / 2, dict(said)
+    assert said["accepted"] > MUTATIONS / 5, dict(said)
     tell(f"{victim} killed: {dict(said)}")
