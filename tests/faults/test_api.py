@@ -14,7 +14,7 @@ from tests.faults.conftest import WHOLE, tell
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
-MUTATIONS = 1_000 if WHOLE else 300
+MUTATIONS = 1_000 if WHOLE else 150
 WORKFLOWS = MUTATIONS // 25
 WIDTH = 50
 ROUNDS = 20

@@ -11,12 +11,12 @@ import httpx
 import pytest
 
 from tasks.engine.embedded import ping_failure, write_config
-from tests.faults.conftest import Site, tell
+from tests.faults.conftest import WHOLE, Site, tell
 from tests.processes import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
-CUT_S = 20.0
+CUT_S = 20.0 if WHOLE else 12.0
 HERE, THERE = "10.213.77.1", "10.213.77.2"  # of this machine, and of Redis
 ADD = """
 mutation {
