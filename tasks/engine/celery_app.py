@@ -86,7 +86,6 @@ def _configuration() -> dict[str, Any]:
         # Of a stop by SIGQUIT, or by SIGTERM with REMAP_SIGTERM=SIGQUIT: what has not ended by then
         # is given back, and run by another worker.
         "worker_soft_shutdown_timeout": settings.soft_shutdown_timeout,
-        "worker_enable_soft_shutdown_on_idle": True,
         "worker_hijack_root_logger": False,
     }
 

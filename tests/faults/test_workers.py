@@ -146,6 +146,15 @@ async def test_a_shutdown_past_its_grace_gives_back_what_runs(site, pool):
     assert site.is_empty() == {}
 
 
+async def test_a_shutdown_of_an_idle_worker_waits_for_nothing(site):
+    worker = site.run_worker("a", "prefork", REMAP_SIGTERM="SIGQUIT")
+    began = time.monotonic()
+    worker.process.terminate()
+    worker.process.wait(20)
+
+    assert time.monotonic() - began < 10
+
+
 @pytest.mark.parametrize("pool", ["prefork", "solo"])
 async def test_a_task_that_always_kills_its_worker_fails_and_the_queue_goes_on(site, pool):
     worker = site.run_worker("a", pool)
