@@ -58,7 +58,7 @@ async def test_redis_is_ready_when_it_answers(tmp_path: Path) -> None:
 
 
 def test_a_worker_is_ready_when_it_says_so() -> None:
-    ready = programs.worker("celery", {}).ready
+    ready = programs.worker("celery", {"REDIS_URL": "redis://nowhere"}).ready
 
     assert isinstance(ready, re.Pattern)
     assert ready.search("[2026-01-01 00:00:00,000: INFO/MainProcess] celery@some-host ready.")
@@ -69,7 +69,7 @@ def test_only_the_solo_worker_has_no_children() -> None:
     solo = [
         queue
         for queue in programs.WORKER_OPTIONS
-        if "--pool=solo" in programs.worker(queue, {}).argv
+        if "--pool=solo" in programs.worker(queue, {"REDIS_URL": "redis://nowhere"}).argv
     ]
 
     assert solo == ["ml_service"]
