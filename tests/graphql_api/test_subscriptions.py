@@ -223,4 +223,4 @@ async def test_many_watchers_of_the_cluster_read_redis_no_more_than_one(door, em
         for moments in watching:
             await moments.aclose()
 
-    assert after - before < 150  # one look is about 40
+    assert after - before < 400  # one look is about 50, so thirty would be far more
