@@ -5,8 +5,8 @@ from __future__ import annotations
 import strawberry
 
 from graphql_api import described
+from graphql_api.codes import ApiError, Code
 from graphql_api.context import Info
-from graphql_api.errors import ApiError
 from graphql_api.types import Task
 from graphql_api.values import EventCursor
 from tasks.engine.listing import Filter, Place, list_page
@@ -66,7 +66,7 @@ async def connect(
     """
     backwards = last is not None or before is not None
     if backwards and (first is not None or after is not None):
-        raise ApiError("Give `first` and `after`, or `last` and `before`", "BAD_USER_INPUT")
+        raise ApiError("Give `first` and `after`, or `last` and `before`", Code.BAD_USER_INPUT)
     size = _size(last if backwards else first)
     beyond = _place(before if backwards else after)
     engine = info.context.engine
@@ -102,7 +102,7 @@ async def connect(
 def _size(asked: int | None) -> int:
     size = _SIZE if asked is None else asked
     if not 1 <= size <= _SIZE_MAX:
-        raise ApiError(f"A page has 1 to {_SIZE_MAX} tasks, not {size}", "BAD_USER_INPUT")
+        raise ApiError(f"A page has 1 to {_SIZE_MAX} tasks, not {size}", Code.BAD_USER_INPUT)
     return size
 
 
@@ -110,4 +110,4 @@ def _place(cursor: str | None) -> Place | None:
     try:
         return None if cursor is None else Place.parse(cursor)
     except ValueError as error:
-        raise ApiError(f"{cursor!r} is no page cursor", "BAD_USER_INPUT") from error
+        raise ApiError(f"{cursor!r} is no page cursor", Code.BAD_USER_INPUT) from error

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import strawberry
 from strawberry.dataloader import DataLoader
-from strawberry.fastapi import BaseContext
 
+from graphql_api.codes import ApiError, Code
+from graphql_api.documents import policy_of
 from tasks.engine.engine import Engine
 from tasks.engine.graph import Graph
 from tasks.engine.records import Record
@@ -21,6 +22,7 @@ class Viewer:
     """Who asks; without authentication everyone is `anonymous` and sees all."""
 
     subject: str = "anonymous"
+    expires_at: float | None = None
 
     @property
     def sees_only(self) -> str | None:
@@ -33,20 +35,21 @@ class Viewer:
 Present = Callable[..., Any]
 
 
-class Context(BaseContext):
-    """One per HTTP request, one per socket.
+class Context:
+    """What one operation has: one per HTTP request, and one per operation of a socket.
 
-    The loaders batch what one operation asks for at once and keep nothing: a socket lives through
-    many events, and what it read before would be stale.
+    The loaders batch what is asked for at once and keep nothing: a subscription lives through many
+    events, and what it read before would be stale.
     """
 
     def __init__(self, engine: Engine, viewer: Viewer, present: Present) -> None:
-        super().__init__()
         self.engine = engine
         self.viewer = viewer
         self.present = present
+        self.policy = policy_of(engine.settings)
         store = engine.store
-        self.records: DataLoader[str, Record | None] = DataLoader(store.get_many, cache=False)
+        self.records = _Records(store.get_many, cache=False)
+        self.records.context = self
         self.metas: DataLoader[str, dict[str, Any] | None] = DataLoader(store.metas, cache=False)
         self.inputs: DataLoader[str, dict[str, Any] | None] = DataLoader(store.inputs, cache=False)
         self.queues: DataLoader[str, QueueStatus] = DataLoader(engine.topology.queues, cache=False)
@@ -54,9 +57,36 @@ class Context(BaseContext):
             self._load_workers, cache=False
         )
         self.graphs: DataLoader[str, Graph | None] = DataLoader(store.graphs, cache=False)
+        self.begin_answer()
+
+    def begin_answer(self) -> None:
+        """Start to count anew: at an operation's beginning, and at each event."""
+        self._left = self.engine.settings.max_answer_items
+
+    def take(self, count: int) -> None:
+        """Count what an answer holds, before it is made.
+
+        Raises:
+            ApiError: there is too much.
+        """
+        self._left -= count
+        if self._left < 0:
+            most = self.engine.settings.max_answer_items
+            text = f"The answer would hold more than {most:,} items: ask for less at a time"
+            raise ApiError(text, Code.BAD_USER_INPUT)
 
     async def _load_workers(self, keys: list[str]) -> list[list[WorkerStatus]]:
         return [await self.engine.topology.workers()] * len(keys)
+
+
+class _Records(DataLoader[str, Record | None]):
+    """Counts what is asked for before it is read: a workflow of a thousand steps is one list."""
+
+    context: Context
+
+    def load(self, key: str) -> Awaitable[Record | None]:
+        self.context.take(1)
+        return super().load(key)
 
 
 Info = strawberry.Info[Context, None]

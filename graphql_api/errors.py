@@ -19,23 +19,12 @@ from strawberry.schema import ExceptionHandler
 from strawberry.utils.str_converters import to_camel_case
 
 from graphql_api import described
+from graphql_api.codes import Code
 from graphql_api.context import Info
 from graphql_api.types import Task
 from tasks.engine import errors as engine
 
 logger = logging.getLogger(__name__)
-
-
-class ApiError(GraphQLError):
-    """A top-level error with a code that clients can rely on."""
-
-    def __init__(self, message: str, code: str) -> None:
-        super().__init__(message, extensions={"code": code})
-
-
-def not_found(what: str) -> ApiError:
-    """Say that something does not exist, or not for this viewer."""
-    return ApiError(f"{what} was never accepted, or has passed retention", "NOT_FOUND")
 
 
 @described.interface
@@ -181,17 +170,17 @@ def report(error: GraphQLError) -> GraphQLError:
     if "code" in (error.extensions or {}):
         return error
     if engine.is_outage(error.original_error):
-        message, code = "Redis did not answer in time: retry later", "UNAVAILABLE"
+        message, code = "Redis did not answer in time: retry later", Code.UNAVAILABLE
     elif _is_unserialisable(error):
-        where, code = ".".join(map(str, error.path or ())), "INTERNAL"
+        where, code = ".".join(map(str, error.path or ())), Code.INTERNAL
         message = f"{where} has a value that its type cannot hold: {error.message}"
         logger.error(message)
     elif isinstance(error.original_error, GraphQLError | StrawberryInputCoercionError | None):
-        message, code = error.message, "BAD_USER_INPUT"
+        message, code = error.message, Code.BAD_USER_INPUT
     else:
         error_id = uuid4().hex[:12]
         logger.error("Unexpected error %s", error_id, exc_info=error.original_error)
-        message, code = f"Internal error {error_id}: it was logged", "INTERNAL"
+        message, code = f"Internal error {error_id}: it was logged", Code.INTERNAL
     return GraphQLError(
         message,
         nodes=error.nodes,

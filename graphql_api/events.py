@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 import strawberry
-from graphql import GraphQLError
 
 from graphql_api import described
+from graphql_api.codes import ApiError, Code
 from graphql_api.context import Info
 from graphql_api.values import EventCursor, TaskRef, WorkflowRef
 from tasks.engine.errors import CursorExpired
@@ -83,14 +83,12 @@ async def read_history(
     """Read a page of a task's events, oldest first.
 
     Raises:
-        GraphQLError: a size out of range.
+        ApiError: a size out of range.
     """
     size = _HISTORY if first is None else first
     if not 1 <= size <= _HISTORY_MAX:
-        raise GraphQLError(
-            f"A page has 1 to {_HISTORY_MAX} events, not {size}",
-            extensions={"code": "BAD_USER_INPUT"},
-        )
+        text = f"A page has 1 to {_HISTORY_MAX} events, not {size}"
+        raise ApiError(text, Code.BAD_USER_INPUT)
     try:
         events = await _kept(info, task, size, Cursor(after) if after else None)
     except CursorExpired:

@@ -1,22 +1,62 @@
-"""How operations are executed: as graphql-core does, with a leak of it closed."""
+"""How operations are executed: as graphql-core does, within bounds, with a leak of it closed."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Sized
+from inspect import isawaitable
 from typing import Any
 
+from graphql import OperationType
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+
+from graphql_api.codes import ApiError, Code
 
 
 class Executor(StrawberryGraphQLCoreExecutionContext):
-    """Forgets what it has memoised from one event of a subscription to the next.
+    """Bounds how long a query takes, and how much an answer holds.
 
-    graphql-core 3.3.2 shares the memo of a subscription's selections among its events, and finds
-    nothing of it again, because it is kept by the identity of lists that each event makes anew:
-    2.6 kB an event, for as long as the subscription lasts.
+    What a document costs cannot be told from its text alone: a list within a list may have a
+    thousand times a thousand items.
     """
 
     def build_per_event_executor(self, payload: Any) -> Any:
-        """Make the executor of one event."""
+        """Make the executor of one event, which begins anew.
+
+        graphql-core 3.3.2 shares the memo of a subscription's selections among its events, and
+        finds nothing of it again, because it is kept by the identity of lists that each event makes
+        anew: 2.6 kB an event, for as long as the subscription lasts.
+        """
         executor = super().build_per_event_executor(payload)
         executor._relevant_sub_fields = {}  # noqa: SLF001  # there is no public way
+        executor.context_value.begin_answer()
         return executor
+
+    def complete_list_value(self, return_type: Any, nodes: Any, info: Any, *rest: Any) -> Any:
+        """Count items before any of them is looked at.
+
+        Raises:
+            ApiError: there are too many.
+        """
+        *_, result, _ = rest
+        if isinstance(result, Sized):
+            self.context_value.take(len(result))
+        return super().complete_list_value(return_type, nodes, info, *rest)
+
+    def execute_operation(self, serially: bool | None = None) -> Any:  # noqa: FBT001  # its signature
+        """Execute the operation; a query only for so long."""
+        result = super().execute_operation(serially)
+        if isawaitable(result) and self.operation.operation is OperationType.QUERY:
+            return self._in_time(result)
+        return result
+
+    async def _in_time(self, result: Awaitable[Any]) -> Any:
+        most_s = self.context_value.engine.settings.query_timeout_s
+        try:
+            async with asyncio.timeout(most_s) as timeout:
+                return await result
+        except TimeoutError:
+            if not timeout.expired():
+                raise
+            text = f"The query took longer than {most_s:g} s: ask for less at a time"
+            raise ApiError(text, Code.UNAVAILABLE) from None

@@ -8,7 +8,7 @@ from typing import Annotated
 import strawberry
 
 from graphql_api import described
-from graphql_api.errors import ApiError
+from graphql_api.codes import ApiError, Code
 from graphql_api.values import TaskState
 from tasks.engine.listing import Filter
 from tasks.engine.records import in_utc
@@ -57,7 +57,7 @@ def parse_filter(given: TaskFilter | None) -> Filter:
     for name in ("ids", "states", "definitions", "queues", "tags"):
         if (length := len(getattr(given, name) or ())) > _ENTRIES_MAX:
             text = f"`{name}` of a filter has at most {_ENTRIES_MAX} entries, not {length}"
-            raise ApiError(text, "BAD_USER_INPUT")
+            raise ApiError(text, Code.BAD_USER_INPUT)
     return Filter(
         ids=frozenset(given.ids or ()),
         states=frozenset(given.states or ()),

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any
 import strawberry
 from graphql import GraphQLError, Undefined
 from strawberry.exceptions import DuplicatedTypeName
-from strawberry.extensions import ParserCache, ValidationCache
 from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import create_type
 from strawberry.types import ExecutionContext
@@ -23,6 +21,7 @@ from graphql_api.batch import BatchMutation
 from graphql_api.clones import Clones
 from graphql_api.control import ControlMutation
 from graphql_api.derive import Derivation, complete_step_input
+from graphql_api.documents import Documents
 from graphql_api.errors import HANDLERS, report
 from graphql_api.execution import Executor
 from graphql_api.mutations import WorkflowMutation
@@ -38,20 +37,6 @@ from tasks.engine.records import WORKFLOW, Record, WorkflowSummary
 from tasks.engine.settings import PROJECT_ROOT
 
 SDL_FILE = PROJECT_ROOT / "schema.graphql"
-
-_CACHED_DOCUMENTS = 500  # distinct operations of one API process; a client sends few
-
-
-class _ParserCache(ParserCache):
-    """Strawberry's cache, which leaves a document with a syntax error to Strawberry's own parser.
-
-    Raised from an extension, the error would end a WebSocket operation as if it had succeeded.
-    """
-
-    def on_parse(self) -> Iterator[None]:
-        with suppress(GraphQLError):
-            next(super().on_parse())
-        yield
 
 
 class Schema(strawberry.Schema):
@@ -119,10 +104,7 @@ def _schema(mutation: type, task_types: Mapping[str, Any]) -> Schema:
         types=[*task_types.values(), UndefinedTask],
         exception_handlers=HANDLERS,
         execution_context_class=Executor,
-        extensions=[
-            lambda: _ParserCache(maxsize=_CACHED_DOCUMENTS),
-            lambda: ValidationCache(maxsize=_CACHED_DOCUMENTS),
-        ],
+        extensions=[Documents],
         config=StrawberryConfig(scalar_map={EventCursor: EVENT_CURSOR}),
     )
 

@@ -10,8 +10,8 @@ import strawberry
 
 from graphql_api import described
 from graphql_api.cluster import Cluster
+from graphql_api.codes import ApiError, Code, not_found
 from graphql_api.context import Info
-from graphql_api.errors import ApiError, not_found
 from graphql_api.events import TaskEvent, present_event, present_snapshot
 from graphql_api.filters import FilterArgument, parse_filter
 from graphql_api.values import EventCursor
@@ -69,7 +69,7 @@ class Subscription:
             try:
                 await info.context.engine.store.stream(cursor, count=1)
             except CursorExpired as error:
-                raise ApiError(str(error), "CURSOR_EXPIRED") from error
+                raise ApiError(str(error), Code.CURSOR_EXPIRED) from error
         return _events_of_all(info, wanted, cursor)
 
     @described.subscription
@@ -86,7 +86,7 @@ async def _past(info: Info, after: EventCursor | None) -> Cursor | None:
     try:
         await info.context.engine.events.check(Cursor(after))
     except UnknownCursor as error:
-        raise ApiError(str(error), "BAD_USER_INPUT") from error
+        raise ApiError(str(error), Code.BAD_USER_INPUT) from error
     return Cursor(after)
 
 
@@ -111,4 +111,4 @@ async def _events_of_all(
                 if event := await present_event(info, happened):
                     yield event
     except CursorExpired as error:
-        raise ApiError(str(error), "CURSOR_EXPIRED") from error
+        raise ApiError(str(error), Code.CURSOR_EXPIRED) from error

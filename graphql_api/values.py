@@ -100,6 +100,8 @@ class Failure:
 
     @described.field
     async def traceback(self, info: Info) -> str | None:
-        """The Python traceback, where there is one."""
+        """The Python traceback, where there is one, and the service shows them."""
+        if not info.context.engine.settings.tracebacks:
+            return None
         meta = await info.context.metas.load(self.task_id)
         return meta["traceback"] if meta else None

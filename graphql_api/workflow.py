@@ -5,8 +5,8 @@ from __future__ import annotations
 import strawberry
 
 from graphql_api import described
+from graphql_api.codes import not_found
 from graphql_api.context import Info
-from graphql_api.errors import not_found
 from graphql_api.types import Task
 from graphql_api.values import Progress, TaskState
 from tasks.engine.graph import Graph

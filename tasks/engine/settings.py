@@ -15,6 +15,8 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from tasks.engine.bounds import Bounds
+
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 DATA_DIR = PROJECT_ROOT / ".data"
 RUNNING_ENV = DATA_DIR / "running.env"
@@ -37,7 +39,7 @@ class OnUnknown(StrEnum):
     FAIL = "fail"
 
 
-class Settings(BaseSettings):
+class Settings(Bounds, BaseSettings):
     """Everything that differs between one installation and the next."""
 
     model_config = SettingsConfigDict(
@@ -76,6 +78,24 @@ class Settings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="Address the API binds.")
     port: Port = Field(default=8000, description="Port the API binds.")
+    proxy_headers: bool = Field(
+        default=False,
+        description="Whether a proxy on this machine says who its clients are, in X-Forwarded-For.",
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        default=(),
+        description="Names, as a JSON list, by which the API is reached without authentication, "
+        "beside addresses, `localhost` and names without a dot.",
+    )
+    cors_origins: tuple[str, ...] = Field(
+        default=(),
+        description="Origins, as a JSON list, whose pages may use the API from a browser.",
+    )
+    introspection: bool = Field(default=False, description="Whether the schema can be asked for.")
+    suggestions: bool = Field(
+        default=False, description="Whether errors tell of names like the one that is unknown."
+    )
+    tracebacks: bool = Field(default=False, description="Whether a failure shows its traceback.")
 
     model_dir: Path = Field(
         default=DATA_DIR / "models", description="Folder with one trained model per channel."

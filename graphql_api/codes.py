@@ -1,0 +1,31 @@
+"""Top-level errors: what happens outside of any payload, with a code that clients can rely on."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from graphql import GraphQLError
+
+
+class Code(StrEnum):
+    """What clients find in `extensions.code`."""
+
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    FORBIDDEN = "FORBIDDEN"
+    NOT_FOUND = "NOT_FOUND"
+    BAD_USER_INPUT = "BAD_USER_INPUT"
+    CURSOR_EXPIRED = "CURSOR_EXPIRED"
+    UNAVAILABLE = "UNAVAILABLE"
+    INTERNAL = "INTERNAL"
+
+
+class ApiError(GraphQLError):
+    """A top-level error with a code."""
+
+    def __init__(self, message: str, code: Code) -> None:
+        super().__init__(message, extensions={"code": code})
+
+
+def not_found(what: str) -> ApiError:
+    """Say that something does not exist, or not for this viewer."""
+    return ApiError(f"{what} was never accepted, or has passed retention", Code.NOT_FOUND)
