@@ -36,8 +36,7 @@ RUN python -m compileall -q .
 ENV HOME=/tmp MODEL_DIR=/opt/models PYTHONPATH=/app
 USER celeryql
 STOPSIGNAL SIGTERM
-CMD ["uvicorn", "--factory", "graphql_api.app:create_app", "--host", "0.0.0.0", "--port", "8000", \
-     "--timeout-graceful-shutdown", "3", "--no-access-log"]
+CMD ["python", "-m", "graphql_api.server", "--host", "0.0.0.0", "--port", "8000"]
 
 FROM app AS flower
 USER root

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
-from strawberry.fastapi import GraphQLRouter
-from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.types import ASGIApp
 
-from graphql_api.context import Context, Viewer
+from graphql_api.router import Router
 from graphql_api.schema import build_schema
 from tasks.engine.celery_app import ending_in_one_sentence
 from tasks.engine.engine import Engine
@@ -33,16 +32,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         async with engine:
             yield
 
-    async def context() -> Context:
-        return Context(engine, Viewer(), api.present)
-
-    router: GraphQLRouter[Any, Any] = GraphQLRouter(
-        api.schema,
-        context_getter=context,
-        subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL],
-    )
     app = FastAPI(title="CeleryQL", lifespan=lifespan, openapi_url=None)
-    app.include_router(router, prefix="/graphql")
+    app.router.routes += _at("/graphql", Router(api, engine))
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -55,3 +46,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         return JSONResponse({"status": "Redis does not answer"}, status_code=503)
 
     return app
+
+
+def _at(path: str, endpoint: ASGIApp) -> list[BaseRoute]:
+    # Routes, because a mounted app is reached with a slash behind its path only.
+    return [Route(path, endpoint), WebSocketRoute(path, endpoint)]

@@ -54,10 +54,7 @@ def worker(queue: str, environment: Mapping[str, str]) -> Program:
 
 def api(host: str, port: int, environment: Mapping[str, str]) -> Program:
     """Describe the GraphQL server, ready when its own check says so."""
-    command = (
-        f"uvicorn --factory graphql_api.app:create_app --host {host} --port {port}"
-        " --timeout-graceful-shutdown 3 --no-access-log"
-    )
+    command = f"graphql_api.server --host {host} --port {port}"
     ready = partial(_answers_http, host, port, "/readyz")
     return Program("api", _module(command), ready=ready, environment=environment)
 

@@ -31,6 +31,9 @@ from tasks.engine.embedded import EmbeddedRedis, reserve_port, write_config
 from tasks.engine.errors import CeleryQLError
 from tasks.engine.settings import DATA_DIR, PROJECT_ROOT, RUNNING_ENV, Settings
 
+# What helps those who develop, and on a machine of their own shows nobody else anything.
+SHOWN_HERE = ("introspection", "suggestions", "tracebacks")
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -164,7 +167,7 @@ def prepare(settings: Settings, host: str, port: int, data_dir: Path) -> Machine
         "SMTP_HOST": programs.LOOPBACK if catches_mail else settings.smtp_host,
         "SMTP_PORT": str(reserve_port() if catches_mail else settings.smtp_port),
         "MODEL_DIR": str(settings.model_dir.resolve()),
-    }
+    } | {name.upper(): "true" for name in SHOWN_HERE if name not in given}
     return Machine(host, port, data_dir, environment, redis, catches_mail)
 
 

@@ -132,8 +132,7 @@ def running_api_process(
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Run the API, and give its process, too."""
     port = reserve_port()
-    argv = ["uvicorn", "--factory", "graphql_api.app:create_app", "--port", str(port)]
-    argv += ["--timeout-graceful-shutdown", "3"]
+    argv = ["graphql_api.server", "--port", str(port)]
     with running(argv, environment, log, project=project) as process:
         url = f"http://127.0.0.1:{port}"
 

@@ -318,6 +318,8 @@ def test_the_settings_table_is_the_settings():
 
     def default(value: object) -> str:
         plain = value.value if isinstance(value, Enum) else value
+        if isinstance(plain, bool | tuple):
+            return json.dumps(plain)
         return "" if plain is None else str(plain).removeprefix(f"{PROJECT_ROOT}/")
 
     assert rows == [

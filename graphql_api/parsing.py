@@ -1,0 +1,84 @@
+"""What a client sends, read so that whatever it is, it is a request or a refusal."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+from cross_web import AsyncHTTPRequestAdapter, HTTPException
+from strawberry.http import GraphQLRequestData
+from strawberry.http.parse_content_type import parse_content_type
+
+_KINDS: dict[str, tuple[type, str]] = {
+    "query": (str, "a string"),
+    "operationName": (str, "a string"),
+    "variables": (dict, "an object"),
+    "extensions": (dict, "an object"),
+}
+
+
+def decode_json(text: str | bytes) -> object:
+    """Decode JSON; nothing that is none, and nothing that Python cannot hold, passes.
+
+    Raises:
+        json.JSONDecodeError: also for what is not UTF-8, for NaN and the infinities, for what is
+            nested too deep and for numbers of thousands of digits.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise json.JSONDecodeError("This is no JSON", "", 0) from error
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"JSON has no {constant}")
+
+
+async def read_parameters(request: AsyncHTTPRequestAdapter) -> object:
+    """Read a request's parameters: from the URL of a GET, from the JSON body of a POST.
+
+    A browser sends no other page's JSON without having asked first, which it does for all else.
+
+    Raises:
+        HTTPException: it has another media type, or what should be JSON is none.
+    """
+    try:
+        if request.method == "GET":
+            given = dict(request.query_params)
+            encoded = {"variables", "extensions"} & {*filter(given.get, given)}
+            return given | {name: decode_json(str(given[name])) for name in encoded}
+        media_type, parameters = parse_content_type(request.content_type or "text/plain")
+        charset = parameters.get("charset", "utf-8").strip("'\"").lower()
+        if media_type.lower() != "application/json" or charset not in ("utf-8", "utf8"):
+            raise HTTPException(415, "Send JSON in UTF-8, as `Content-Type: application/json`")
+        if request.headers.get("content-encoding", "identity").lower() != "identity":
+            raise HTTPException(415, "Send the body as it is, without `Content-Encoding`")
+        return decode_json(await request.get_body())
+    except json.JSONDecodeError as error:
+        raise HTTPException(400, "Unable to parse what should be JSON") from error
+
+
+def parse_request(parameters: object) -> GraphQLRequestData:
+    """Make a request of its parameters.
+
+    Raises:
+        HTTPException: one of them is missing, or of another kind.
+    """
+    if isinstance(parameters, list):
+        raise HTTPException(400, "Send one operation at a time; `enqueueBatch` takes many tasks")
+    if not isinstance(parameters, dict):
+        raise HTTPException(400, "A GraphQL request is a JSON object")
+    given: dict[str, Any] = {}
+    for name, (kind, wording) in _KINDS.items():
+        value = parameters.get(name)
+        given[name] = None if value == "" else value  # an empty one in a URL is none
+        if not isinstance(given[name], kind | None):
+            raise HTTPException(400, f"`{name}` must be {wording}")
+    if not given["query"]:
+        raise HTTPException(400, "There is no `query`")
+    return GraphQLRequestData(
+        query=given["query"],
+        variables=given["variables"],
+        operation_name=given["operationName"],
+        extensions=given["extensions"],
+    )

@@ -1,0 +1,62 @@
+"""`python -m graphql_api.server`: the API alone, as uvicorn runs it, in every installation."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import sys
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from tasks.engine.settings import load_settings
+
+# A WebSocket is asked for a sign of life this often, and has as long to give it.
+PING_S = 10.0
+# What a client has not taken for so long ends its connection, which nothing else does where it has
+# stopped to read, and acknowledges the question whether it would go on.
+_UNSENT_TIMEOUT_MS = 20_000
+
+
+class Protocol(HttpToolsProtocol):
+    """HTTP/1.1, and the beginning of each WebSocket, on connections that do not outlive peers."""
+
+    def connection_made(self, transport: Any) -> None:
+        """Have the system end the connection of a peer that has gone, or does not read."""
+        connection = transport.get_extra_info("socket")
+        if connection is not None and connection.family != socket.AF_UNIX:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+                option = socket.TCP_USER_TIMEOUT
+                connection.setsockopt(socket.IPPROTO_TCP, option, _UNSENT_TIMEOUT_MS)
+        super().connection_made(transport)
+
+
+def main() -> int:
+    """Serve until a signal, and return the exit code."""
+    settings = load_settings()
+    parser = argparse.ArgumentParser(prog="python -m graphql_api.server", description=__doc__)
+    parser.add_argument("--host", default=settings.host, help="address to bind")
+    parser.add_argument("--port", type=int, default=settings.port, help="port to bind")
+    options = parser.parse_args()
+    uvicorn.run(
+        "graphql_api.app:create_app",
+        factory=True,
+        host=options.host,
+        port=options.port,
+        http=Protocol,
+        ws="websockets-sansio",
+        ws_max_size=settings.max_body_bytes,
+        ws_ping_interval=PING_S,
+        ws_ping_timeout=PING_S,
+        timeout_graceful_shutdown=3,
+        proxy_headers=settings.proxy_headers,
+        server_header=False,
+        access_log=False,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
