@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -180,7 +180,8 @@ class _Measure:
             return [GraphQLError(f"The document has more than {policy.operations:,} operations")]
         try:
             sizes = [self._of_definition(part) for part in self.operations]
-            sizes += [self._of_fragment(name, 0) for name in self._fragments]
+            # What no operation spreads is validated, too.
+            sizes += [replace(self._of_fragment(name, 0), roots=0) for name in self._fragments]
         except _NestedTooDeep:
             return [
                 GraphQLError(f"The document is nested deeper than {policy.most.depth:,} fields")

@@ -16,6 +16,7 @@ from graphql import GraphQLError
 from strawberry.exceptions import StrawberryInputCoercionError
 from strawberry.pydantic.error import InputValidationError
 from strawberry.schema import ExceptionHandler
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.utils.str_converters import to_camel_case
 
 from graphql_api import described
@@ -175,6 +176,11 @@ def report(error: GraphQLError) -> GraphQLError:
         where, code = ".".join(map(str, error.path or ())), Code.INTERNAL
         message = f"{where} has a value that its type cannot hold: {error.message}"
         logger.error(message)
+    elif isinstance(error.original_error, CannotGetOperationTypeError):
+        message, code = error.original_error.as_http_error_reason(), Code.BAD_USER_INPUT
+    elif isinstance(error.original_error, InvalidOperationTypeError):
+        operation = error.original_error.operation_type.value
+        message, code = f"This is no way to send a {operation}", Code.BAD_USER_INPUT
     elif isinstance(error.original_error, GraphQLError | StrawberryInputCoercionError | None):
         message, code = error.message, Code.BAD_USER_INPUT
     else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack, suppress
 from datetime import timedelta
 from json import JSONDecodeError
@@ -237,6 +238,16 @@ class Router(GraphQL[Any, None]):
         sub_response.body = sub_response.render(self.encode_json(response_data))
         sub_response.init_headers({"Cache-Control": "no-store"})
         return sub_response
+
+    async def create_streaming_response(
+        self,
+        request: Any,  # noqa: ARG002  # its signature
+        stream: Callable[[], AsyncIterator[str]],
+        sub_response: Response,  # noqa: ARG002  # its signature
+        headers: Mapping[str, str],
+    ) -> Response:
+        """Stream with the headers of the stream alone."""
+        return StreamingResponse(stream(), headers=headers)
 
 
 def _is_refused(result: ExecutionResult) -> bool:

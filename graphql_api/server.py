@@ -10,7 +10,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from tasks.engine.settings import load_settings
+from tasks.engine.settings import Settings, load_settings
 
 # A WebSocket is asked for a sign of life this often, and has as long to give it.
 PING_S = 10.0
@@ -33,28 +33,30 @@ class Protocol(HttpToolsProtocol):
         super().connection_made(transport)
 
 
+def options(settings: Settings) -> dict[str, Any]:
+    """Give uvicorn's options, but for where to listen."""
+    return {
+        "http": Protocol,
+        "ws": "websockets-sansio",
+        "ws_max_size": settings.max_body_bytes,
+        "ws_ping_interval": PING_S,
+        "ws_ping_timeout": PING_S,
+        "timeout_graceful_shutdown": 3,
+        "proxy_headers": settings.proxy_headers,
+        "server_header": False,
+        "access_log": False,
+    }
+
+
 def main() -> int:
     """Serve until a signal, and return the exit code."""
     settings = load_settings()
     parser = argparse.ArgumentParser(prog="python -m graphql_api.server", description=__doc__)
     parser.add_argument("--host", default=settings.host, help="address to bind")
     parser.add_argument("--port", type=int, default=settings.port, help="port to bind")
-    options = parser.parse_args()
-    uvicorn.run(
-        "graphql_api.app:create_app",
-        factory=True,
-        host=options.host,
-        port=options.port,
-        http=Protocol,
-        ws="websockets-sansio",
-        ws_max_size=settings.max_body_bytes,
-        ws_ping_interval=PING_S,
-        ws_ping_timeout=PING_S,
-        timeout_graceful_shutdown=3,
-        proxy_headers=settings.proxy_headers,
-        server_header=False,
-        access_log=False,
-    )
+    asked = parser.parse_args()
+    factory = "graphql_api.app:create_app"
+    uvicorn.run(factory, factory=True, host=asked.host, port=asked.port, **options(settings))
     return 0
 
 

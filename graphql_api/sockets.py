@@ -161,6 +161,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
             await self.send_message({"id": message["id"], "type": "error", "payload": [error]})
         else:
             await super().handle_subscribe(message)
+            await asyncio.sleep(0)  # so that it has begun before the client can take it back
 
     async def run_operation(self, operation: Operation[Any, None]) -> None:
         """Run an operation; a mutation to its end, even if its client leaves."""

@@ -25,7 +25,7 @@ class Bounds(BaseModel):
     max_aliases: int = Field(default=200, ge=0, description="Aliases of one operation.")
     max_directives: int = Field(default=200, ge=0, description="Directives of one operation.")
     max_answer_items: int = Field(
-        default=50_000, ge=1_000, description="List items and tasks in one answer, or in one event."
+        default=25_000, ge=1_000, description="List items and tasks in one answer, or in one event."
     )
     query_timeout_s: float = Field(default=10.0, gt=0, description="Seconds that a query may take.")
 

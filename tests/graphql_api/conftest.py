@@ -8,6 +8,7 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
+from strawberry.types import ExecutionResult
 
 from graphql_api.context import Context, Viewer
 from graphql_api.schema import build_schema
@@ -23,11 +24,20 @@ class Door:
 
     def __init__(self, engine, viewer):
         self._api = build_schema()
-        self.context = Context(engine, viewer, self._api.present)
+        self._engine, self._viewer = engine, viewer
+
+    @property
+    def context(self) -> Context:
+        """What one operation has."""
+        return Context(self._engine, self._viewer, self._api.present)
+
+    async def run(self, operation: str, **options: Any) -> ExecutionResult:
+        """Run a query or mutation, and give all that came of it."""
+        return await self._api.schema.execute(operation, context_value=self.context, **options)
 
     async def answer(self, operation: str, **variables: Any) -> tuple[Any, list[str]]:
         """Run a query or mutation, and give its data and the codes of its errors."""
-        result = await self._api.schema.execute(operation, variables, self.context)
+        result = await self.run(operation, variable_values=variables)
         return result.data, codes(result)
 
     async def execute(self, operation: str, **variables: Any) -> dict[str, Any]:

@@ -1,0 +1,128 @@
+"""Documents that cost more than they look: refused in milliseconds, before they are validated."""
+
+from __future__ import annotations
+
+import time
+from contextlib import aclosing
+
+import pytest
+
+from graphql_api.codes import Code
+from tasks.arithmetic import add
+
+DOUBLING = " ".join(f"fragment f{i} on Viewer {{ ...f{i + 1} ...f{i + 1} }}" for i in range(25))
+ROOT_DOUBLING = DOUBLING.replace("Viewer", "Query")
+CHAIN = " ".join(f"fragment f{i} on Query {{ ...f{i + 1} }}" for i in range(500))
+MANY = {
+    "tokens": ("{ viewer { subject } }" * 2_000, "5000 tokens"),
+    "nesting of fields": ("{a" * 400 + "}" * 400, "nested too deep"),
+    "depth": ("{ viewer" + "{a" * 60 + "}" * 61, "20 levels of fields"),
+    "nesting of fragments": (f"{{ ...f0 }} {CHAIN}", "nested deeper"),
+    "root fields": ("{" + "__typename " * 21 + "}", "20 fields to begin with"),
+    "fields": ("{ viewer {" + "subject " * 1_001 + "} }", "1,000 fields"),
+    "aliases": ("{ viewer {" + " ".join(f"a{i}: subject" for i in range(201)) + "} }", "aliases"),
+    "directives": ("{ __typename " + "@skip(if: false) " * 201 + "}", "directives"),
+    "operations": (" ".join(f"query q{i} {{ __typename }}" for i in range(21)), "20 operations"),
+    "doubling fragments": (
+        f"{{ viewer {{ ...f0 }} }} {DOUBLING} fragment f25 on Viewer {{ subject }}",
+        "1,000 fields",
+    ),
+    "doubling fragments of root fields": (
+        f"{{ ...f0 }} {ROOT_DOUBLING} fragment f25 on Query {{ __typename }}",
+        "20 fields to begin with",
+    ),
+    "doubling fragments that are not used": (
+        f"{{ __typename }} {DOUBLING} fragment f25 on Viewer {{ subject }}",
+        "1,000 fields",
+    ),
+}
+
+SIX_TIMES = " ".join(f"a{i}: steps {{ key }}" for i in range(6))
+
+
+@pytest.mark.parametrize(("document", "complaint"), MANY.values(), ids=MANY)
+async def test_too_much_of_anything_is_refused_at_once(door, document, complaint):
+    began = time.process_time()
+    result = await door.run(document)
+    took_s = time.process_time() - began
+
+    (error,) = result.errors
+    assert complaint in error.message
+    assert error.extensions["code"] == Code.BAD_USER_INPUT
+    assert took_s < 0.5, "a document of 5,000 tokens takes 0.1 s to parse, and is parsed twice"
+
+
+async def test_twenty_five_doubling_fragments_take_milliseconds(door):
+    document, _ = MANY["doubling fragments"]
+    await door.run("{ __typename }")
+    began = time.process_time()
+    await door.run(document.replace("f0", "first"))  # seen for the first time
+
+    assert time.process_time() - began < 0.05
+
+
+async def test_a_large_fragment_is_no_operation(door):
+    fields = "".join(f"a{i}: subject " for i in range(50))
+    result = await door.run(f"{{ viewer {{ ...a }} }} fragment a on Viewer {{ {fields} }}")
+
+    assert result.errors is None
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "{ ...a } fragment a on Query { ...a }",
+        "{ ...a } fragment a on Query { ...b } fragment b on Query { ...a }",
+    ],
+)
+async def test_a_fragment_within_itself_is_refused(door, document):
+    result = await door.run(document)
+
+    assert "within itself" in result.errors[0].message
+
+
+@pytest.mark.parametrize("times", [1, 2])  # the second is one that is kept
+async def test_of_several_operations_one_must_be_named(door, times):
+    document = "query A { viewer { subject } } query B { __typename }"
+    for _ in range(times):
+        unnamed = await door.run(document)
+        named = await door.run(document, operation_name="B")
+
+    assert "Name the operation" in unnamed.errors[0].message
+    assert named.data == {"__typename": "Query"}
+
+
+async def test_introspection_and_suggestions_are_off_unless_they_are_asked_for(door):
+    schema = await door.run("{ __schema { queryType { name } } }")
+    typo = await door.run("{ viewr { subject } }")
+    kind = await door.run("{ viewer { __typename } }")
+
+    assert "introspection" in schema.errors[0].message
+    assert "Did you mean" not in typo.errors[0].message
+    assert kind.data == {"viewer": {"__typename": "Viewer"}}
+
+
+async def test_lists_within_lists_are_counted_before_they_are_made(door):
+    cycle = "{ definitions { queue" * 9 + " { name } " + "}}" * 9
+    result = await door.run(f"{{ queues {cycle} }}")
+
+    assert {error.extensions["code"] for error in result.errors} == {Code.BAD_USER_INPUT}
+    assert "more than 25,000 items" in result.errors[0].message
+
+
+async def test_each_event_is_counted_alone(door, engine, report):
+    root, steps = await door.chain()
+    watch = (
+        "subscription($id: ID!) { task(id: $id) { task { ... on Workflow { steps { key } } } } }"
+    )
+    engine.settings = engine.settings.model_copy(update={"max_answer_items": 10})
+
+    async with aclosing(door.subscribe(watch, id=root)) as events:
+        for number in range(5):
+            event = await anext(events)
+            report(add, steps[0], "RETRY", ValueError("again"))
+            if number == 0:
+                assert len(event["task"]["steps"]) == 3
+    many = await door.run(f'{{ task(id: "{root}") {{ ... on Workflow {{ {SIX_TIMES} }} }} }}')
+
+    assert {error.extensions["code"] for error in many.errors} == {Code.BAD_USER_INPUT}

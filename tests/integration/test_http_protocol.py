@@ -1,0 +1,228 @@
+"""GraphQL over HTTP on the wire: media types, status codes, streams, and what is malformed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import httpx
+import pytest
+
+pytestmark = pytest.mark.slow
+
+JSON = {"content-type": "application/json"}
+RESPONSE = "application/graphql-response+json"
+QUERY = '{"query": "{ viewer { subject } }"}'
+MUTATION = 'mutation { enqueueEcho(input: {message: "x"}) { __typename } }'
+WATCH = "subscription($id: ID!) { task(id: $id) { kind task { state } } }"
+MALFORMED = {
+    "null": b"null",
+    "a number": b"1",
+    "a string": b'"x"',
+    "a list": b"[]",
+    "a batch": f"[{QUERY}]".encode(),
+    "nothing": b"",
+    "no JSON": b"{",
+    "no UTF-8": b'{"query": "\xe9"}',
+    "nested too deep": b'{"query": ' + b"[" * 100_000,
+    "a number of 5,000 digits": b'{"query": "{ a }", "variables": {"a": ' + b"9" * 5_000 + b"}}",
+    "not a number": b'{"query": "{ a }", "variables": {"a": NaN}}',
+    "no query": b'{"id": "x"}',
+    "query null": b'{"query": null}',
+    "query a list": b'{"query": ["{ a }"]}',
+    "variables a list": b'{"query": "{ a }", "variables": []}',
+    "extensions a string": b'{"query": "{ a }", "extensions": "x"}',
+    "operationName a number": b'{"query": "{ a }", "operationName": 1}',
+}
+
+
+@pytest.fixture
+def http(client):
+    with httpx.Client(base_url=client.url, timeout=10) as http:
+        yield http
+
+
+def codes(answer):
+    return [error["extensions"]["code"] for error in answer.json()["errors"]]
+
+
+@pytest.mark.parametrize("accept", ["application/json", RESPONSE])
+@pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED)
+def test_a_malformed_body_is_answered_as_graphql(http, body, accept):
+    answer = http.post("/graphql", content=body, headers=JSON | {"accept": accept})
+
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == f"{accept}; charset=utf-8"
+    assert codes(answer) == ["BAD_USER_INPUT"]
+    assert "data" not in answer.json()
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_a_body_beyond_a_megabyte_is_refused(http, is_chunked):
+    parts = [b'{"query": "'] + [b"a" * 100_000] * 11
+
+    content = iter(parts) if is_chunked else b"".join(parts)
+    answer = http.post("/graphql", content=content, headers=JSON)
+
+    assert (answer.status_code, codes(answer)) == (413, ["BAD_USER_INPUT"])
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        None,
+        "text/plain",
+        "text/plain; application/json",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/json; charset=utf-16",
+    ],
+)
+def test_what_a_page_can_send_to_another_site_unasked_is_refused(http, content_type):
+    headers = {"content-type": content_type} if content_type else {}
+    answer = http.post("/graphql", content=QUERY, headers=headers)
+
+    assert (answer.status_code, codes(answer)) == (415, ["BAD_USER_INPUT"])
+
+
+def test_a_compressed_body_is_refused(http):
+    answer = http.post("/graphql", content=QUERY, headers=JSON | {"content-encoding": "gzip"})
+
+    assert answer.status_code == 415
+
+
+@pytest.mark.parametrize("accept", ["*/*", "text/event-stream"])
+def test_a_mutation_by_get_is_refused(http, accept):
+    answer = http.get("/graphql", params={"query": MUTATION}, headers={"accept": accept})
+    listed = http.post("/graphql", json={"query": "{ tasks { nodes { id } } }"})
+
+    if accept == "*/*":
+        assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
+    assert "BAD_USER_INPUT" in answer.text
+    assert "Enqueue" not in answer.text
+    assert listed.status_code == 200
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
+def test_other_methods_are_refused(http, method):
+    answer = http.request(method, "/graphql")
+
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [("{ viewer { subject } }", 200), ("{ nope }", 400), ("{ viewer {", 400), ("{ task }", 400)],
+)
+def test_a_refused_operation_has_its_status_where_the_client_knows_it(http, query, status):
+    new = http.post("/graphql", json={"query": query}, headers={"accept": RESPONSE})
+    old = http.post("/graphql", json={"query": query}, headers={"accept": "application/json"})
+
+    assert (new.status_code, old.status_code) == (status, 200)
+    assert ("data" in new.json()) is (status == 200)
+    assert new.headers["cache-control"] == "no-store"
+
+
+def test_a_variable_of_the_wrong_type_is_a_refused_operation(http):
+    body = {"query": "query($n: Int) { tasks(first: $n) { cursor } }", "variables": {"n": "x"}}
+    answer = http.post("/graphql", json=body, headers={"accept": RESPONSE})
+
+    assert (answer.status_code, codes(answer)) == (400, ["BAD_USER_INPUT"])
+
+
+def test_an_answer_that_nobody_reads_is_not_made(http):
+    answer = http.post("/graphql", content=QUERY, headers=JSON | {"accept": "image/png"})
+
+    assert answer.status_code == 406
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_subscription_without_a_stream_says_how_to_subscribe(http, method):
+    operation = {"query": "subscription { cluster { at } }"}
+    options = {"params": operation} if method == "GET" else {"json": operation}
+    answer = http.request(method, "/graphql", **options)
+
+    assert (answer.status_code, codes(answer)) == (400, ["BAD_USER_INPUT"])
+    assert "text/event-stream" in answer.text
+
+
+def test_another_name_of_this_machine_is_refused(http):
+    """A page can have its own name lead here (DNS rebinding), and would be of the same origin."""
+    answers = {
+        host: http.post("/graphql", json={"query": "{ __typename }"}, headers={"host": host})
+        for host in ("evil.example.com", "evil.example.com:8000", "localhost:1", "[::1]:1", "api")
+    }
+
+    assert [answer.status_code for answer in answers.values()] == [403, 403, 200, 200, 200]
+
+
+def events_of(text):
+    """Parse an event stream as browsers do."""
+    blocks = [block for block in text.split("\n\n") if block and not block.startswith(":")]
+    pairs = [block.split("\ndata: ") for block in blocks]
+    return [(name.removeprefix("event: "), json.loads(data or "null")) for name, data in pairs]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_server_sent_events_tell_a_task_to_its_end(client, start_worker, method):
+    start_worker("celery")
+    task_id = await client.enqueue("enqueueAdd", "{x: 1, y: 2}")
+    asked = {"query": WATCH, "variables": {"id": task_id}}
+    if method == "GET":
+        options = {"params": asked | {"variables": json.dumps(asked["variables"])}}
+    else:
+        options = {"json": asked}
+
+    async with httpx.AsyncClient(timeout=20) as http:
+        headers = {"accept": "text/event-stream"}
+        answer = await http.request(method, f"{client.url}/graphql", headers=headers, **options)
+    *told, last = events_of(answer.text)
+
+    assert answer.headers["content-type"] == "text/event-stream"
+    assert {name for name, _ in told} == {"next"}
+    assert told[-1][1]["data"]["task"]["task"]["state"] == "SUCCEEDED"
+    assert last == ("complete", None)
+
+
+async def test_multipart_tells_a_task_to_its_end(client, start_worker):
+    start_worker("celery")
+    task_id = await client.enqueue("enqueueAdd", "{x: 1, y: 2}")
+    asked = {"query": WATCH, "variables": {"id": task_id}}
+
+    async with httpx.AsyncClient(timeout=20) as http:
+        headers = {"accept": "multipart/mixed;subscriptionSpec=1.0, application/json"}
+        answer = await http.post(f"{client.url}/graphql", json=asked, headers=headers)
+    parts = [part.partition("\r\n\r\n")[2] for part in answer.text.split("\r\n--graphql")]
+    told = [json.loads(part) for part in parts if part]
+
+    assert answer.headers["content-type"].startswith("multipart/mixed;boundary=graphql")
+    assert told[-1]["payload"]["data"]["task"]["task"]["state"] == "SUCCEEDED"
+    assert answer.text.endswith("\r\n--graphql--\r\n")
+
+
+async def test_a_stream_begins_with_its_error_and_ends(client):
+    async with httpx.AsyncClient(timeout=20) as http:
+        headers = {"accept": "text/event-stream"}
+        asked = {"query": WATCH, "variables": {"id": "never"}}
+        answer = await http.post(f"{client.url}/graphql", json=asked, headers=headers)
+    (name, told), last = events_of(answer.text)
+
+    assert (name, last) == ("next", ("complete", None))
+    assert told["errors"][0]["extensions"]["code"] == "NOT_FOUND"
+
+
+async def test_many_streams_are_independent(client, start_worker):
+    start_worker("celery")
+    ids = [await client.enqueue("enqueueWait", f"{{seconds: {i / 20}}}") for i in range(10)]
+
+    async with httpx.AsyncClient(timeout=20) as http:
+
+        async def watch(task_id):
+            asked = {"query": WATCH, "variables": {"id": task_id}}
+            headers = {"accept": "text/event-stream"}
+            answer = await http.post(f"{client.url}/graphql", json=asked, headers=headers)
+            return events_of(answer.text)[-2][1]["data"]["task"]["task"]["state"]
+
+        states = await asyncio.gather(*map(watch, ids))
+
+    assert states == ["SUCCEEDED"] * 10

@@ -1,0 +1,249 @@
+"""graphql-transport-ws to the letter: messages, close codes, limits."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from tests.client import Client
+from tests.processes import running_api
+
+pytestmark = pytest.mark.slow
+
+QUERY = {"query": "{ viewer { subject } }"}
+CLUSTER = {"query": "subscription { cluster { at } }"}
+
+
+@pytest.fixture(scope="module")
+def hasty(environment, logs):
+    """An API with little patience and room for few."""
+    few = {
+        "CONNECTION_INIT_TIMEOUT_S": "0.3",
+        "MAX_OPERATIONS_PER_SOCKET": "3",
+        "MAX_SOCKETS_PER_ADDRESS": "4",
+        "MAX_BODY_BYTES": "10000",
+    }
+    with running_api(environment | few, logs / "hasty.log") as url:
+        yield Client(url)
+
+
+@asynccontextmanager
+async def open_socket(client, *, init=True, **options):
+    url = client.url.replace("http", "ws", 1) + "/graphql"
+    options = {"subprotocols": ["graphql-transport-ws"], "close_timeout": 1} | options
+    async with connect(url, **options) as socket:
+        if init:
+            await send(socket, type="connection_init")
+            assert await receive(socket) == {"type": "connection_ack"}
+        yield socket
+
+
+async def send(socket, **message):
+    await socket.send(json.dumps(message))
+
+
+async def receive(socket):
+    async with asyncio.timeout(10):
+        return json.loads(await socket.recv())
+
+
+async def close_code(socket):
+    async with asyncio.timeout(10):
+        await socket.wait_closed()
+    return socket.close_code
+
+
+MALFORMED = {
+    "null": "null",
+    "a number": "1",
+    "a list": "[]",
+    "a string": '"x"',
+    "no JSON": "{",
+    "nothing": "",
+    "no type": "{}",
+    "an unknown type": '{"type": "start"}',
+    "a type that is none": '{"type": 1}',
+    "no id": '{"type": "subscribe", "payload": {"query": "{ a }"}}',
+    "an id that is none": '{"type": "subscribe", "id": 1, "payload": {"query": "{ a }"}}',
+    "no payload": '{"type": "subscribe", "id": "1"}',
+    "a payload that is none": '{"type": "subscribe", "id": "1", "payload": "x"}',
+    "no query": '{"type": "subscribe", "id": "1", "payload": {}}',
+    "variables that are none": json.dumps(
+        {"type": "subscribe", "id": "1", "payload": QUERY | {"variables": []}}
+    ),
+    "complete without id": '{"type": "complete"}',
+    "a ping with a string": '{"type": "ping", "payload": "x"}',
+    "nested too deep": "[" * 100_000,
+    "a huge number": '{"type": ' + "9" * 5_000 + "}",
+    "bytes": b"{}",
+}
+
+
+@pytest.mark.parametrize("message", MALFORMED.values(), ids=MALFORMED)
+async def test_what_is_no_message_ends_the_socket_with_4400(client, message):
+    async with open_socket(client) as socket:
+        await socket.send(message)
+
+        assert await close_code(socket) == 4400
+
+
+@pytest.mark.parametrize("payload", ["x", 1, []])
+async def test_an_init_payload_that_is_none_ends_the_socket_with_4400(client, payload):
+    async with open_socket(client, init=False) as socket:
+        await send(socket, type="connection_init", payload=payload)
+
+        assert await close_code(socket) == 4400
+
+
+@pytest.mark.parametrize("payload", [{}, {"payload": None}, {"payload": {"a": 1}}])
+async def test_an_init_may_have_a_payload(client, payload):
+    async with open_socket(client, init=False) as socket:
+        await send(socket, type="connection_init", **payload)
+
+        assert await receive(socket) == {"type": "connection_ack"}
+
+
+async def test_to_subscribe_before_the_acknowledgement_is_4401(client):
+    async with open_socket(client, init=False) as socket:
+        await send(socket, type="subscribe", id="1", payload=QUERY)
+
+        assert await close_code(socket) == 4401
+
+
+@pytest.mark.parametrize("subprotocols", [None, ["graphql-ws"], ["soap"]])
+async def test_another_subprotocol_is_4406(client, subprotocols):
+    async with open_socket(client, init=False, subprotocols=subprotocols) as socket:
+        assert await close_code(socket) == 4406
+
+
+async def test_no_init_in_time_is_4408(hasty):
+    async with open_socket(hasty, init=False) as socket:
+        assert await close_code(socket) == 4408
+
+
+async def test_the_same_id_twice_is_4409(client):
+    async with open_socket(client) as socket:
+        await send(socket, type="subscribe", id="1", payload=CLUSTER)
+        await send(socket, type="subscribe", id="1", payload=CLUSTER)
+
+        assert await close_code(socket) == 4409
+
+
+async def test_an_id_can_be_used_again_once_its_operation_has_ended(client):
+    async with open_socket(client) as socket:
+        for _ in range(3):
+            await send(socket, type="subscribe", id="1", payload=QUERY)
+            assert (await receive(socket))["type"] == "next"
+            assert await receive(socket) == {"id": "1", "type": "complete"}
+
+
+async def test_a_second_init_is_4429(client):
+    async with open_socket(client) as socket:
+        await send(socket, type="connection_init")
+
+        assert await close_code(socket) == 4429
+
+
+@pytest.mark.parametrize("init", [False, True])
+async def test_a_ping_is_answered_at_any_time(client, init):
+    async with open_socket(client, init=init) as socket:
+        await send(socket, type="ping", payload={"n": 1})
+
+        assert await receive(socket) == {"type": "pong"}
+
+
+async def test_an_unasked_pong_and_an_unknown_complete_are_left_alone(client):
+    async with open_socket(client) as socket:
+        await send(socket, type="pong")
+        await send(socket, type="complete", id="never")
+        await send(socket, type="ping")
+
+        assert await receive(socket) == {"type": "pong"}
+
+
+async def test_an_operation_too_many_is_refused_alone(hasty):
+    async with open_socket(hasty) as socket:
+        for id_ in "123":
+            await send(socket, type="subscribe", id=id_, payload=CLUSTER)
+            assert (await receive(socket))["type"] == "next"
+        await send(socket, type="subscribe", id="4", payload=CLUSTER)
+        refused = await receive(socket)
+        await send(socket, type="complete", id="1")
+        await send(socket, type="subscribe", id="5", payload=QUERY)
+        accepted = [message async for message in until_complete(socket, "5")]
+
+    assert (refused["id"], refused["type"]) == ("4", "error")
+    assert refused["payload"][0]["extensions"]["code"] == "UNAVAILABLE"
+    assert accepted[0]["payload"]["data"] == {"viewer": {"subject": "anonymous"}}
+
+
+async def until_complete(socket, id_):
+    while (message := await receive(socket)) != {"id": id_, "type": "complete"}:
+        if message["id"] == id_:
+            yield message
+
+
+async def test_a_socket_too_many_of_one_address_is_refused(hasty):
+    async with (
+        open_socket(hasty),
+        open_socket(hasty),
+        open_socket(hasty),
+        open_socket(hasty) as last,
+    ):
+        with pytest.raises(InvalidStatus) as refused:
+            async with open_socket(hasty):
+                pass
+        await last.close()
+        async with open_socket(hasty):  # there is room again
+            pass
+
+    assert refused.value.response.status_code == 429
+    assert json.loads(refused.value.response.body)["errors"]
+
+
+async def test_a_message_too_long_ends_the_socket(hasty):
+    async with open_socket(hasty) as socket:
+        await socket.send(json.dumps({"type": "ping", "payload": {"x": "x" * 20_000}}))
+
+        assert await close_code(socket) == 1009
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example.com", "http://127.0.0.1:1", "null"])
+async def test_a_page_of_another_site_opens_no_socket(client, origin):
+    with pytest.raises(InvalidStatus) as refused:
+        async with open_socket(client, origin=origin):
+            pass
+
+    assert refused.value.response.status_code == 403
+
+
+async def test_a_page_of_the_api_opens_one(client):
+    async with open_socket(client, origin=client.url):
+        pass
+
+
+async def test_a_mutation_ends_though_its_client_has_left(client):
+    """As over HTTP: what was sent is done, whoever still listens."""
+    tag = "left"
+    mutation = f"""mutation {{
+      {" ".join(f'a{i}: enqueueEcho(input: {{message: "{i}"}}, options: {{tags: ["{tag}"]}})'
+                '{ __typename }' for i in range(20))}
+    }}"""  # fmt: skip
+    async with open_socket(client) as socket:
+        await send(socket, type="subscribe", id="1", payload={"query": mutation})
+        await send(socket, type="complete", id="1")
+        await send(socket, type="subscribe", id="2", payload=QUERY)
+        told = [message async for message in until_complete(socket, "2")]
+
+    async with asyncio.timeout(10):
+        while True:
+            query = f'{{ tasks(filter: {{tags: ["{tag}"]}}) {{ nodes {{ id }} }} }}'
+            data = await client.execute(query)
+            if len(data["tasks"]["nodes"]) == 20:
+                break
+    assert [message["id"] for message in told] == ["2"]
