@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import AsyncExitStack, aclosing, suppress
 from datetime import timedelta
 from json import JSONDecodeError
 from typing import Any
@@ -99,13 +99,16 @@ class Router(GraphQL[Any, None]):
             async with asyncio.timeout(self.engine.settings.send_timeout_s):
                 await send(message)
 
-        with ExitStack() as held, suppress(TimeoutError):  # who does not read is let go
+        async with AsyncExitStack() as held:
             if isinstance(response, StreamingResponse):
+                stream: Any = response.body_iterator
+                await held.enter_async_context(aclosing(stream))  # wherever it is broken off
                 try:
                     held.enter_context(self._sockets.opened(_address(request)))
                 except TooManySockets as error:
                     response = _refusal(429, str(error), request)
-            await response(scope, receive, send_in_time)
+            with suppress(TimeoutError):  # who does not read is let go
+                await response(scope, receive, send_in_time)
 
     async def _respond(self, request: Request) -> Response:
         try:

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 from contextlib import asynccontextmanager
 
 import pytest
-from uvicorn import Config, Server
 from websockets.asyncio.client import connect
 
-from graphql_api.app import create_app
-from tasks.engine.embedded import reserve_port
 from tasks.engine.settings import Settings
-from tasks.engine.watcher import Watcher
-from tests.client import Client
+from tests.serving import serving, until, watchers
 
 pytestmark = pytest.mark.slow
 
@@ -140,9 +135,8 @@ async def test_a_client_may_leave_one_subscription_and_keep_the_other(client, st
 
 async def test_a_client_that_disconnects_frees_its_subscriptions(empty_redis, redis_url):
     read_before = histories_read(empty_redis)
-    application = create_app(Settings(redis_url=redis_url.removesuffix("0") + "1"))
 
-    async with serving(application) as client:
+    async with serving(Settings(redis_url=redis_url.removesuffix("0") + "1")) as client:
         task_id = await client.enqueue("enqueueAdd", "{x: 1, y: 2}")
         async with open_socket(client) as socket:
             for count in (1, 2):
@@ -155,31 +149,6 @@ async def test_a_client_that_disconnects_frees_its_subscriptions(empty_redis, re
     assert watched == 2
 
 
-@asynccontextmanager
-async def serving(application):
-    """Run an API in this process."""
-    port = reserve_port()
-    server = Server(Config(application, port=port, log_level="warning"))
-    running = asyncio.create_task(server.serve())
-    try:
-        await until(lambda: server.started)
-        yield Client(f"http://127.0.0.1:{port}")
-    finally:
-        server.should_exit = True
-        await running
-
-
 def histories_read(redis):
     """Count the reads that a subscription begins with; what it does after them is to wait."""
     return redis.info("commandstats").get("cmdstat_lrange", {"calls": 0})["calls"]
-
-
-def watchers():
-    """Count the subscribers that this process keeps events for."""
-    return sum(type(found) is Watcher for found in gc.get_objects())
-
-
-async def until(condition):
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110  # neither Redis, uvicorn nor gc has an event for it
-            await asyncio.sleep(0.01)
