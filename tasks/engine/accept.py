@@ -26,13 +26,13 @@ from redis.exceptions import ResponseError
 
 from tasks.engine.collector import Message
 from tasks.engine.definition import MAX_ATTEMPTS
-from tasks.engine.errors import OUTAGES, IdempotencyConflict, Unavailable, is_outage
+from tasks.engine.errors import OUTAGES, IdempotencyConflict, Throttled, Unavailable, is_outage
 from tasks.engine.records import Cursor, Priority, Record, TaskId, TaskState
 from tasks.engine.scripts import request
 from tasks.engine.settings import Settings
 
 ANSWER_TIMEOUT_S = 1.0  # an accept takes under a millisecond; past this Redis is in trouble
-_SEEN_WITH_OTHER_INPUT = 2  # what `lua/accept.lua` answers
+_SEEN_WITH_OTHER_INPUT, _THROTTLED = 2, 3  # what `lua/accept.lua` answers
 YEAR_S = 366 * 24 * 3600  # as far ahead as anything may be put off
 
 
@@ -150,7 +150,7 @@ class Answers:
     """What came of several requests, in their order; `cursor` is of the last event before them."""
 
     cursor: Cursor
-    outcomes: list[Accepted | IdempotencyConflict]
+    outcomes: list[Accepted | IdempotencyConflict | Throttled]
 
 
 async def accept(
@@ -161,7 +161,13 @@ async def accept(
     Raises:
         Unavailable: Redis did not answer.
     """
-    asked_for = request(settings, requests=[asked.for_script(owner) for asked in requests])
+    asked_for = request(
+        settings,
+        requests=[asked.for_script(owner) for asked in requests],
+        enqueue_rate=settings.enqueue_rate,
+        enqueue_burst=settings.enqueue_burst,
+        max_waiting=settings.max_waiting,
+    )
     payloads = [part for asked in requests for part in _payloads(asked)]
     cursor, *answers = await run_script(script, [asked_for, *payloads])
     pairs = zip(requests, answers, strict=True)
@@ -173,10 +179,12 @@ def _payloads(asked: Request) -> list[str]:
 
 
 def _outcome(
-    options: Options, code: int, task_id: str, flat: list[str]
-) -> Accepted | IdempotencyConflict:
-    fields = dict(zip(flat[::2], flat[1::2], strict=True))
-    record = Record.model_validate(fields | {"id": task_id})
+    options: Options, code: int, name: str, more: Any
+) -> Accepted | IdempotencyConflict | Throttled:
+    if code == _THROTTLED:
+        return Throttled(name, more / 1_000)
+    fields = dict(zip(more[::2], more[1::2], strict=True))
+    record = Record.model_validate(fields | {"id": name})
     if code == _SEEN_WITH_OTHER_INPUT:
         return IdempotencyConflict(options.idempotency_key or "", record)
     return Accepted(record, deduplicated=bool(code))

@@ -47,3 +47,19 @@ class Bounds(BaseModel):
         description="Seconds that a client may leave what is sent to it unread, once all buffers "
         "on the way to it are full.",
     )
+
+    enqueue_rate: float = Field(
+        default=1_000.0,
+        gt=0,
+        description="Tasks that one owner may enqueue in a second, in the long run.",
+    )
+    enqueue_burst: int = Field(
+        default=100_000,
+        ge=1,
+        description="Tasks that one owner may enqueue at once, after a pause.",
+    )
+    max_waiting: int = Field(
+        default=1_000_000,
+        ge=1,
+        description="Tasks that may wait in one queue at one priority, or for their start time.",
+    )

@@ -14,6 +14,7 @@ CeleryQLError
     ├── NotFound
     ├── AlreadyFinished
     ├── NotFinished
+    ├── Throttled
     └── Unavailable
 
 A task body raises `Retryable` to be run again; it is no failure of the engine.
@@ -158,6 +159,15 @@ class NotFinished(Refusal):
     def __init__(self, task: Record) -> None:
         self.task = task
         super().__init__(f"Task {task.id} is {task.state}: wait for its end, or cancel it")
+
+
+class Throttled(Refusal):
+    """There is too much already; nothing was accepted."""
+
+    def __init__(self, what: str, retry_after_s: float) -> None:
+        self.retry_after_s = retry_after_s
+        reasons = {"queue": "The queue is full", "rate": "Too many tasks were enqueued of late"}
+        super().__init__(f"{reasons[what]}: try again in {retry_after_s:g} s")
 
 
 class Unavailable(Refusal):

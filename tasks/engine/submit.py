@@ -16,7 +16,7 @@ from tasks.engine.accept import Accepted, Answers, Options, Request, accept
 from tasks.engine.build import build_task, build_workflow
 from tasks.engine.canvas import Workflow, gather
 from tasks.engine.definition import Arguments, TaskDefinition
-from tasks.engine.errors import IdempotencyConflict
+from tasks.engine.errors import Refusal
 from tasks.engine.scripts import source
 from tasks.engine.settings import Settings
 
@@ -37,6 +37,7 @@ class Submitter:
 
         Raises:
             IdempotencyConflict: the key was used for another input.
+            Throttled: there is too much already.
             Unavailable: Redis did not answer.
         """
         return await self.submit(build_task(definition, arguments, options), owner)
@@ -47,6 +48,7 @@ class Submitter:
         Raises:
             InvalidInput: its messages would be too large.
             IdempotencyConflict: the key was used for another canvas.
+            Throttled: there is too much already.
             Unavailable: Redis did not answer.
         """
         build = partial(build_workflow, workflow, options, _content(workflow))
@@ -65,10 +67,11 @@ class Submitter:
 
         Raises:
             IdempotencyConflict: the key was used for another input.
+            Throttled: there is too much already.
             Unavailable: Redis did not answer.
         """
         (outcome,) = (await self.enqueue_many([asked], owner)).outcomes
-        if isinstance(outcome, IdempotencyConflict):
+        if isinstance(outcome, Refusal):
             raise outcome
         return outcome
 

@@ -2,7 +2,9 @@
 -- ARGV: the requests, then the payloads of all their pushes, then the metas that retries take over.
 -- Returns how far the stream of events was before, then for each request a code, a task id and its
 -- record: 0 where it is accepted, 1 where the idempotency key was seen with this input, 2 where it
--- was seen with another.
+-- was seen with another. Where there is too much already: 3, why, and for how many milliseconds.
+
+local QUEUE_WAIT_MS = 5000  -- how fast a queue gets shorter is not known
 
 local argument = 1
 local function next_argument()
@@ -74,23 +76,56 @@ local function accept(asked)
   return id
 end
 
+-- Tell for how long an owner has to wait. Each task takes its place in time, one behind the other
+-- (the generic cell rate algorithm); what fits in is noted, so that a refused request costs nothing.
+local function wait_for_rate(asked)
+  local key, per_task_ms = 'celeryql:rate:' .. asked.owner, 1000 / request.enqueue_rate
+  local taken_until = math.max(tonumber(redis.call('GET', key) or 0), now_ms)
+  local until_ms = taken_until + #asked.records * per_task_ms
+  local wait_ms = until_ms - now_ms - request.enqueue_burst * per_task_ms
+  if wait_ms > 0 and taken_until > now_ms then return math.min(wait_ms, taken_until - now_ms) end
+  redis.call('SET', key, string.format('%.3f', until_ms), 'PX', as_text(math.ceil(until_ms - now_ms)))
+  return 0
+end
+
+-- Tell whether a message would be one too many where it goes.
+local function is_one_too_many(push, due_ms)
+  local waiting = due_ms and redis.call('ZCARD', 'celeryql:scheduled')
+                  or redis.call('LLEN', push.queue_list)
+  return waiting >= request.max_waiting
+end
+
+local function throttled(asked)
+  for _, push in ipairs(asked.pushes) do
+    if is_one_too_many(push, times_of(asked).due_ms) then return {3, 'queue', QUEUE_WAIT_MS} end
+  end
+  local wait_ms = wait_for_rate(asked)
+  return wait_ms > 0 and {3, 'rate', math.ceil(wait_ms)}
+end
+
 local before = redis.call('XREVRANGE', 'celeryql:events', '+', '-', 'COUNT', 1)
 local answers = {before[1] and before[1][1] or '0-0'}
 for _, asked in ipairs(request.requests) do
   local claim = claim_of(asked)
   local seen = claim and redis.call('HMGET', claim, 'task', 'digest')
-  local code, id
+  local answer
   if seen and seen[1] and record_of(seen[1]).state then
-    argument = argument + #asked.pushes + #asked.reused
-    code, id = seen[2] == asked.digest and 1 or 2, seen[1]
+    answer = {seen[2] == asked.digest and 1 or 2, seen[1]}
   else
-    code, id = 0, accept(asked)
+    answer = throttled(asked)
+  end
+  if answer then
+    argument = argument + #asked.pushes + #asked.reused
+  else
+    local id = accept(asked)
+    answer = {0, id}
     if claim then
       -- It lives as long as the record, whose time begins when the task has ended.
       redis.call('HSET', claim, 'task', id, 'digest', asked.digest)
       save(id, {claim = claim})
     end
   end
-  answers[#answers + 1] = {code, id, redis.call('HGETALL', task_key(id))}
+  if answer[1] < 3 then answer[3] = redis.call('HGETALL', task_key(answer[2])) end
+  answers[#answers + 1] = answer
 end
 return answers
