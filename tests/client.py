@@ -35,11 +35,18 @@ class Client:
             request = http.post(f"{self.url}/graphql", content=json.dumps(body), headers=headers)
             return (await request).json()
 
-    async def enqueue(self, mutation: str, arguments: str) -> str:
-        """Enqueue a task with arguments in GraphQL's own notation, and give its id."""
-        success = f"... on Enqueue{mutation.removeprefix('enqueue')}Success {{ task {{ id }} }}"
-        data = await self.execute(f"mutation {{ {mutation}(input: {arguments}) {{ {success} }} }}")
-        return data[mutation]["task"]["id"]
+    async def enqueue(
+        self, task: str, options: dict[str, Any] | None = None, /, **arguments: Any
+    ) -> str:
+        """Enqueue a task by its name in camelCase, or a `workflow`, and give its id."""
+        name = task[0].upper() + task[1:]
+        success = f"... on Enqueue{name}Success {{ task {{ id }} }} ... on Error {{ message }}"
+        operation = (
+            f"mutation($input: {name}Input!, $options: TaskOptions) {{"
+            f" enqueue{name}(input: $input, options: $options) {{ {success} }} }}"
+        )
+        data = await self.execute(operation, input=arguments, options=options)
+        return data[f"enqueue{name}"]["task"]["id"]
 
     async def watch(self, operation: str, **variables: Any) -> AsyncIterator[dict[str, Any]]:
         """Subscribe, and give each message; `complete` ends it untold, an `error` is the last."""

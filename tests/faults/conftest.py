@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import subprocess
@@ -214,16 +213,11 @@ class Site:
             ids |= {key: item["task"]["id"] for key, item in zip(some, items, strict=True)}
         return ids
 
-    async def enqueue(self, task: str, options: str = "", **arguments: Any) -> str:
-        """Enqueue one task, and give its id."""
-        pairs = {"ledger": str(self.ledger.path)} | arguments
-        given = ", ".join(f"{name}: {json.dumps(value)}" for name, value in pairs.items())
-        mutation = f"enqueue{task[0].upper()}{task[1:]}"
-        data = await self.client.execute(
-            f"mutation {{ {mutation}(input: {{{given}}} {options})"
-            f" {{ ... on E{mutation[1:]}Success {{ task {{ id }} }} }} }}"
-        )
-        return data[mutation]["task"]["id"]
+    async def enqueue(
+        self, task: str, options: dict[str, Any] | None = None, **arguments: Any
+    ) -> str:
+        """Enqueue one task that writes to the ledger, and give its id."""
+        return await self.client.enqueue(task, options, ledger=str(self.ledger.path), **arguments)
 
     def states(self) -> Counter[str]:
         """Count the states of all tasks that there are."""

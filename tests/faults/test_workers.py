@@ -176,7 +176,7 @@ async def test_tasks_far_above_the_visibility_timeout_and_one_scheduled_beyond_i
     site.run_worker("a", "solo", VISIBILITY_TIMEOUT="5")
     site.run_worker("b", "prefork", VISIBILITY_TIMEOUT="5")
     await site.work(["long-1", "long-2", "long-3"], seconds=14)  # one for each of their processes
-    await site.enqueue("work", "options: {start: {inSeconds: 8}}", key="later", seconds=0)
+    await site.enqueue("work", {"start": {"inSeconds": 8}}, key="later", seconds=0)
 
     assert await site.all_end(40) == {"SUCCEEDED": 4}
     assert set(site.ledger.counts().values()) == {1}
@@ -184,24 +184,19 @@ async def test_tasks_far_above_the_visibility_timeout_and_one_scheduled_beyond_i
 
 
 async def test_chains_and_chords_outlive_the_worker_that_runs_them(site):
-    def step(task, key, seconds=None):
-        extra = f", seconds: {seconds}" if seconds is not None else ""
-        arguments = f'{{ledger: "{site.ledger.path}", key: "{key}"{extra}}}'
-        return f"{{step: {{task: {{{task}: {arguments}}}}}}}"
-
-    async def enqueue(canvas):
-        operation = f"mutation {{ enqueueWorkflow(input: {{canvas: {canvas}}}) {{ __typename }} }}"
-        data = await site.client.execute(operation)
-        assert data["enqueueWorkflow"]["__typename"] == "EnqueueWorkflowSuccess"
+    def step(task, key, **arguments):
+        given = {"ledger": str(site.ledger.path), "key": key} | arguments
+        return {"step": {"task": {task: given}}}
 
     worker = site.run_worker()
     for n in range(20):
-        steps = [step("work", f"c{n}-0", 0.05), *[step("follow", f"c{n}-{i}") for i in (1, 2, 3)]]
-        await enqueue(f"{{chain: [{' '.join(steps)}]}}")
+        first = step("work", f"c{n}-0", seconds=0.05)
+        steps = [first, *[step("follow", f"c{n}-{i}") for i in (1, 2, 3)]]
+        await site.client.enqueue("workflow", canvas={"chain": steps})
     for n in range(8):
-        header = " ".join(step("work", f"d{n}-{i}", 0.05) for i in range(4))
-        body = step("gather", f"d{n}-body")
-        await enqueue(f"{{chord: {{header: [{header}], body: {body}}}}}")
+        header = [step("work", f"d{n}-{i}", seconds=0.05) for i in range(4)]
+        chord = {"header": header, "body": step("gather", f"d{n}-body")}
+        await site.client.enqueue("workflow", canvas={"chord": chord})
     for _ in range(4):
         begun(site, len(site.ledger.runs()) + 8)
         worker.process.kill()  # the main process: its pool lives on for a moment

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -25,16 +24,11 @@ class Place:
     redis: Redis
     url: str
 
-    async def enqueue(self, task: str, ledger: Path, options: str = "", **arguments: Any) -> str:
+    async def enqueue(
+        self, task: str, ledger: Path, options: dict[str, Any] | None = None, **arguments: Any
+    ) -> str:
         """Enqueue a task that writes to a ledger, and give its id."""
-        pairs = {"ledger": str(ledger)} | arguments
-        given = ", ".join(f"{name}: {json.dumps(value)}" for name, value in pairs.items())
-        mutation = f"enqueue{task[0].upper()}{task[1:]}"
-        success = f"... on E{mutation[1:]}Success {{ task {{ id }} }} ... on Error {{ message }}"
-        data = await self.client.execute(
-            f"mutation {{ {mutation}(input: {{{given}}} {options}) {{ {success} }} }}"
-        )
-        return data[mutation]["task"]["id"]
+        return await self.client.enqueue(task, options, ledger=str(ledger), **arguments)
 
     async def ended(self, task_id: str) -> str:
         """Watch a task to its end, and give its last state."""

@@ -303,7 +303,7 @@ async def test_what_cannot_be_retried_is_refused(place, ledger):
 
 async def test_a_task_asks_to_be_tried_again_until_it_may_not(place, ledger):
     patient = await place.enqueue("stumble", ledger, name="a", times=2)
-    options = "options: {maxAttempts: 2}"
+    options = {"maxAttempts": 2}
     limited = await place.enqueue("stumble", ledger, options, name="b", times=5)
 
     assert await place.ended(patient) == "SUCCEEDED"
@@ -336,7 +336,7 @@ async def test_a_task_without_result_is_terminated_as_truly_as_any(place, ledger
 
 @pytest.mark.parametrize("how", ["exit", "kill"])
 async def test_a_task_that_ends_its_process_is_run_no_more_than_it_may(place, ledger, how):
-    options = "options: {maxAttempts: 2}"
+    options = {"maxAttempts": 2}
 
     task_id = await place.enqueue("leave", ledger, options, how=how)
 

@@ -98,7 +98,7 @@ async def test_a_model_can_be_given_as_an_argument_and_is_shown(client, workers)
 
 async def test_a_list_of_lists_of_models_can_be_given_as_an_argument(client, workers):
     task_id = await client.enqueue(
-        "enqueueMergeCounts", '{counts: [[{word: "a", count: 1}], [], [{word: "a", count: 2}]]}'
+        "mergeCounts", counts=[[{"word": "a", "count": 1}], [], [{"word": "a", "count": 2}]]
     )
     await client.events(WATCH, id=task_id)
 

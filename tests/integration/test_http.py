@@ -61,7 +61,7 @@ async def test_a_task_that_was_never_accepted_is_null(client):
 
 
 async def test_an_unexpected_error_is_masked_and_logged(client, redis_url, logs):
-    task_id = await client.enqueue("enqueueEcho", '{message: "x"}')
+    task_id = await client.enqueue("echo", message="x")
     with Redis.from_url(redis_url) as redis:
         redis.set(f"celeryql:input:{task_id}", "hunter2")  # which is no JSON
     query = "query($id: ID!) { task(id: $id) { ... on EchoTask { input { message } } } }"

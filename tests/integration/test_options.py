@@ -43,10 +43,10 @@ async def read(place, task_id: str) -> dict:
 
 async def test_a_task_starts_within_a_second_of_its_time(place, ledger):
     start = datetime.now(UTC) + timedelta(seconds=1.5)
-    at = f'options: {{start: {{at: "{start.isoformat()}"}}}}'
+    at = {"start": {"at": start.isoformat()}}
     ids = [
         await place.enqueue("nap", ledger, at, name="at"),
-        await place.enqueue("nap", ledger, "options: {start: {inSeconds: 1.5}}", name="in"),
+        await place.enqueue("nap", ledger, {"start": {"inSeconds": 1.5}}, name="in"),
     ]
     before = [await read(place, task_id) for task_id in ids]
 
@@ -62,7 +62,7 @@ async def test_a_task_starts_within_a_second_of_its_time(place, ledger):
 
 
 async def test_a_time_that_has_passed_is_now(place, ledger):
-    options = 'options: {start: {at: "2020-01-01T00:00:00Z"}}'
+    options = {"start": {"at": "2020-01-01T00:00:00Z"}}
 
     task_id = await place.enqueue("nap", ledger, options, name="a")
 
@@ -71,11 +71,11 @@ async def test_a_time_that_has_passed_is_now(place, ledger):
 
 
 async def test_a_scheduled_task_that_is_canceled_never_runs(place, ledger):
-    task_id = await place.enqueue("nap", ledger, "options: {start: {inSeconds: 1}}", name="a")
+    task_id = await place.enqueue("nap", ledger, {"start": {"inSeconds": 1}}, name="a")
 
     answer = (await place.client.execute(CANCEL, id=task_id))["cancelTask"]
 
-    later = await place.enqueue("nap", ledger, "options: {start: {inSeconds: 1.2}}", name="b")
+    later = await place.enqueue("nap", ledger, {"start": {"inSeconds": 1.2}}, name="b")
     assert answer["task"]["state"] == "CANCELED"
     assert await place.ended(later) == "SUCCEEDED"
     assert ledger.read_text().split() == ["b"]
@@ -97,10 +97,10 @@ async def test_a_scheduled_workflow_starts_at_its_time(place, ledger):
 
 async def test_what_has_not_started_in_time_expires_and_never_runs(idle_place, project, ledger):
     place = idle_place
-    late = await place.enqueue("nap", ledger, "options: {expiresInSeconds: 0.3}", name="late")
-    ahead = "options: {start: {inSeconds: 60}, expiresInSeconds: 0.3}"
-    ahead = await place.enqueue("nap", ledger, ahead, name="ahead")
-    kept = await place.enqueue("nap", ledger, "options: {expiresInSeconds: 60}", name="kept")
+    late = await place.enqueue("nap", ledger, {"expiresInSeconds": 0.3}, name="late")
+    options = {"start": {"inSeconds": 60}, "expiresInSeconds": 0.3}
+    ahead = await place.enqueue("nap", ledger, options, name="ahead")
+    kept = await place.enqueue("nap", ledger, {"expiresInSeconds": 60}, name="kept")
 
     assert [await place.ended(task_id) for task_id in (late, ahead)] == ["EXPIRED", "EXPIRED"]
 
@@ -118,8 +118,7 @@ async def test_a_worker_takes_urgent_tasks_first(idle_place, project, ledger):
     place = idle_place
     for i in range(3):
         for priority in ("LOW", "NORMAL", "HIGH"):
-            options = f"options: {{priority: {priority}}}"
-            await place.enqueue("nap", ledger, options, name=f"{priority}{i}")
+            await place.enqueue("nap", ledger, {"priority": priority}, name=f"{priority}{i}")
     queues = await place.client.execute("{ queues { name depth } }")
     assert queues["queues"][0] == {"name": "celery", "depth": 9}
 

@@ -24,9 +24,7 @@ WORKERS = """
 } }
 """
 TASK = "query($id: ID!) { task(id: $id) { state celeryState worker attempt startedAt } }"
-SPAM = ("enqueueDetectSpam", '{message: "Txt CLAIM to win a FREE prize"}')
-MAIL = ("enqueueSendEmail", '{to: "ann@example.org", subject: "Hi", text: "Hello"}')
-ADD = ("enqueueAdd", "{x: 1, y: 2}")
+MAIL = {"to": "ann@example.org", "subject": "Hi", "text": "Hello"}
 
 
 @dataclass
@@ -91,12 +89,10 @@ def installation(machine):
 
 async def test_a_worker_takes_from_its_own_queue_only(installation):
     with installation.worker("celery"):
-        mail, spam = (
-            await installation.client.enqueue(*MAIL),
-            await installation.client.enqueue(*SPAM),
-        )
+        mail = await installation.client.enqueue("sendEmail", **MAIL)
+        spam = await installation.client.enqueue("detectSpam", message="Txt CLAIM to win a prize")
         ran = await installation.finish(
-            *[await installation.client.enqueue(*ADD) for _ in range(5)]
+            *[await installation.client.enqueue("add", x=1, y=2) for _ in range(5)]
         )
         queues, unserved = await installation.queues()
 
@@ -110,8 +106,8 @@ async def test_a_worker_takes_from_its_own_queue_only(installation):
 
 
 async def test_a_task_waits_in_its_queue_until_its_worker_starts(installation):
-    task_id = await installation.client.enqueue(*ADD)
-    await installation.client.enqueue(*ADD)
+    task_id = await installation.client.enqueue("add", x=1, y=2)
+    await installation.client.enqueue("add", x=1, y=2)
     task = await installation.task(task_id)
     waiting, unserved = await installation.queues()
     watching = asyncio.create_task(installation.client.events(WATCH, id=task_id))
@@ -137,11 +133,11 @@ async def test_the_age_of_a_queue_is_that_of_the_task_that_is_next(installation)
     async def age():
         return (await installation.queues())[0]["email_service"]["oldestWaitingSeconds"]
 
-    await installation.client.enqueue(*MAIL)
+    await installation.client.enqueue("sendEmail", **MAIL)
     async with asyncio.timeout(10):
         while await age() < 1:  # noqa: ASYNC110  # time itself is what is waited for
             await asyncio.sleep(0.05)
-    await installation.client.enqueue(*MAIL)
+    await installation.client.enqueue("sendEmail", **MAIL)
 
     queues, _ = await installation.queues()
 
@@ -150,13 +146,14 @@ async def test_the_age_of_a_queue_is_that_of_the_task_that_is_next(installation)
 
 
 async def test_a_chain_waits_for_the_worker_of_its_middle_step(installation):
-    canvas = (
-        '{chain: [{step: {key: "first", task: {echo: {message: "Txt CLAIM to win a prize"}}}},'
-        ' {step: {key: "spam", task: {detectSpam: {}}}},'
-        ' {step: {key: "mail", task: {sendEmail: {to: "ann@example.org", subject: "Done",'
-        ' text: "It is."}}}}, {step: {key: "last", task: {add: {x: 1, y: 1}}}}]}'
-    )
-    workflow_id = await installation.client.enqueue("enqueueWorkflow", f"{{canvas: {canvas}}}")
+    steps = {
+        "first": {"echo": {"message": "Txt CLAIM to win a prize"}},
+        "spam": {"detectSpam": {}},
+        "mail": {"sendEmail": MAIL},
+        "last": {"add": {"x": 1, "y": 1}},
+    }
+    chain = [{"step": {"key": key, "task": task}} for key, task in steps.items()]
+    workflow_id = await installation.client.enqueue("workflow", canvas={"chain": chain})
     watch = "subscription($id: ID!) { task(id: $id) { task { stepKey state } } }"
     told = []
 
@@ -189,7 +186,7 @@ async def test_a_chain_waits_for_the_worker_of_its_middle_step(installation):
 async def test_a_worker_is_shown_as_it_is(installation):
     with installation.worker("celery"):
         idle = await installation.the_worker("celery", lambda worker: worker["online"])
-        task_id = await installation.client.enqueue("enqueueWait", "{seconds: 4}")
+        task_id = await installation.client.enqueue("wait", seconds=4)
         busy = await installation.the_worker("celery", lambda worker: worker["active"])
         queues, _ = await installation.queues()
         await installation.finish(task_id)

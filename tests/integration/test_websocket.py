@@ -91,7 +91,7 @@ async def test_a_refused_operation_is_an_error_message_of_its_id_alone(
 
 @pytest.mark.parametrize("after", ["", "yesterday", "12", "1-x"])
 async def test_a_cursor_that_is_none_is_bad_user_input(client, after):
-    task_id = await client.enqueue("enqueueAdd", "{x: 1, y: 2}")
+    task_id = await client.enqueue("add", x=1, y=2)
 
     async with open_socket(client) as socket:
         await socket.subscribe("1", id=task_id, after=after)
@@ -102,7 +102,7 @@ async def test_a_cursor_that_is_none_is_bad_user_input(client, after):
 
 async def test_many_subscriptions_share_a_socket_and_complete_one_by_one(client, start_worker):
     start_worker("celery")
-    tasks = [await client.enqueue("enqueueWait", f"{{seconds: {i / 10}}}") for i in range(10)]
+    tasks = [await client.enqueue("wait", seconds=i / 10) for i in range(10)]
 
     async with open_socket(client) as socket:
         for task_id in tasks:
@@ -117,7 +117,7 @@ async def test_many_subscriptions_share_a_socket_and_complete_one_by_one(client,
 
 async def test_a_client_may_leave_one_subscription_and_keep_the_other(client, start_worker):
     start_worker("celery")
-    task_id = await client.enqueue("enqueueWait", "{seconds: 1}")
+    task_id = await client.enqueue("wait", seconds=1)
 
     async with open_socket(client) as socket:
         await socket.subscribe("left", id=task_id)
@@ -137,7 +137,7 @@ async def test_a_client_that_disconnects_frees_its_subscriptions(empty_redis, re
     read_before = histories_read(empty_redis)
 
     async with serving(Settings(redis_url=redis_url.removesuffix("0") + "1")) as client:
-        task_id = await client.enqueue("enqueueAdd", "{x: 1, y: 2}")
+        task_id = await client.enqueue("add", x=1, y=2)
         async with open_socket(client) as socket:
             for count in (1, 2):
                 await socket.subscribe(str(count), id=task_id)
