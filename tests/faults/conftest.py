@@ -159,6 +159,16 @@ class Worker:
     def is_alive(self) -> bool:
         return self.process.poll() is None
 
+    def consumes_since(self, since: float, deadline_s: float) -> float:
+        """Wait until it has begun to run something after a time, and give the seconds between."""
+        pids = {self.process.pid, *(child.pid for child in self.children())}
+        wait_until(
+            lambda: any(run.pid in pids and run.at > since for run in self._site.ledger.runs()),
+            f"worker {self._name} consumes again",
+            deadline_s,
+        )
+        return time.time() - since
+
 
 @dataclass
 class Site:

@@ -25,17 +25,6 @@ def start_all(site):
     return [site.run_worker(name, pool) for name, pool in POOLS.items()]
 
 
-def consumes_since(site, worker, since):
-    """Wait until a worker has begun to run something again."""
-    pids = {worker.process.pid, *(child.pid for child in worker.children())}
-    wait_until(
-        lambda: any(run.pid in pids and run.at > since for run in site.ledger.runs()),
-        f"worker {worker.log.name} consumes again",
-        CONSUMING_S,
-    )
-    return time.time() - since
-
-
 async def all_ran(site, keys, workers):
     """See that all has ended well, and give how many ran more than once."""
     assert await site.all_end(90) == {"SUCCEEDED": len(keys)}
@@ -57,7 +46,7 @@ async def test_a_redis_killed_again_and_again_under_a_flood(site):
         await asyncio.sleep(0.5)  # they notice
         site.server.start()
         up_at = time.time()
-        slowest_s = max(slowest_s, *[consumes_since(site, w, up_at) for w in workers])
+        slowest_s = max(slowest_s, *[w.consumes_since(up_at, CONSUMING_S) for w in workers])
 
     again = await all_ran(site, keys, workers)
     assert again == 0, f"{again} of {len(keys)} ran more than once"
@@ -86,7 +75,7 @@ async def test_a_redis_frozen_for_some_seconds(site):
     await asyncio.sleep(FROZEN_S)
     site.server.thaw()
     thawed_at = time.time()
-    slowest_s = max(consumes_since(site, worker, thawed_at) for worker in workers)
+    slowest_s = max(worker.consumes_since(thawed_at, CONSUMING_S) for worker in workers)
 
     again = await all_ran(site, keys, workers)
     assert again == 0, f"{again} of {len(keys)} ran more than once"
