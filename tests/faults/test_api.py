@@ -17,7 +17,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 MUTATIONS = 1_000 if WHOLE else 150
 WORKFLOWS = MUTATIONS // 25
 WIDTH = 50
-ROUNDS = 20
 TASK = """
 mutation($ledger: String!, $key: String!) {
   enqueueWork(input: {ledger: $ledger, key: $key, seconds: 0}) {
