@@ -27,8 +27,8 @@ mutation {
 """
 
 
-def ip(*arguments: str) -> None:
-    subprocess.run(["ip", *" ".join(arguments).split()], check=True, capture_output=True)
+def ip(command: str) -> None:
+    subprocess.run(["ip", *command.split()], check=True, capture_output=True)
 
 
 class Network:
@@ -41,13 +41,12 @@ class Network:
         self.__exit__()
         for name in ("cql-redis", "cql-switch"):
             ip(f"netns add {name}")
-        switch = "-n cql-switch"
         ip("link add cql-here type veth peer name here netns cql-switch")
         ip("-n cql-redis link add eth type veth peer name there netns cql-switch")
-        ip(f"{switch} link add switch type bridge")
+        ip("-n cql-switch link add switch type bridge")
         for port in ("here", "there"):
-            ip(f"{switch} link set {port} master switch up")
-        ip(f"{switch} link set switch up")
+            ip(f"-n cql-switch link set {port} master switch up")
+        ip("-n cql-switch link set switch up")
         ip(f"addr add {HERE}/30 dev cql-here")
         ip("link set cql-here up")
         ip(f"-n cql-redis addr add {THERE}/30 dev eth")
