@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +198,7 @@ class Site:
         self.workers.append(worker)
         return worker
 
+    @cached_property
     def redis(self) -> Redis:
         return self.stack.enter_context(Redis.from_url(self.server.url, decode_responses=True))
 
@@ -205,7 +207,7 @@ class Site:
         for worker in self.workers:
             worker.kill()
         self.workers.clear()
-        self.redis().flushall()
+        self.redis.flushall()
 
     async def work(self, keys: list[str], seconds: float) -> dict[str, str]:
         """Enqueue work for each key, and give the ids of what was accepted."""
@@ -231,12 +233,11 @@ class Site:
 
     def states(self) -> Counter[str]:
         """Count the states of all tasks that there are."""
-        with Redis.from_url(self.server.url, decode_responses=True) as redis:
-            keys = list(redis.scan_iter("celeryql:task:*", count=1_000))
-            with redis.pipeline() as pipe:
-                for key in keys:
-                    pipe.hget(key, "state")
-                return Counter(pipe.execute())
+        keys = list(self.redis.scan_iter("celeryql:task:*", count=1_000))
+        with self.redis.pipeline() as pipe:
+            for key in keys:
+                pipe.hget(key, "state")
+            return Counter(pipe.execute())
 
     async def all_end(self, deadline_s: float) -> Counter[str]:
         """Wait until every task has ended, and give their states."""
@@ -250,14 +251,14 @@ class Site:
     def is_empty(self) -> dict[str, int]:
         """Say what is left of messages; nothing should be, soon after all has ended."""
         deadline = time.monotonic() + 15
-        with Redis.from_url(self.server.url, decode_responses=True) as redis:
-            while True:
-                left = {name: redis.hlen(name) for name in ("unacked", "celeryql:outbox")}
-                left |= {"index": redis.zcard("unacked_index"), "celery": redis.llen("celery")}
-                left = {name: n for name, n in left.items() if n}
-                if not left or time.monotonic() > deadline:
-                    return left
-                time.sleep(0.1)
+        redis = self.redis
+        while True:
+            left = {name: redis.hlen(name) for name in ("unacked", "celeryql:outbox")}
+            left |= {"index": redis.zcard("unacked_index"), "celery": redis.llen("celery")}
+            left = {name: n for name, n in left.items() if n}
+            if not left or time.monotonic() > deadline:
+                return left
+            time.sleep(0.1)
 
 
 @pytest.fixture(scope="session")

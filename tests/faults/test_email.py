@@ -121,7 +121,7 @@ async def post(site, options=None):
 
 async def end_of(site, task_id):
     await site.all_end(60)
-    record = site.redis().hgetall(f"celeryql:task:{task_id}")
+    record = site.redis.hgetall(f"celeryql:task:{task_id}")
     return record["state"], int(record["attempt"]), record.get("failure", "")
 
 

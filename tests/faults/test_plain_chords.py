@@ -33,7 +33,7 @@ class Killer(threading.Thread):
         self.site, self.members, self.kills = site, members, 0
 
     def run(self):
-        self.pubsub = self.site.redis().pubsub()
+        self.pubsub = self.site.redis.pubsub()
         self.pubsub.psubscribe("celery-task-meta-*")
         # Above the dozen seconds for which Celery lets nobody else send a body.
         self.worker = self.site.run_worker("a", "solo", VISIBILITY_TIMEOUT="14")
@@ -59,6 +59,6 @@ async def test_a_worker_killed_between_a_members_state_and_its_part(site):
 
     assert killer.kills == KILLS
     metas = [f"celery-task-meta-{body}" for body, _ in chords]
-    wait_until(lambda: all(site.redis().mget(metas)), "every chord ends", 60)
-    results = [json.loads(meta) for meta in site.redis().mget(metas)]
+    wait_until(lambda: all(site.redis.mget(metas)), "every chord ends", 60)
+    results = [json.loads(meta) for meta in site.redis.mget(metas)]
     assert [(r["status"], r["result"]) for r in results] == [("SUCCESS", 3.0 * WIDTH)] * CHORDS

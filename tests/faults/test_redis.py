@@ -89,8 +89,8 @@ async def test_all_connections_killed_again_and_again(site):
 
     for _ in range(times):
         await asyncio.sleep(0.5)
-        site.redis().client_kill_filter(_type="normal", skipme=True)
-        site.redis().client_kill_filter(_type="pubsub", skipme=True)
+        site.redis.client_kill_filter(_type="normal", skipme=True)
+        site.redis.client_kill_filter(_type="pubsub", skipme=True)
 
     assert await all_ran(site, keys, workers) == 0
 
@@ -100,7 +100,7 @@ async def test_a_redis_that_is_full_for_four_seconds(site):
     await site.work(keys, seconds=0.05)
     await asyncio.sleep(0.5)
 
-    redis = site.redis()
+    redis = site.redis
     redis.config_set("maxmemory", "1mb")
     with pytest.raises(OutOfMemoryError):
         redis.set("more", "x")
@@ -116,7 +116,7 @@ async def test_a_redis_that_is_full_for_four_seconds(site):
 
 async def test_an_acknowledgement_that_redis_does_not_answer_takes_no_place(site):
     worker = site.run_worker("a", "solo", VISIBILITY_TIMEOUT="60")
-    redis = site.redis()
+    redis = site.redis
     pubsub = redis.pubsub()
     pubsub.psubscribe("celery-task-meta-*")
     await site.work([f"k{n}" for n in range(6)], seconds=0.2)  # it may hold two
@@ -169,7 +169,7 @@ async def test_poison_on_the_queue_is_rejected_with_its_reason_and_the_others_go
     worker = site.run_worker("a", pool)
     for n, (what, (text, reason)) in enumerate(POISON.items(), 1):
         logged = len(worker.log.read_text())
-        site.redis().lpush("celery", text)
+        site.redis.lpush("celery", text)
         await site.enqueue("work", key=f"k{n}", seconds=0)
         wait_until(lambda n=n: len(site.ledger.runs("end")) == n, f"the task behind {what}", 10)
         assert reason in worker.log.read_text()[logged:], what
@@ -184,17 +184,16 @@ async def test_duplicates_of_a_finished_and_of_a_running_task_are_not_run(site):
     site.run_worker("a", "prefork")
     site.run_worker("b", "solo")
     done = await site.enqueue("work", key="done", seconds=0)
-    copies = []
-    with site.redis() as redis:
-        await site.all_end(10)
-        running = await site.enqueue("work", key="running", seconds=6)
-        wait_until(lambda: redis.hget(f"celeryql:task:{running}", "state") == "RUNNING", "runs")
-        for tag, held in redis.hgetall("unacked").items():
-            payload = json.dumps(json.loads(held)[0])
-            copies += [payload.replace(tag, str(uuid4())) for _ in range(3)] + [payload]
-        for copy in copies:
-            redis.lpush("celery", copy, copy.replace(running, done))
-        assert await site.all_end(30) == {"SUCCEEDED": 2}
-        wait_until(lambda: not site.is_empty(), "all duplicates dropped", 10)
+    redis, copies = site.redis, []
+    await site.all_end(10)
+    running = await site.enqueue("work", key="running", seconds=6)
+    wait_until(lambda: redis.hget(f"celeryql:task:{running}", "state") == "RUNNING", "runs")
+    for tag, held in redis.hgetall("unacked").items():
+        payload = json.dumps(json.loads(held)[0])
+        copies += [payload.replace(tag, str(uuid4())) for _ in range(3)] + [payload]
+    for copy in copies:
+        redis.lpush("celery", copy, copy.replace(running, done))
+    assert await site.all_end(30) == {"SUCCEEDED": 2}
+    wait_until(lambda: not site.is_empty(), "all duplicates dropped", 10)
 
     assert site.ledger.counts() == {"done": 1, "running": 1}

@@ -34,7 +34,7 @@ async def test_a_worker_killed_in_the_middle_of_a_task(site, pool):
 
     again = runs_of(site, "k")[1:]
     assert [run.at - killed_at < 2 * VISIBILITY_TIMEOUT_S + 2.5 for run in again] == [True]
-    assert site.redis().hmget(f"celeryql:task:{task_id}", "state", "attempt") == ["SUCCEEDED", "2"]
+    assert site.redis.hmget(f"celeryql:task:{task_id}", "state", "attempt") == ["SUCCEEDED", "2"]
     assert site.is_empty() == {}
 
 
@@ -50,7 +50,7 @@ async def test_a_pool_process_killed_in_the_middle_of_a_task(site):
 
     (again,) = runs_of(site, "k")[1:]
     assert again.at - killed_at < 10  # Celery looks after its pool every five seconds
-    assert site.redis().hmget(f"celeryql:task:{task_id}", "state", "attempt") == ["SUCCEEDED", "2"]
+    assert site.redis.hmget(f"celeryql:task:{task_id}", "state", "attempt") == ["SUCCEEDED", "2"]
     assert site.is_empty() == {}
 
 
@@ -165,7 +165,7 @@ async def test_a_task_that_always_kills_its_worker_fails_and_the_queue_goes_on(s
             worker.start()
         await asyncio.sleep(0.2)
 
-    state, failure = site.redis().hmget(f"celeryql:task:{poison}", "state", "failure")
+    state, failure = site.redis.hmget(f"celeryql:task:{poison}", "state", "failure")
     assert state == "FAILED"
     assert "worker was lost in run 3" in failure
     assert site.ledger.counts()["poison"] == 3
