@@ -7,6 +7,7 @@ to nothing, or whose loop hangs, is alive for the operating system all the same.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 
 from tasks.engine.records import DEAF_AFTER_S, KEY, OFFLINE_AFTER_S
 from tasks.engine.settings import load_settings
@@ -32,13 +33,22 @@ def ailment(url: str, node: str) -> str | None:
             now_s, _ = client.time()
     except redis.RedisError:
         return None
+    return ailment_of(told, now_s)
+
+
+def ailment_of(told: Mapping[str, str], now_s: float) -> str | None:
+    """Say what is wrong with a worker by what it told at its last heartbeat; None if it is online.
+
+    Raises:
+        KeyError, ValueError: no worker of ours wrote that.
+    """
     if told.get("online") != "1":
         return "has not begun to work"
     silent_s = now_s - int(told["seen_at"]) / 1_000
-    if silent_s > OFFLINE_AFTER_S:
+    if silent_s >= OFFLINE_AFTER_S:
         return f"has not been heard of for {silent_s:.0f} s"
     deaf_s = int(told.get("deaf_ms", 0)) / 1_000
-    return f"has not asked for messages for {deaf_s:.0f} s" if deaf_s > DEAF_AFTER_S else None
+    return f"has not asked for messages for {deaf_s:.0f} s" if deaf_s >= DEAF_AFTER_S else None
 
 
 if __name__ == "__main__":

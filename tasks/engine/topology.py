@@ -17,7 +17,8 @@ from redis.asyncio import Redis
 from redis.client import NEVER_DECODE
 
 from tasks.engine.collector import PRIORITY_STEPS, queue_list
-from tasks.engine.records import DEAF_AFTER_S, KEY, OFFLINE_AFTER_S, TaskId, position
+from tasks.engine.health import ailment_of
+from tasks.engine.records import KEY, TaskId, position
 from tasks.engine.store import Store
 
 _RAW = {NEVER_DECODE: True}  # a message of another program need not be UTF-8
@@ -94,10 +95,7 @@ class Topology:
         found = []
         for name, fields in zip(names, hashes, strict=True):
             with suppress(*_UNREADABLE):  # no worker of ours, or of another release
-                silent_s = now_s - int(fields["seen_at"]) / 1_000
-                deaf_s = int(fields.get("deaf_ms", 0)) / 1_000
-                online = silent_s < OFFLINE_AFTER_S and deaf_s < DEAF_AFTER_S
-                online = online and fields["online"] == "1"
+                online = ailment_of(fields, now_s) is None
                 found.append(WorkerStatus.model_validate(fields | {"name": name, "online": online}))
         return found
 
