@@ -20,6 +20,7 @@ GRACE_S = 10.0  # for the others when one has died: what they wait for may be th
 FIRST_PAUSE_S = 1.0  # before a dead program is started again; doubles up to the longest
 LONGEST_PAUSE_S = 30.0
 TEND_EVERY_S = 20.0  # above the time that a worker needs to start, and to be heard of again
+_ILL_LOOKS = 2  # in a row, after which a program is put down
 SETTLED_S = 60.0  # a program that lived this long starts again with the first pause
 
 
@@ -135,20 +136,20 @@ class Supervisor:
             Its exit code, and whether that was the reason.
         """
         running = asyncio.create_task(process.run())
-        was_ailing = False
-        while process.program.ailment and not (was_ailing or running.done()):
-            await asyncio.wait([running], timeout=self._tend_every_s)
+        ill_looks = 0  # in a row
+        while process.program.ailment and not running.done():
+            # Once more a little later: a machine that slept has had no heartbeat for long, either.
+            pause_s = self._tend_every_s / 4 if ill_looks else self._tend_every_s
+            await asyncio.wait([running], timeout=pause_s)
             if not process.ready.is_set() or self._ended.is_set():
                 continue
-            if not await process.program.ailment():
-                continue
-            # Once more a little later: a machine that slept has had no heartbeat for long, either.
-            await asyncio.wait([running], timeout=self._tend_every_s / 4)
-            if (ailment := await process.program.ailment()) and not running.done():
-                was_ailing = True
+            ailment = await process.program.ailment()
+            ill_looks = ill_looks + 1 if ailment else 0
+            if ill_looks == _ILL_LOOKS and not (running.done() or self._ended.is_set()):
                 self._console.say(f"{process.program.name} {ailment}: it is started again.")
                 process.put_down()
-        return await running, was_ailing
+                return await running, True
+        return await running, False
 
     def _report(self, process: Process, code: int) -> None:
         how = f"exit code {code}" if code >= 0 else f"signal {-code}: {signal.strsignal(-code)}"
