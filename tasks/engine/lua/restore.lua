@@ -6,10 +6,5 @@ local tag, new_tag, place, payload = unpack(ARGV, 1, 4)
 if #ARGV < 5 then return end
 redis.call('ZREM', 'unacked_index', tag)
 if redis.call('HDEL', 'unacked', tag) == 0 then return end
-for i = 5, #ARGV do
-  if place == 'first' then
-    push_first(ARGV[i], new_tag, payload)
-  else
-    push_last(ARGV[i], new_tag, payload)
-  end
-end
+local push_back = place == 'first' and push_first or push_last
+for i = 5, #ARGV do push_back(ARGV[i], new_tag, payload) end

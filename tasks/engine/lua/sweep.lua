@@ -22,11 +22,9 @@ local function send_held(id)
   drop_held(id)
   if not held or (state and FINAL[state]) then return end
   local push = cjson.decode(held)
-  if state == 'RUNNING' then  -- by now without its worker: it has waited in the queue before
-    push_first(push.queue_list, push.tag, push.payload)
-  else
-    push_last(push.queue_list, push.tag, push.payload)
-  end
+  -- What runs is by now without its worker, and has waited in the queue before.
+  local push_again = state == 'RUNNING' and push_first or push_last
+  push_again(push.queue_list, push.tag, push.payload)
   if state == 'SCHEDULED' then
     move(id, {state = 'QUEUED', celery_state = 'PENDING'}, 'STATE')
     if record_of(id).root ~= id then settle(record_of(id).root) end
