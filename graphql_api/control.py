@@ -20,6 +20,7 @@ from graphql_api.options import checked_options
 from graphql_api.types import Task
 from tasks.engine import errors
 from tasks.engine.control import RetryFrom
+from tasks.engine.outages import nothing_sent_yet
 from tasks.engine.records import Record
 
 described.enum(
@@ -112,7 +113,7 @@ class ControlMutation:
 
 
 async def _record(info: Info, task_id: str) -> Record:
-    with errors.nothing_sent_yet():
+    with nothing_sent_yet():
         record = await info.context.records.load(task_id)
     if record is None:
         raise errors.NotFound(task_id)

@@ -24,6 +24,7 @@ from graphql_api.codes import Code
 from graphql_api.context import Info
 from graphql_api.types import Task
 from tasks.engine import errors as engine
+from tasks.engine.outages import is_outage
 
 logger = logging.getLogger(__name__)
 
@@ -170,7 +171,7 @@ def report(error: GraphQLError) -> GraphQLError:
     """Give a top-level error a code; mask and log what was not expected."""
     if "code" in (error.extensions or {}):
         return error
-    if engine.is_outage(error.original_error):
+    if is_outage(error.original_error):
         message, code = "Redis did not answer in time: retry later", Code.UNAVAILABLE
     elif _is_unserialisable(error):
         where, code = ".".join(map(str, error.path or ())), Code.INTERNAL

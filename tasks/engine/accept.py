@@ -26,7 +26,8 @@ from redis.exceptions import ResponseError
 
 from tasks.engine.collector import Message
 from tasks.engine.definition import MAX_ATTEMPTS
-from tasks.engine.errors import OUTAGES, IdempotencyConflict, Throttled, Unavailable, is_outage
+from tasks.engine.errors import IdempotencyConflict, Throttled, Unavailable
+from tasks.engine.outages import OUTAGES, is_outage
 from tasks.engine.records import Cursor, Priority, Record, TaskId, TaskState
 from tasks.engine.scripts import request
 from tasks.engine.settings import Settings

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from tasks.engine.errors import OUTAGES, is_outage
+from tasks.engine.outages import OUTAGES, is_outage
 from tasks.engine.topology import QueueStatus, Topology, WorkerStatus
 
 # What moves on its own is no change worth telling, but is told with the next one.

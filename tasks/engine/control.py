@@ -23,9 +23,9 @@ from tasks.engine.errors import (
     NotFinished,
     NotFound,
     Problem,
-    nothing_sent_yet,
 )
 from tasks.engine.graph import Graph, Join, Step
+from tasks.engine.outages import nothing_sent_yet
 from tasks.engine.records import Record, TaskId, TaskState
 from tasks.engine.scripts import request, source
 from tasks.engine.settings import Settings

@@ -15,10 +15,10 @@ from tasks.engine.celery_app import QUEUES
 from tasks.engine.cluster import Cluster
 from tasks.engine.control import Control
 from tasks.engine.definition import TaskDefinition
-from tasks.engine.errors import OUTAGES
 from tasks.engine.events import Events
 from tasks.engine.feed import Feed
 from tasks.engine.known import Known
+from tasks.engine.outages import OUTAGES
 from tasks.engine.settings import Settings
 from tasks.engine.store import Store
 from tasks.engine.submit import Submitter

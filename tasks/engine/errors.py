@@ -1,4 +1,4 @@
-"""Every expected failure of the engine, as one tree.
+"""Every expected failure of the engine, as one tree; what Redis fails with is in `outages.py`.
 
 CeleryQLError
 ├── BadTaskDefinition      a task file is wrong: refused at start
@@ -22,36 +22,13 @@ A task body raises `Retryable` to be run again; it is no failure of the engine.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from redis import exceptions
 
 if TYPE_CHECKING:
     from tasks.engine.records import Cursor, Record
 
-# What a client raises when Redis does not answer; `is_outage` says which of the last are one.
-OUTAGES = (
-    exceptions.ConnectionError,
-    exceptions.TimeoutError,
-    OSError,
-    TimeoutError,
-    exceptions.ResponseError,
-)
-# How the answer begins where Redis is there, and takes no writes.
-_REFUSED_WRITES = ("OOM", "READONLY", "MISCONF", "NOREPLICAS", "BUSY", "MASTERDOWN", "LOADING")
-
 _SHOWN = 3  # problems in a message; its fields carry them all
-
-
-def is_outage(error: BaseException | None) -> bool:
-    """Tell an outage, which passes, from an error of ours, which does not."""
-    if isinstance(error, exceptions.ResponseError):
-        refused = isinstance(error, exceptions.OutOfMemoryError | exceptions.ReadOnlyError)
-        return refused or str(error).startswith(_REFUSED_WRITES)
-    return isinstance(error, OUTAGES)
 
 
 class CeleryQLError(Exception):
@@ -191,21 +168,6 @@ class Unavailable(Refusal):
             if outcome_unknown
             else f"{reason}. Nothing was accepted: retry later"
         )
-
-
-@contextmanager
-def nothing_sent_yet() -> Iterator[None]:
-    """Read what is needed before anything is asked of Redis.
-
-    Raises:
-        Unavailable: Redis did not answer.
-    """
-    try:
-        yield
-    except OUTAGES as error:
-        if not is_outage(error):
-            raise
-        raise Unavailable(outcome_unknown=False) from error
 
 
 class Retryable(Exception):

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from redis.asyncio import Redis
 
-from tasks.engine.errors import OUTAGES
 from tasks.engine.known import Known
 from tasks.engine.listing import Filter
+from tasks.engine.outages import OUTAGES
 from tasks.engine.records import KEY, Cursor, Event, Record
 from tasks.engine.store import readable
 from tasks.engine.watcher import Watcher

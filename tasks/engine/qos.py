@@ -16,7 +16,7 @@ from kombu.utils.json import dumps, loads
 from redis.commands.core import Script
 
 from tasks.engine.collector import queue_list
-from tasks.engine.errors import OUTAGES
+from tasks.engine.outages import OUTAGES
 from tasks.engine.scripts import OUTBOX, source
 
 _RESTORED_AT_ONCE = 1_000

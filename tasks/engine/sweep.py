@@ -8,7 +8,7 @@ import logging
 import redis
 from redis import asyncio as aioredis
 
-from tasks.engine.errors import OUTAGES, is_outage
+from tasks.engine.outages import OUTAGES, is_outage
 from tasks.engine.scripts import SWEEP_PAUSE_S, request, source
 from tasks.engine.settings import Settings
 

@@ -14,9 +14,10 @@ from redis.commands.core import Script
 
 from tasks.engine.collector import Message
 from tasks.engine.definition import TaskDefinition
-from tasks.engine.errors import InvalidArguments, is_outage
+from tasks.engine.errors import InvalidArguments
 from tasks.engine.graph import Join, leaves
 from tasks.engine.leases import Leases
+from tasks.engine.outages import is_outage
 from tasks.engine.records import TaskId
 from tasks.engine.release import release
 from tasks.engine.scripts import request as script_request

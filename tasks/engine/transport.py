@@ -26,7 +26,7 @@ from tasks.engine.collector import (
     message_of,
     queue_list,
 )
-from tasks.engine.errors import OUTAGES
+from tasks.engine.outages import OUTAGES
 from tasks.engine.qos import Message, QoS, outbox_script, reject
 from tasks.engine.records import KEY, Priority
 

@@ -1,0 +1,44 @@
+"""Outages of Redis: what a client raises in one, and how it is told from an error of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from redis import exceptions
+
+from tasks.engine.errors import Unavailable
+
+# What a client raises when Redis does not answer; `is_outage` says which of the last are one.
+OUTAGES = (
+    exceptions.ConnectionError,
+    exceptions.TimeoutError,
+    OSError,
+    TimeoutError,
+    exceptions.ResponseError,
+)
+# How the answer begins where Redis is there, and takes no writes.
+_REFUSED_WRITES = ("OOM", "READONLY", "MISCONF", "NOREPLICAS", "BUSY", "MASTERDOWN", "LOADING")
+
+
+def is_outage(error: BaseException | None) -> bool:
+    """Tell an outage, which passes, from an error of ours, which does not."""
+    if isinstance(error, exceptions.ResponseError):
+        refused = isinstance(error, exceptions.OutOfMemoryError | exceptions.ReadOnlyError)
+        return refused or str(error).startswith(_REFUSED_WRITES)
+    return isinstance(error, OUTAGES)
+
+
+@contextmanager
+def nothing_sent_yet() -> Iterator[None]:
+    """Read what is needed before anything is asked of Redis.
+
+    Raises:
+        Unavailable: Redis did not answer.
+    """
+    try:
+        yield
+    except OUTAGES as error:
+        if not is_outage(error):
+            raise
+        raise Unavailable(outcome_unknown=False) from error
