@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from graphql_api import described
 from graphql_api.values import Priority
-from tasks.engine.accept import Options
 from tasks.engine.errors import InvalidInput, Problem
+from tasks.engine.options import Options
 from tasks.engine.records import in_utc
 
 

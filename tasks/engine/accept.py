@@ -8,25 +8,15 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-)
-from pydantic_core import PydanticCustomError
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 from redis.exceptions import ResponseError
 
 from tasks.engine.collector import Message
-from tasks.engine.definition import MAX_ATTEMPTS
 from tasks.engine.errors import IdempotencyConflict, Throttled, Unavailable
+from tasks.engine.options import Options
 from tasks.engine.outages import OUTAGES, is_outage
 from tasks.engine.records import Cursor, Priority, Record, TaskId, TaskState
 from tasks.engine.scripts import request
@@ -34,38 +24,6 @@ from tasks.engine.settings import Settings
 
 ANSWER_TIMEOUT_S = 1.0  # an accept takes under a millisecond; past this Redis is in trouble
 _SEEN_WITH_OTHER_INPUT, _THROTTLED = 2, 3  # what `lua/accept.lua` answers
-YEAR_S = 366 * 24 * 3600  # as far ahead as anything may be put off
-
-
-def _within_a_year(at: datetime) -> datetime:
-    if at > datetime.now(UTC) + timedelta(seconds=YEAR_S):
-        raise PydanticCustomError("too_far", "more than a year ahead")
-    return at
-
-
-Name = Annotated[str, StringConstraints(min_length=1, max_length=100)]  # what a caller made up
-
-
-class Options(BaseModel):
-    """What a caller may ask of one task beside its arguments.
-
-    Attributes:
-        priority: None for that of the workflow, or the normal one.
-        start_at: not to be started before this time; None for at once, or as `start_in_s` says.
-        start_in_s: the same, in seconds from when it is accepted.
-        expires_in_s: seconds after which it is not started any more.
-        max_attempts: how often it is run at most; None for as its definition says.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    idempotency_key: Name | None = None
-    tags: tuple[Name, ...] = Field(default=(), max_length=20)
-    priority: Priority | None = None
-    start_at: Annotated[AwareDatetime, AfterValidator(_within_a_year)] | None = None
-    start_in_s: float | None = Field(default=None, ge=0, le=YEAR_S)
-    expires_in_s: float | None = Field(default=None, gt=0, le=YEAR_S)
-    max_attempts: int | None = Field(default=None, ge=1, le=MAX_ATTEMPTS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
-from tasks.engine.accept import NewRecord, Options, Request
+from tasks.engine.accept import NewRecord, Request
 from tasks.engine.canvas import PlannedStep, Workflow
 from tasks.engine.collector import (
     CELERY_PRIORITIES,
@@ -22,6 +22,7 @@ from tasks.engine.collector import (
 from tasks.engine.definition import Arguments, TaskDefinition
 from tasks.engine.errors import InvalidInput, Problem
 from tasks.engine.graph import leaves
+from tasks.engine.options import Options
 from tasks.engine.records import WORKFLOW, Priority, Record, TaskId, TaskState
 
 MAX_WORKFLOW_BYTES = 4_000_000  # of its messages and signatures together

@@ -21,10 +21,10 @@ from uuid import uuid4
 
 from celery.canvas import Signature
 
-from tasks.engine.accept import Options
 from tasks.engine.collector import CELERY_PRIORITIES
 from tasks.engine.definition import TaskDefinition
 from tasks.engine.graph import Join, Shape, leaves
+from tasks.engine.options import Options
 from tasks.engine.records import Priority, TaskId
 
 

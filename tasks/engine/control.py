@@ -13,7 +13,7 @@ from uuid import uuid4
 from pydantic import ValidationError
 from redis.asyncio import Redis
 
-from tasks.engine.accept import Accepted, Options, Request, run_script
+from tasks.engine.accept import Accepted, Request, run_script
 from tasks.engine.build import Done, build_task, build_workflow
 from tasks.engine.canvas import PlannedStep, StepNode, Workflow, gather
 from tasks.engine.definition import TaskDefinition
@@ -25,6 +25,7 @@ from tasks.engine.errors import (
     Problem,
 )
 from tasks.engine.graph import Graph, Join, Step
+from tasks.engine.options import Options
 from tasks.engine.outages import nothing_sent_yet
 from tasks.engine.records import Record, TaskId, TaskState
 from tasks.engine.scripts import request, source

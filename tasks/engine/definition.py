@@ -24,9 +24,9 @@ from pydantic_core import PydanticCustomError, PydanticSerializationError
 
 from tasks.engine import signature
 from tasks.engine.errors import InvalidArguments, InvalidInput, InvalidResult, Problem
+from tasks.engine.options import MAX_ATTEMPTS
 
 STRING_MAX = 1_000_000  # characters; a parameter may name less
-MAX_ATTEMPTS = 100  # of any task; stands for "no end" of one whose max_retries is None
 
 
 class _SensitiveMark:

@@ -10,11 +10,11 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from tasks.engine.accept import Name
 from tasks.engine.canvas import GroupNode, Node, PlannedStep, StepNode, Workflow
 from tasks.engine.definition import NOT_UNICODE, TaskDefinition
 from tasks.engine.errors import InvalidInput, Problem, WorkflowTypeMismatch
 from tasks.engine.graph import Join, Shape
+from tasks.engine.options import Name
 from tasks.engine.records import TaskId
 from tasks.engine.typecheck import fits, name_of
 

@@ -12,11 +12,12 @@ from functools import partial
 
 from redis.asyncio import Redis
 
-from tasks.engine.accept import Accepted, Answers, Options, Request, accept
+from tasks.engine.accept import Accepted, Answers, Request, accept
 from tasks.engine.build import build_task, build_workflow
 from tasks.engine.canvas import Workflow, gather
 from tasks.engine.definition import Arguments, TaskDefinition
 from tasks.engine.errors import Refusal
+from tasks.engine.options import Options
 from tasks.engine.scripts import source
 from tasks.engine.settings import Settings
 

@@ -10,11 +10,11 @@ from celery.exceptions import TaskRevokedError
 from kombu.exceptions import EncodeError
 
 from tasks.arithmetic import add, mul
-from tasks.engine.accept import Options
 from tasks.engine.backend import Start
 from tasks.engine.canvas import ChainNode, GroupNode, StepNode
 from tasks.engine.collector import COLLECTING, open_collector
 from tasks.engine.layout import plan
+from tasks.engine.options import Options
 
 
 async def accept(engine) -> str:

@@ -8,8 +8,8 @@ from contextlib import aclosing
 
 import pytest
 
-from tasks.engine.accept import Options
 from tasks.engine.cluster import Cluster
+from tasks.engine.options import Options
 
 WORKER = {
     "online": "1", "pool": "solo", "concurrency": "1", "queues": '["celery"]', "active": "[]",

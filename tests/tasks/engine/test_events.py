@@ -8,10 +8,10 @@ from contextlib import aclosing
 import pytest
 
 from tasks.arithmetic import add
-from tasks.engine.accept import Options
 from tasks.engine.errors import CursorExpired, UnknownCursor
 from tasks.engine.events import Events, Snapshot
 from tasks.engine.listing import Filter
+from tasks.engine.options import Options
 from tasks.engine.records import Record
 from tasks.engine.store import Store
 

@@ -22,7 +22,6 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, create_model
 from redis import Redis
 
-from tasks.engine.accept import Options
 from tasks.engine.backend import Backend
 from tasks.engine.build import build_workflow
 from tasks.engine.canvas import ChainNode, GroupNode, Node, StepNode
@@ -32,6 +31,7 @@ from tasks.engine.definition import Arguments, TaskDefinition
 from tasks.engine.engine import Engine
 from tasks.engine.graph import Graph
 from tasks.engine.layout import plan
+from tasks.engine.options import Options
 from tasks.engine.records import Record, TaskId, TaskState
 from tasks.engine.scripts import OUTBOX, request, source
 from tasks.engine.settings import Settings

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from tasks.arithmetic import add
-from tasks.engine.accept import Options
 from tasks.engine.listing import Filter
+from tasks.engine.options import Options
 from tasks.engine.records import Record
 
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tasks.engine.accept import Options
 from tasks.engine.listing import Filter, Place, list_page
+from tasks.engine.options import Options
 
 
 async def accept(engine, n: int, owner: str = "ann", task: str = "add", **options) -> list[str]:

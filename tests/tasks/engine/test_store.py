@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from tasks.arithmetic import add
-from tasks.engine.accept import Options
 from tasks.engine.errors import CursorExpired
+from tasks.engine.options import Options
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ import time
 
 import pytest
 
-from tasks.engine.accept import Options
 from tasks.engine.canvas import ChainNode, GroupNode, StepNode
 from tasks.engine.embedded import launch, reserve_port, stop
 from tasks.engine.engine import Engine
 from tasks.engine.errors import IdempotencyConflict, InvalidInput, Unavailable
 from tasks.engine.layout import plan
+from tasks.engine.options import Options
 from tasks.engine.settings import Settings
 
 

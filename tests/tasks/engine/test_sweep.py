@@ -7,10 +7,10 @@ import json
 
 from redis import Redis
 
-from tasks.engine.accept import Options
 from tasks.engine.build import build_task
 from tasks.engine.embedded import launch, stop
 from tasks.engine.engine import Engine
+from tasks.engine.options import Options
 from tasks.engine.settings import Settings
 from tasks.engine.sweep import Sweeper
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tasks.engine.accept import Options
+from tasks.engine.options import Options
 from tasks.engine.topology import QueueStatus
 
 WORKER = {
