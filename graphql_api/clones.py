@@ -21,7 +21,7 @@ from pydantic.fields import FieldInfo
 
 from graphql_api import described
 from graphql_api.names import Names
-from tasks.engine.definition import STRING_MAX
+from tasks.engine.arguments import STRING_MAX
 
 
 class Role(StrEnum):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from tasks.engine.definition import Arguments, TaskDefinition
+from tasks.engine.arguments import Arguments
+from tasks.engine.definition import TaskDefinition
 from tasks.engine.errors import BadTaskDefinition
 
 

@@ -6,9 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tasks.engine.arguments import Sensitive
     from tasks.engine.celery_app import app
     from tasks.engine.claim import Claim
-    from tasks.engine.definition import Sensitive
     from tasks.engine.errors import Retryable
     from tasks.engine.progress import report_progress
 
@@ -19,7 +19,7 @@ _MODULES = {
     "report_progress": "progress",
     "Claim": "claim",
     "Retryable": "errors",
-    "Sensitive": "definition",
+    "Sensitive": "arguments",
 }
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 from tasks.engine.accept import NewRecord, Request
+from tasks.engine.arguments import Arguments
 from tasks.engine.canvas import PlannedStep, Workflow
 from tasks.engine.collector import (
     CELERY_PRIORITIES,
@@ -19,7 +20,7 @@ from tasks.engine.collector import (
     Message,
     collecting,
 )
-from tasks.engine.definition import Arguments, TaskDefinition
+from tasks.engine.definition import TaskDefinition
 from tasks.engine.errors import InvalidInput, Problem
 from tasks.engine.graph import leaves
 from tasks.engine.options import Options

@@ -1,6 +1,7 @@
 """What a task's signature says: its arguments and result as pydantic models.
 
-How one is read, and refused, is in `signature.py`; how a task runs is in `typed.py`.
+How one is read, and refused, is in `signature.py`; what all arguments have in common is in
+`arguments.py`; how a task runs is in `typed.py`.
 """
 
 from __future__ import annotations
@@ -9,52 +10,15 @@ import re
 import typing
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
 from celery import Task
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    TypeAdapter,
-    ValidationError,
-    create_model,
-    model_validator,
-)
-from pydantic_core import PydanticCustomError, PydanticSerializationError
+from pydantic import TypeAdapter, ValidationError, create_model
 
 from tasks.engine import signature
+from tasks.engine.arguments import Arguments, is_marked_sensitive
 from tasks.engine.errors import InvalidArguments, InvalidInput, InvalidResult, Problem
 from tasks.engine.options import MAX_ATTEMPTS
-
-STRING_MAX = 1_000_000  # characters; a parameter may name less
-
-
-class _SensitiveMark:
-    """Marks a parameter whose value lives in the message only: `Annotated[str, Sensitive]`."""
-
-
-Sensitive = _SensitiveMark()
-
-
-NOT_UNICODE = PydanticCustomError("not_unicode", "text that is not Unicode: a lone surrogate")
-
-
-class Arguments(BaseModel):
-    """Base of the model that is made from each task's parameters."""
-
-    # The bound holds where a parameter names none; it also keeps lone surrogates out.
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", str_max_length=STRING_MAX, protected_namespaces=()
-    )
-
-    @model_validator(mode="after")
-    def _is_unicode(self) -> Self:
-        # What lies in a model within is not held by the bound above.
-        try:
-            self.model_dump_json()
-        except PydanticSerializationError as error:
-            raise NOT_UNICODE from error
-        return self
 
 
 @dataclass(frozen=True)
@@ -192,16 +156,6 @@ def _problems(error: ValidationError) -> str:
     """List problems without the values, which pydantic's own text quotes: they may be sensitive."""
     listed = error.errors(include_input=False, include_url=False)
     return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in listed)
-
-
-def is_marked_sensitive(annotation: Any) -> bool:
-    """Tell whether a mark stands anywhere in an annotation, or in a model that it names."""
-    if annotation is Sensitive:
-        return True
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        fields = annotation.model_fields.values()
-        return any(Sensitive in f.metadata or is_marked_sensitive(f.annotation) for f in fields)
-    return any(is_marked_sensitive(part) for part in typing.get_args(annotation))
 
 
 def pascal(name: str) -> str:

@@ -10,8 +10,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from tasks.engine.arguments import NOT_UNICODE
 from tasks.engine.canvas import GroupNode, Node, PlannedStep, StepNode, Workflow
-from tasks.engine.definition import NOT_UNICODE, TaskDefinition
+from tasks.engine.definition import TaskDefinition
 from tasks.engine.errors import InvalidInput, Problem, WorkflowTypeMismatch
 from tasks.engine.graph import Join, Shape
 from tasks.engine.options import Name

@@ -13,9 +13,10 @@ from functools import partial
 from redis.asyncio import Redis
 
 from tasks.engine.accept import Accepted, Answers, Request, accept
+from tasks.engine.arguments import Arguments
 from tasks.engine.build import build_task, build_workflow
 from tasks.engine.canvas import Workflow, gather
-from tasks.engine.definition import Arguments, TaskDefinition
+from tasks.engine.definition import TaskDefinition
 from tasks.engine.errors import Refusal
 from tasks.engine.options import Options
 from tasks.engine.scripts import source

@@ -9,7 +9,8 @@ from celery import Celery, Task
 from pydantic import BaseModel, Field
 
 from tasks.arithmetic import add
-from tasks.engine.definition import Sensitive, TaskDefinition
+from tasks.engine.arguments import Sensitive
+from tasks.engine.definition import TaskDefinition
 from tasks.engine.errors import InvalidArguments
 from tasks.engine.typed import TypedTask
 

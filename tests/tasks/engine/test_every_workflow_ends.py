@@ -22,12 +22,13 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, create_model
 from redis import Redis
 
+from tasks.engine.arguments import Arguments
 from tasks.engine.backend import Backend
 from tasks.engine.build import build_workflow
 from tasks.engine.canvas import ChainNode, GroupNode, Node, StepNode
 from tasks.engine.collector import COLLECTING, open_collector
 from tasks.engine.control import RetryFrom
-from tasks.engine.definition import Arguments, TaskDefinition
+from tasks.engine.definition import TaskDefinition
 from tasks.engine.engine import Engine
 from tasks.engine.graph import Graph
 from tasks.engine.layout import plan
