@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from graphql_api import described
 from graphql_api.values import Priority
-from tasks.engine.errors import InvalidInput, Problem
+from tasks.engine.errors import InvalidInput, Problem, problems_of
 from tasks.engine.options import Options
 from tasks.engine.records import in_utc
 
@@ -109,9 +109,10 @@ def checked_options(path: tuple[str, ...], **values: Any) -> Options:
         return Options.model_validate(values)
     except ValidationError as error:
         problems = []
-        for e in error.errors(include_input=False, include_url=False):
-            first, *rest = map(str, e["loc"])
-            problems.append(Problem((*path, *_NAMES.get(first, (first,)), *rest), e["msg"]))
+        for problem in problems_of(error):
+            first, *rest = problem.path
+            given = *path, *_NAMES.get(first, (first,)), *rest
+            problems.append(Problem(given, problem.message))
         raise InvalidInput(problems) from error
 
 

@@ -44,6 +44,11 @@ class StepNode:
     path: tuple[str, ...]
     options: Options = field(default_factory=Options)
 
+    @property
+    def missing(self) -> list[str]:
+        """Arguments without a default that are not given, in order."""
+        return [name for name in self.definition.required if name not in self.given]
+
 
 @dataclass(frozen=True)
 class ChainNode:

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError, create_model
 
 from tasks.engine import signature
 from tasks.engine.arguments import Arguments, is_marked_sensitive
-from tasks.engine.errors import InvalidArguments, InvalidInput, InvalidResult, Problem
+from tasks.engine.errors import InvalidArguments, InvalidInput, InvalidResult, problems_of
 from tasks.engine.options import MAX_ATTEMPTS
 
 
@@ -106,9 +106,7 @@ class TaskDefinition:
         try:
             return self.arguments.model_validate(given)
         except ValidationError as error:
-            found = error.errors(include_input=False, include_url=False)
-            problems = [Problem((*path, *map(str, e["loc"])), e["msg"]) for e in found]
-            raise InvalidInput(problems) from error
+            raise InvalidInput(problems_of(error, path)) from error
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
         """Validate the arguments of one call.
@@ -153,9 +151,7 @@ class TaskDefinition:
 
 
 def _problems(error: ValidationError) -> str:
-    """List problems without the values, which pydantic's own text quotes: they may be sensitive."""
-    listed = error.errors(include_input=False, include_url=False)
-    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in listed)
+    return "; ".join(map(str, problems_of(error)))
 
 
 def pascal(name: str) -> str:

@@ -26,6 +26,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pydantic import ValidationError
+
     from tasks.engine.records import Cursor, Record
 
 _SHOWN = 3  # problems in a message; its fields carry them all
@@ -81,13 +83,27 @@ class Problem:
     path: tuple[str, ...]
     message: str
 
+    def __str__(self) -> str:
+        return f"{'.'.join(self.path)}: {self.message}"
+
+
+def problems_of(error: ValidationError, path: tuple[str, ...] = ()) -> list[Problem]:
+    """List what pydantic refused, but not the values, which may be sensitive.
+
+    Args:
+        error: of a model that stands for what a client gave.
+        path: where that stands in the operation.
+    """
+    found = error.errors(include_input=False, include_url=False)
+    return [Problem((*path, *map(str, e["loc"])), e["msg"]) for e in found]
+
 
 class InvalidInput(Refusal):
     """An input breaks the limits of a task or of the service."""
 
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = problems
-        places = "; ".join(f"{'.'.join(p.path)}: {p.message}" for p in problems[:_SHOWN])
+        places = "; ".join(map(str, problems[:_SHOWN]))
         more = f" (and {len(problems) - _SHOWN} more)" if len(problems) > _SHOWN else ""
         super().__init__(f"Invalid input: {places}{more}")
 

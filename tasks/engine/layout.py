@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from tasks.engine.arguments import NOT_UNICODE
 from tasks.engine.canvas import GroupNode, Node, PlannedStep, StepNode, Workflow
 from tasks.engine.definition import TaskDefinition
-from tasks.engine.errors import InvalidInput, Problem, WorkflowTypeMismatch
+from tasks.engine.errors import InvalidInput, Problem, WorkflowTypeMismatch, problems_of
 from tasks.engine.graph import Join, Shape
 from tasks.engine.options import Name
 from tasks.engine.records import TaskId
@@ -138,12 +138,11 @@ class _Layout:
             self.problems.append(Problem(path, error.errors()[0]["msg"]))
 
     def _open_parameter(self, node: StepNode, key: str, *, is_handed: bool) -> str | None:
-        missing = [name for name in node.definition.required if name not in node.given]
-        if len(missing) == 1 and is_handed:
-            return missing[0]
+        if len(node.missing) == 1 and is_handed:
+            return node.missing[0]
         why = "only one can be piped" if is_handed else "nothing is piped into a first step"
         message = f"Step {key!r}: argument missing ({why})"
-        self.problems += [Problem((*node.path, name), message) for name in missing]
+        self.problems += [Problem((*node.path, name), message) for name in node.missing]
         return None
 
     def _check_given(self, node: StepNode, key: str) -> None:
@@ -154,11 +153,10 @@ class _Layout:
         try:
             node.definition.arguments.model_validate(node.given)
         except ValidationError as error:
-            for e in error.errors(include_input=False, include_url=False):
-                is_missing = len(e["loc"]) == 1 and e["type"] == "missing"
-                if not is_missing:  # those are for `_open_parameter` to judge
-                    path = (*node.path, *(str(part) for part in e["loc"]))
-                    self.problems.append(Problem(path, f"Step {key!r}: {e['msg']}"))
+            missing = {(*node.path, name) for name in node.missing}
+            for problem in problems_of(error, node.path):
+                if problem.path not in missing:  # those are for `_open_parameter` to judge
+                    self.problems.append(Problem(problem.path, f"Step {key!r}: {problem.message}"))
 
     def _check_pipe(
         self, key: str, definition: TaskDefinition, parameter: str, handed: _Value
