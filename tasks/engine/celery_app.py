@@ -20,7 +20,7 @@ from tasks.engine.collector import CELERY_PRIORITIES
 from tasks.engine.definition import TaskDefinition
 from tasks.engine.errors import BadTaskDefinition
 from tasks.engine.records import Priority
-from tasks.engine.settings import PROJECT_ROOT, load_settings
+from tasks.engine.settings import PROJECT_ROOT, Settings, load_settings
 from tasks.engine.typed import TypedTask
 
 ROUTES = {"tasks.spam.*": "ml_service", "tasks.email.*": "email_service"}
@@ -36,9 +36,8 @@ def _task_modules() -> list[str]:
 def _configuration() -> dict[str, Any]:
     settings = load_settings()
     return {
-        "broker_url": settings.redis_url,
-        "broker_transport": "tasks.engine.transport:Transport",
-        "result_backend": f"tasks.engine.backend.Backend+{settings.redis_url}",
+        **_broker(settings),
+        **_result_backend(settings),
         "imports": _task_modules(),
         "task_default_queue": DEFAULT_QUEUE,
         "task_queues": [Queue(name, Exchange(name), routing_key=name) for name in QUEUES],
@@ -46,13 +45,22 @@ def _configuration() -> dict[str, Any]:
         "task_default_priority": CELERY_PRIORITIES[Priority.NORMAL],
         "task_routes": {pattern: {"queue": queue} for pattern, queue in ROUTES.items()},
         "accept_content": ["json"],
-        "result_accept_content": ["json"],
-        "result_expires": settings.result_expires,
         "enable_utc": True,
         # A task is acknowledged when it has ended, whichever way, and not before.
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
         "worker_prefetch_multiplier": 1,
+        # Of a stop by SIGQUIT, or by SIGTERM with REMAP_SIGTERM=SIGQUIT: what has not ended by then
+        # is given back, and run by another worker.
+        "worker_soft_shutdown_timeout": settings.soft_shutdown_timeout,
+        "worker_hijack_root_logger": False,
+    }
+
+
+def _broker(settings: Settings) -> dict[str, Any]:
+    return {
+        "broker_url": settings.redis_url,
+        "broker_transport": "tasks.engine.transport:Transport",
         "broker_transport_options": {
             "visibility_timeout": settings.visibility_timeout,
             "unacked_restore_interval": 1,
@@ -67,26 +75,29 @@ def _configuration() -> dict[str, Any]:
         "broker_connection_max_retries": None,
         "broker_connection_timeout": 2,
         "broker_pool_acquire_timeout": 2,
+    }
+
+
+def _result_backend(settings: Settings) -> dict[str, Any]:
+    retry_policy = {
+        "max_retries": 20,
+        "interval_start": 0.05,
+        "interval_step": 0.2,
+        "interval_max": 1,
+    }
+    return {
+        "result_backend": f"tasks.engine.backend.Backend+{settings.redis_url}",
+        "result_accept_content": ["json"],
+        "result_expires": settings.result_expires,
         "result_backend_always_retry": True,
         "result_backend_max_retries": 20,
         "result_backend_max_sleep_between_retries_ms": 2000,
-        "result_backend_transport_options": {
-            "retry_policy": {
-                "max_retries": 20,
-                "interval_start": 0.05,
-                "interval_step": 0.2,
-                "interval_max": 1,
-            }
-        },
+        "result_backend_transport_options": {"retry_policy": retry_policy},
         "redis_socket_timeout": 5,
         "redis_socket_connect_timeout": 2,
         "redis_socket_keepalive": True,
         "redis_retry_on_timeout": True,
         "redis_backend_health_check_interval": 5,
-        # Of a stop by SIGQUIT, or by SIGTERM with REMAP_SIGTERM=SIGQUIT: what has not ended by then
-        # is given back, and run by another worker.
-        "worker_soft_shutdown_timeout": settings.soft_shutdown_timeout,
-        "worker_hijack_root_logger": False,
     }
 
 
