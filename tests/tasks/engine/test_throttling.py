@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tasks.engine.accept import Options
 from tasks.engine.build import build_task
 from tasks.engine.canvas import GroupNode, StepNode
 from tasks.engine.celery_app import definitions
 from tasks.engine.engine import Engine
 from tasks.engine.errors import Throttled
 from tasks.engine.layout import plan
+from tasks.engine.options import Options
 from tasks.engine.settings import Settings
 
 ADD = definitions()["add"]
