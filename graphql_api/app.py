@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp
 
+from graphql_api import graphiql
 from graphql_api.router import Router
 from graphql_api.schema import build_schema
 from tasks.engine.celery_app import ending_in_one_sentence
@@ -25,7 +26,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     with ending_in_one_sentence():
         api = build_schema()
-    engine = Engine(settings or load_settings(), api.definitions)
+    settings = settings or load_settings()
+    engine = Engine(settings, api.definitions)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -33,6 +35,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             yield
 
     app = FastAPI(title="CeleryQL", lifespan=lifespan, openapi_url=None)
+    app.mount("/graphql/assets", graphiql.Assets(settings.graphiql_dir))
     app.router.routes += _at("/graphql", Router(api, engine))
 
     @app.get("/healthz")

@@ -31,6 +31,7 @@ from strawberry.subscriptions import (
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
+from graphql_api import graphiql
 from graphql_api.codes import ApiError, Code
 from graphql_api.context import Context, Viewer
 from graphql_api.limits import Sockets, TooManySockets, bounded, is_trusted_host
@@ -113,6 +114,8 @@ class Router(GraphQL[Any, None]):
     async def _respond(self, request: Request) -> Response:
         try:
             self._refuse_strange_host(request)
+            if request.state.wanted.page and request.method == "GET" and not request.query_params:
+                return graphiql.page(self.engine.settings.graphiql_dir)
             return await self.run(request)
         except HTTPException as refusal:
             return _refusal(refusal.status_code, refusal.reason, request)
@@ -160,7 +163,7 @@ class Router(GraphQL[Any, None]):
         return decode_json(data)
 
     def should_render_graphql_ide(self, request: Any) -> bool:  # noqa: ARG002  # its signature
-        """Never: the page is no part of the API, and is served beside it."""
+        """Never: the page is there for whoever has no token yet, too."""
         return False
 
     async def get_sub_response(self, request: Any) -> Response:

@@ -101,6 +101,11 @@ class Settings(Bounds, BaseSettings):
         default=DATA_DIR / "models", description="Folder with one trained model per channel."
     )
 
+    graphiql_dir: Path = Field(
+        default=DATA_DIR / "graphiql",
+        description="Folder with the files of the page at `/graphql`.",
+    )
+
     smtp_host: str = Field(default="127.0.0.1", description="Mail server.")
     smtp_port: Port = Field(default=1025, description="Port of the mail server.")
     smtp_security: SmtpSecurity = Field(
