@@ -187,7 +187,7 @@ def test_the_flower_lock_is_the_main_lock_and_more():
 def test_the_build_context_is_a_list_of_what_is_let_in():
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
-    copied = re.findall(r"^COPY (?!--from)(\S+)", DOCKERFILE, flags=re.MULTILINE)
+    copied = re.findall(r"^COPY (?!--from)([\w.-]+/?)", DOCKERFILE, flags=re.MULTILINE)
 
     assert rules[0] == "*"
     assert {rule[1:] for rule in rules if rule.startswith("!")} == set(copied)
