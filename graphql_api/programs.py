@@ -64,6 +64,11 @@ def training(out: Path) -> Program:
     return Program("training", _module("ml.train_spam_detector --out", str(out)))
 
 
+def graphiql(environment: Mapping[str, str]) -> Program:
+    """Describe the building of GraphiQL's page, which ends by itself; at once, if it is built."""
+    return Program("graphiql", _module("graphql_api.graphiql.build"), environment=environment)
+
+
 def _module(command: str, *paths: str) -> tuple[str, ...]:
     return (sys.executable, "-m", *command.split(), *paths)
 

@@ -66,6 +66,11 @@ class Machine:
 
     async def bring_up(self, supervisor: Supervisor, console: Console) -> None:
         """Start every program as soon as what it needs is there, and say when all are ready."""
+        # Nobody waits for GraphiQL's page: the registry of its packages may be out of reach.
+        page = supervisor.complete(programs.graphiql(self.environment))
+        await asyncio.gather(self._start(supervisor, console), page)
+
+    async def _start(self, supervisor: Supervisor, console: Console) -> None:
         began = time.monotonic()
         if self.redis:
             await supervisor.start(programs.redis_server(self.redis))
@@ -167,6 +172,7 @@ def prepare(settings: Settings, host: str, port: int, data_dir: Path) -> Machine
         "SMTP_HOST": programs.LOOPBACK if catches_mail else settings.smtp_host,
         "SMTP_PORT": str(reserve_port() if catches_mail else settings.smtp_port),
         "MODEL_DIR": str(settings.model_dir.resolve()),
+        "GRAPHIQL_DIR": str(settings.graphiql_dir.resolve()),
     } | {name.upper(): "true" for name in SHOWN_HERE if name not in given}
     return Machine(host, port, data_dir, environment, redis, catches_mail)
 

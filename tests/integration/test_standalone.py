@@ -20,6 +20,7 @@ import psutil
 import pytest
 from dotenv import dotenv_values
 
+from graphql_api.graphiql.build import STAMP, digest
 from tasks.engine.embedded import reserve_port
 from tasks.engine.settings import PROJECT_ROOT
 
@@ -31,12 +32,14 @@ MAKE_BOTH_BUSY = "from tasks.general import wait; [wait.delay(seconds=60) for _ 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project, with a `.data` of its own and a stand-in for the model."""
+    """A copy of the project, with a `.data` of its own and stand-ins for what is made once."""
     folder = tmp_path_factory.mktemp("project")
     for package in ("graphql_api", "tasks", "ml"):
         shutil.copytree(PROJECT_ROOT / package, folder / package)
     (folder / ".data" / "models" / "sms").mkdir(parents=True)
     (folder / ".data" / "models" / "sms" / "manifest.json").write_text("{}")
+    (folder / ".data" / "graphiql").mkdir()
+    (folder / ".data" / "graphiql" / STAMP).write_text(digest())
     return folder
 
 
