@@ -114,7 +114,11 @@ class Router(GraphQL[Any, None]):
     async def _respond(self, request: Request) -> Response:
         try:
             self._refuse_strange_host(request)
-            if request.state.wanted.page and request.method == "GET" and not request.query_params:
+            if (
+                request.state.wanted.page
+                and request.method == "GET"
+                and "query" not in request.query_params
+            ):
                 return graphiql.page(self.engine.settings.graphiql_dir)
             return await self.run(request)
         except HTTPException as refusal:

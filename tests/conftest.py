@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from graphql_api.standalone import SHOWN_HERE
 from tasks import app
 from tasks.engine.embedded import ping_failure, private_redis, reserve_port
 from tasks.engine.settings import PROJECT_ROOT, load_settings
@@ -122,7 +123,9 @@ def celery_workers(
 
 @pytest.fixture(scope="session")
 def client(environment: dict[str, str], logs: Path) -> Iterator[Client]:
-    with running_api(environment, logs / "api.log") as url:
+    """The API as `./dev up` has it, which tells those who develop more than others."""
+    shown = dict.fromkeys(map(str.upper, SHOWN_HERE), "true")
+    with running_api(environment | shown, logs / "api.log") as url:
         yield Client(url)
 
 
