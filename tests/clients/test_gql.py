@@ -1,0 +1,87 @@
+"""Python's `gql` gets through: over HTTP, over WebSocket, and with the schema that it fetches."""
+
+from __future__ import annotations
+
+import pytest
+from gql import Client, GraphQLRequest
+from gql.transport.exceptions import TransportQueryError
+from gql.transport.httpx import HTTPXAsyncTransport
+from gql.transport.websockets import WebsocketsTransport
+from graphql import GraphQLError, print_schema
+
+from graphql_api.schema import build_schema
+
+pytestmark = pytest.mark.slow
+
+ADD = """
+mutation Add($x: Float!) {
+  enqueueAdd(input: {x: $x, y: 2}, options: {start: {inSeconds: 2}}) {
+    ... on EnqueueAddSuccess { task { id state } }
+  }
+}
+"""
+WATCH = "subscription Watch($id: ID!) { task(id: $id) { kind task { state } } }"
+SUM = "query Sum($id: ID!) { task(id: $id) { state ... on AddTask { result } } }"
+INVALID = GraphQLRequest("query Invalid { nope }")
+INVALID_WATCH = GraphQLRequest("subscription InvalidWatch { nope }")
+UNKNOWN = GraphQLRequest(WATCH, variable_values={"id": "never"})
+
+
+@pytest.fixture
+def http(client):
+    return HTTPXAsyncTransport(f"{client.url}/graphql")
+
+
+@pytest.fixture
+async def websocket(client):  # within a loop, or it makes one of its own and leaves it open
+    url = f"{client.url.replace('http', 'ws')}/graphql"
+    return WebsocketsTransport(
+        url, init_payload={"client": "gql"}, ping_interval=0.2, pong_timeout=10
+    )
+
+
+async def test_it_adds_watches_and_reads(http, websocket, start_worker):
+    start_worker("celery")
+
+    async with Client(transport=http) as over_http, Client(transport=websocket) as over_socket:
+        added = await over_http.execute(GraphQLRequest(ADD, variable_values={"x": 1}))
+        task = added["enqueueAdd"]["task"]
+        variables = {"id": task["id"]}
+        watch = over_socket.subscribe(GraphQLRequest(WATCH, variable_values=variables))
+        events = [data["task"] async for data in watch]
+        sum_ = GraphQLRequest(SUM, variable_values=variables)
+        answers = [await session.execute(sum_) for session in (over_http, over_socket)]
+
+    assert task["state"] == "SCHEDULED"
+    assert [f"{event['kind']} {event['task']['state']}" for event in events] == [
+        "SNAPSHOT SCHEDULED", "STATE QUEUED", "STATE RUNNING", "STATE SUCCEEDED",
+    ]  # fmt: skip
+    assert answers == [{"task": {"state": "SUCCEEDED", "result": 3}}] * 2
+
+
+async def test_it_raises_what_the_api_refuses(http, websocket):
+    refused = []
+
+    async with Client(transport=http) as over_http, Client(transport=websocket) as over_socket:
+        for session in (over_http, over_socket):
+            with pytest.raises(TransportQueryError) as raised:
+                await session.execute(INVALID)
+            refused += raised.value.errors
+        for request in (INVALID_WATCH, UNKNOWN):
+            with pytest.raises(TransportQueryError) as raised:
+                await anext(over_socket.subscribe(request))
+            refused += raised.value.errors
+
+    assert [error["extensions"]["code"] for error in refused] == [
+        "BAD_USER_INPUT", "BAD_USER_INPUT", "BAD_USER_INPUT", "NOT_FOUND",
+    ]  # fmt: skip
+
+
+async def test_the_schema_that_it_fetches_is_the_whole(http, websocket):
+    sdl = print_schema(build_schema().schema._schema)
+
+    for transport in (http, websocket):
+        async with Client(transport=transport, fetch_schema_from_transport=True) as session:
+            assert print_schema(session.client.schema) == sdl
+            with pytest.raises(GraphQLError, match="Cannot query field 'nope'"):
+                await session.execute(INVALID)
