@@ -119,19 +119,27 @@ def running_worker(
 
 @contextmanager
 def running_api(
-    environment: dict[str, str], log: Path, *, project: Path = PROJECT_ROOT
+    environment: dict[str, str],
+    log: Path,
+    *,
+    project: Path = PROJECT_ROOT,
+    port: int | None = None,
 ) -> Iterator[str]:
     """Run the API, and give its base URL once it answers."""
-    with running_api_process(environment, log, project=project) as (url, _):
+    with running_api_process(environment, log, project=project, port=port) as (url, _):
         yield url
 
 
 @contextmanager
 def running_api_process(
-    environment: dict[str, str], log: Path, *, project: Path = PROJECT_ROOT
+    environment: dict[str, str],
+    log: Path,
+    *,
+    project: Path = PROJECT_ROOT,
+    port: int | None = None,
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Run the API, and give its process, too."""
-    port = reserve_port()
+    port = port or reserve_port()
     argv = ["graphql_api.server", "--port", str(port)]
     with running(argv, environment, log, project=project) as process:
         url = f"http://127.0.0.1:{port}"

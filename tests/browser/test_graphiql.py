@@ -14,7 +14,7 @@ from graphql_api.graphiql.build import BuildFailed, build
 from tasks.engine.settings import load_settings
 from tests.client import Client
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]  # the first may build the page
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = ["--no-sandbox"]  # where tests run as root, as in containers, it refuses to start

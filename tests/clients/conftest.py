@@ -1,14 +1,46 @@
-"""What tests with the clients of others share."""
+"""The unmodified clients of package-lock.json, installed once, and run by Node."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import fcntl
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.client import Client
-from tests.processes import running_api
+from tests.processes import DEADLINE_S, running_api
+
+FOLDER = Path(__file__).parent
+LOCK = FOLDER / "package-lock.json"
+STAMP = FOLDER / "node_modules" / "installed-lock"
+WRONG_LOCK = ("EUSAGE", "EINTEGRITY")  # npm's words for a fault of ours and not the machine's
+
+
+class Told:
+    """What a running script tells, each thing a line of JSON."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def next(self) -> Any:
+        """Wait for the next thing; a script that ends without it fails with its last words."""
+        async with asyncio.timeout(DEADLINE_S):
+            if line := await self._process.stdout.readline():
+                return json.loads(line)
+            last_words = (await self._process.stderr.read()).decode()
+            pytest.fail(f"It ended with {await self._process.wait()}: {last_words}")
+
+
+RunningScript = Callable[..., AbstractAsyncContextManager[Told]]
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +48,46 @@ def client(environment: dict[str, str], logs: Path) -> Iterator[Client]:
     """An API that shows its schema, as `./dev up` does."""
     with running_api(environment | {"INTROSPECTION": "1"}, logs / "open_api.log") as url:
         yield Client(url)
+
+
+def install(digest: str) -> None:
+    """Install the clients; skip where this machine's Node is too old, or has no packages."""
+    done = subprocess.run(["npm", "ci"], cwd=FOLDER, capture_output=True, text=True, check=False)
+    if done.returncode:
+        found = re.search(r"^npm \S+ code (\w+)", done.stderr, re.MULTILINE)
+        code = found[1] if found else done.stderr
+        assert code not in WRONG_LOCK, done.stderr
+        pytest.skip(f"npm cannot install the clients here: {code}")
+    STAMP.write_text(digest)
+
+
+@pytest.fixture(scope="session")
+def clients() -> None:
+    """Have the clients of the lock beside their scripts, put there by one process at a time."""
+    if not (shutil.which("node") and shutil.which("npm")):
+        pytest.skip("the clients need Node.js 20 or newer with npm, and PATH has none")
+    digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()
+    with LOCK.open() as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        if not STAMP.exists() or STAMP.read_text() != digest:
+            install(digest)
+
+
+@pytest.fixture(scope="session")
+def running_script(clients: None) -> RunningScript:
+    """Run a script against a GraphQL endpoint, and read what it tells."""
+
+    @asynccontextmanager
+    async def run(script: str, *arguments: str) -> AsyncIterator[Told]:
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(
+            "node", f"{script}.js", *arguments, stdout=pipe, stderr=pipe, cwd=FOLDER
+        )
+        try:
+            yield Told(process)
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+    return run

@@ -1,0 +1,54 @@
+// What each client is asked to do, and how its script tells the test what came of it.
+
+export const [url, ...words] = process.argv.slice(2);
+export const webSocketUrl = url.replace("http", "ws");
+
+// Due in two seconds: so whoever watches it at once sees each of its states.
+export const ADD = `
+  mutation Add($x: Float!) {
+    enqueueAdd(input: {x: $x, y: 2}, options: {start: {inSeconds: 2}}) {
+      __typename
+      ... on EnqueueAddSuccess { task { __typename id state } }
+    }
+  }
+`;
+export const WATCH = `
+  subscription Watch($id: ID!) {
+    task(id: $id) { kind task { __typename id state } }
+  }
+`;
+export const SUM = `
+  query Sum($id: ID!) {
+    task(id: $id) { __typename id state ... on AddTask { result } }
+  }
+`;
+export const INVALID = "query Invalid { nope }";
+export const INVALID_WATCH = "subscription InvalidWatch { nope }";
+const UNKNOWN = { id: "never" };
+
+// A client's `execute` gives data, or the codes of its errors; its `watch` what happened, in order.
+export async function use({ execute, watch }) {
+  const { enqueueAdd: add } = await execute(ADD, { x: 1 });
+  const { id } = add.task;
+  tell({
+    add,
+    changes: await watch(WATCH, { id }),
+    sum: (await execute(SUM, { id })).task,
+    unknown: (await execute(SUM, UNKNOWN)).task,
+    invalid: await execute(INVALID, {}),
+    notFound: await watch(WATCH, UNKNOWN),
+    invalidWatch: await watch(INVALID_WATCH, {}),
+  });
+}
+
+export function change({ task: { kind, task } }) {
+  return `${kind} ${task.state}`;
+}
+
+export function codes(errors) {
+  return errors.map((error) => error.extensions.code);
+}
+
+export function tell(saw) {
+  process.stdout.write(`${JSON.stringify(saw)}\n`);
+}
