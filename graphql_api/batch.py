@@ -9,9 +9,14 @@ import strawberry
 
 from graphql_api import described
 from graphql_api.context import Info
-from graphql_api.errors import Error, InvalidInput, Unavailable, present_refusal
+from graphql_api.errors import present_refusal
 from graphql_api.inputs import BatchItemInput, step_task
 from graphql_api.options import parse_options
+from graphql_api.refusals import (
+    Error,
+    InvalidInput,
+    Unavailable,
+)
 from graphql_api.types import Task
 from graphql_api.values import EventCursor
 from tasks.engine import errors

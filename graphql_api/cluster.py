@@ -1,25 +1,28 @@
-"""What runs the tasks: definitions, queues, workers, as they are now or were at one moment."""
+"""What runs the tasks: queues and workers, as they are now or were at one moment."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
 from graphql_api import described
 from graphql_api.context import Info
 from graphql_api.values import Node, TaskRef
-from tasks.engine import definition as engine
 from tasks.engine import topology
 from tasks.engine.cluster import Moment
 
+if TYPE_CHECKING:
+    from graphql_api.definitions import TaskDefinition
+
 WorkerRef = Annotated["Worker", strawberry.lazy("graphql_api.cluster")]
-DefinitionRef = Annotated["TaskDefinition", strawberry.lazy("graphql_api.cluster")]
+DefinitionRef = Annotated["TaskDefinition", strawberry.lazy("graphql_api.definitions")]
 
 
-async def _workers(info: Info, moment: Moment | None) -> Sequence[topology.WorkerStatus]:
+async def workers_at(info: Info, moment: Moment | None) -> Sequence[topology.WorkerStatus]:
+    """Give the workers of a moment; without one, those that there are now."""
     return moment.workers if moment else await info.context.workers.load("all")
 
 
@@ -53,12 +56,15 @@ class Queue(Node):
     @described.field
     async def workers(self, info: Info) -> list[WorkerRef]:
         """Workers that consume from it, those offline included."""
-        found = await _workers(info, self.moment)
+        found = await workers_at(info, self.moment)
         return [Worker.of(w, self.moment) for w in found if self.queue_name in w.queues]
 
     @described.field
     def definitions(self, info: Info) -> list[DefinitionRef]:
         """Tasks that are routed to it."""
+        # Here, because that module names this one.
+        from graphql_api.definitions import TaskDefinition  # noqa: PLC0415
+
         known = info.context.engine.definitions.values()
         return [TaskDefinition.of(d, self.moment) for d in known if d.queue == self.queue_name]
 
@@ -71,62 +77,6 @@ class Queue(Node):
     def named(cls, name: str, moment: Moment | None = None) -> Queue:
         """Present a queue; without a moment, what it holds is read only when asked for."""
         return cls(id=strawberry.ID(f"queue:{name}"), queue_name=name, moment=moment)
-
-
-@described.type
-class TaskDefinition(Node):
-    """A typed Celery task function; its id is as `definition:add`."""
-
-    definition: strawberry.Private[engine.TaskDefinition]
-    moment: strawberry.Private[Moment | None] = None
-
-    @described.field
-    def name(self) -> str:
-        """The function's name."""
-        return self.definition.name
-
-    @described.field
-    def description(self) -> str:
-        """Its docstring."""
-        return self.definition.description
-
-    @described.field
-    def queue(self) -> Queue:
-        """Where its messages go."""
-        return Queue.named(self.definition.queue, self.moment)
-
-    @described.field
-    def field(self) -> str:
-        """Its mutation."""
-        return self.definition.mutation
-
-    @described.field
-    def acks_late(self) -> bool:
-        """Whether its message is kept until it has ended."""
-        return bool(self.definition.task.acks_late)
-
-    @described.field
-    def max_attempts(self) -> int:
-        """How often it is run at most, unless its caller says otherwise."""
-        return self.definition.max_attempts
-
-    @described.field
-    def time_limit_seconds(self) -> int | None:
-        """After how long it is stopped; null for never."""
-        limit: int | None = self.definition.task.time_limit
-        return limit
-
-    @described.field
-    async def unserved(self, info: Info) -> bool:
-        """No worker that can run it is online now."""
-        workers = await _workers(info, self.moment)
-        return not any(w.online and self.definition.queue in w.queues for w in workers)
-
-    @classmethod
-    def of(cls, definition: engine.TaskDefinition, moment: Moment | None = None) -> TaskDefinition:
-        """Present a definition."""
-        id_ = strawberry.ID(f"definition:{definition.name}")
-        return cls(id=id_, definition=definition, moment=moment)
 
 
 @described.type

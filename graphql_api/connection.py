@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import strawberry
 
 from graphql_api import described
@@ -9,7 +11,7 @@ from graphql_api.codes import ApiError, Code
 from graphql_api.context import Info
 from graphql_api.types import Task
 from graphql_api.values import EventCursor
-from tasks.engine.listing import Filter, Place, list_page
+from tasks.engine.listing import Filter, Page, Place, list_page
 
 _SIZE = 20
 _SIZE_MAX = 100
@@ -51,24 +53,50 @@ class TaskConnection:
         return [edge.node for edge in self.edges]
 
 
-async def connect(
-    info: Info,
-    filter_: Filter,
-    first: int | None,
-    after: str | None,
-    last: int | None,
-    before: str | None,
-) -> TaskConnection:
-    """Read a page, forwards from the newest or backwards from the oldest.
+@dataclass(frozen=True)
+class Window:
+    """What part of a list is asked for, as Relay names it: forwards, or backwards from the end.
 
-    Raises:
-        ApiError: both directions at once, a size out of range, a cursor that is none.
+    Attributes:
+        beyond: begin behind this place; None for the very end.
     """
-    backwards = last is not None or before is not None
-    if backwards and (first is not None or after is not None):
-        raise ApiError("Give `first` and `after`, or `last` and `before`", Code.BAD_USER_INPUT)
-    size = _size(last if backwards else first)
-    beyond = _place(before if backwards else after)
+
+    size: int
+    beyond: Place | None
+    is_backwards: bool
+
+    @classmethod
+    def of(
+        cls, first: int | None, after: str | None, last: int | None, before: str | None
+    ) -> Window:
+        """Read the four arguments.
+
+        Raises:
+            ApiError: both directions at once, a size out of range, a cursor that is none.
+        """
+        is_backwards = last is not None or before is not None
+        if is_backwards and (first is not None or after is not None):
+            raise ApiError("Give `first` and `after`, or `last` and `before`", Code.BAD_USER_INPUT)
+        size, beyond = (last, before) if is_backwards else (first, after)
+        return cls(_size(size), _place(beyond), is_backwards)
+
+    def info(self, page: Page) -> PageInfo:
+        """Tell where the page that was read begins and ends."""
+        places = [place for place, _ in page.items]
+        start, end = (places[0], places[-1]) if places else (None, None)
+        if page.resume is not None:  # which lies behind the last task where a search was cut short
+            start, end = (page.resume, end) if self.is_backwards else (start, page.resume)
+        has_beyond = self.beyond is not None
+        return PageInfo(
+            has_next_page=has_beyond if self.is_backwards else page.has_more,
+            has_previous_page=page.has_more if self.is_backwards else has_beyond,
+            start_cursor=str(start) if start else None,
+            end_cursor=str(end) if end else None,
+        )
+
+
+async def connect(info: Info, filter_: Filter, window: Window) -> TaskConnection:
+    """Read a page, forwards from the newest or backwards from the oldest."""
     engine = info.context.engine
     cursor = await engine.store.newest_cursor()
     page = await list_page(
@@ -76,27 +104,15 @@ async def connect(
         engine.store,
         info.context.viewer.sees_only,
         filter_,
-        size=size,
-        beyond=beyond,
-        towards_newer=backwards,
+        size=window.size,
+        beyond=window.beyond,
+        towards_newer=window.is_backwards,
     )
     edges = [
         TaskEdge(cursor=str(place), node=info.context.present(record))
         for place, record in page.items
     ]
-    start, end = (edges[0].cursor, edges[-1].cursor) if edges else (None, None)
-    if page.resume is not None:  # which lies behind the last task where a search was cut short
-        start, end = (str(page.resume), end) if backwards else (start, str(page.resume))
-    return TaskConnection(
-        cursor=EventCursor(cursor),
-        edges=edges,
-        page_info=PageInfo(
-            has_next_page=beyond is not None if backwards else page.has_more,
-            has_previous_page=page.has_more if backwards else beyond is not None,
-            start_cursor=start,
-            end_cursor=end,
-        ),
-    )
+    return TaskConnection(cursor=EventCursor(cursor), edges=edges, page_info=window.info(page))
 
 
 def _size(asked: int | None) -> int:

@@ -8,7 +8,8 @@ import strawberry
 
 from graphql_api import described
 from graphql_api.context import Info
-from graphql_api.errors import (
+from graphql_api.options import checked_options
+from graphql_api.refusals import (
     AlreadyFinished,
     IdempotencyConflict,
     InvalidInput,
@@ -16,8 +17,8 @@ from graphql_api.errors import (
     NotFound,
     Unavailable,
 )
-from graphql_api.options import checked_options
 from graphql_api.types import Task
+from graphql_api.values import IdArgument
 from tasks.engine import errors
 from tasks.engine.control import RetryFrom
 from tasks.engine.outages import nothing_sent_yet
@@ -30,8 +31,6 @@ described.enum(
         "FAILED_STEPS": "Of a workflow, what succeeded is kept, and the rest is run.",
     },
 )
-
-Id = Annotated[strawberry.ID, strawberry.argument(description="Id of a task or workflow.")]
 
 
 @described.type
@@ -74,7 +73,7 @@ class ControlMutation:
     async def cancel_task(
         self,
         info: Info,
-        id: Id,
+        id: IdArgument,
         terminate: Annotated[  # noqa: FBT002  # GraphQL gives arguments by name
             bool, strawberry.argument(description="Stop what runs, too, where its pool can.")
         ] = False,
@@ -93,7 +92,7 @@ class ControlMutation:
     async def retry_task(
         self,
         info: Info,
-        id: Id,
+        id: IdArgument,
         from_: Annotated[
             RetryFrom,
             strawberry.argument(name="from", description="What of a workflow is run again."),

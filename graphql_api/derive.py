@@ -15,9 +15,13 @@ from pydantic import TypeAdapter
 from graphql_api import described
 from graphql_api.clones import Clones, Role, maybe
 from graphql_api.context import Info
-from graphql_api.errors import IdempotencyConflict, InvalidInput, Unavailable
 from graphql_api.inputs import StepTaskInput
 from graphql_api.options import OptionsArgument, TaskOptions, parse_options
+from graphql_api.refusals import (
+    IdempotencyConflict,
+    InvalidInput,
+    Unavailable,
+)
 from graphql_api.types import Task
 from tasks.engine.definition import TaskDefinition, pascal
 from tasks.engine.records import TaskState
@@ -128,6 +132,7 @@ def _success(name: str, task: str, task_type: Any) -> Any:
 
 def _mutation(definition: TaskDefinition, input_type: Any, success: Any, payload: str) -> Any:
     async def enqueue(info: Info, input: Any, options: TaskOptions | None = None) -> Any:
+        """Accept one task with these arguments."""
         engine, viewer = info.context.engine, info.context.viewer
         accepted = await engine.submitter.enqueue(
             definition, input, parse_options(options), viewer.subject
@@ -136,6 +141,7 @@ def _mutation(definition: TaskDefinition, input_type: Any, success: Any, payload
         return success(task=task, deduplicated=accepted.deduplicated)
 
     async def enqueue_without_input(info: Info, options: TaskOptions | None = None) -> Any:
+        """Accept one task that takes no arguments."""
         return await enqueue(info, definition.arguments(), options)
 
     resolver = enqueue if input_type else enqueue_without_input

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-import strawberry
 from graphql import GraphQLError
 from strawberry.exceptions import StrawberryInputCoercionError
 from strawberry.pydantic.error import InputValidationError
@@ -19,80 +18,23 @@ from strawberry.schema import ExceptionHandler
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.utils.str_converters import to_camel_case
 
-from graphql_api import described
 from graphql_api.codes import Code
 from graphql_api.context import Info
-from graphql_api.types import Task
+from graphql_api.refusals import (
+    AlreadyFinished,
+    Error,
+    IdempotencyConflict,
+    InputProblem,
+    InvalidInput,
+    NotFinished,
+    NotFound,
+    Unavailable,
+    WorkflowTypeMismatch,
+)
 from tasks.engine import errors as engine
 from tasks.engine.outages import is_outage
 
 logger = logging.getLogger(__name__)
-
-
-@described.interface
-class Error:
-    """Something that was expected to go wrong; nothing was accepted unless it says otherwise."""
-
-    message: str = strawberry.field(description="What happened, and what to do next.")
-
-
-@described.type
-class InputProblem:
-    """One thing wrong with an input."""
-
-    path: list[str] = strawberry.field(
-        description="From the argument down to the value, list positions included."
-    )
-    message: str = strawberry.field(description="Why the value is refused.")
-
-
-@described.type
-class InvalidInput(Error):
-    """The input breaks a limit of the task or of the service."""
-
-    problems: list[InputProblem] = strawberry.field(description="Every problem found.")
-
-
-@described.type
-class WorkflowTypeMismatch(Error):
-    """A step would be handed a value of a type that it does not take; nothing was sent."""
-
-    step_key: str = strawberry.field(description="The step that cannot take the value.")
-    expected: str = strawberry.field(description="What it takes.")
-    actual: str = strawberry.field(description="What it would be handed.")
-
-
-@described.type
-class Unavailable(Error):
-    """Nothing was accepted, unless the message says that this is unknown."""
-
-    retry_after_seconds: float = strawberry.field(description="When to try again, in seconds.")
-
-
-@described.type
-class IdempotencyConflict(Error):
-    """The idempotency key was used before, for another input."""
-
-    existing: Task = strawberry.field(description="The task that it was used for.")
-
-
-@described.type
-class NotFound(Error):
-    """No such task was ever accepted, or it has passed retention."""
-
-
-@described.type
-class AlreadyFinished(Error):
-    """The task has ended, so there is nothing to cancel."""
-
-    task: Task = strawberry.field(description="The task, as it ended.")
-
-
-@described.type
-class NotFinished(Error):
-    """The task has not ended, so it cannot be run once more."""
-
-    task: Task = strawberry.field(description="The task, as it is now.")
 
 
 def present_refusal(error: engine.Refusal, info: Info) -> Error:
@@ -139,11 +81,15 @@ class _Handler:
     error_type: type[Error]
 
     def handle(self, exception: engine.Refusal, *, info: Info, **_: Any) -> Error:
+        """Answer with the member of this refusal."""
         return present_refusal(exception, info)
 
 
 class _InputValidation(ExceptionHandler[InputValidationError, InvalidInput]):
+    """Strawberry calls it where an input breaks a limit of the model it is made of."""
+
     def handle(self, exception: InputValidationError, *, info: Info, **_: Any) -> Any:
+        """Answer with every problem found."""
         problems = [engine.Problem(tuple(e.location), e.message) for e in exception.errors]
         return present_refusal(engine.InvalidInput(problems), info)
 

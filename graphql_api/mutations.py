@@ -8,14 +8,14 @@ import strawberry
 
 from graphql_api import described
 from graphql_api.context import Info
-from graphql_api.errors import (
+from graphql_api.inputs import CanvasInput, StepInput, WorkflowInput, step_task
+from graphql_api.options import OptionsArgument, parse_options
+from graphql_api.refusals import (
     IdempotencyConflict,
     InvalidInput,
     Unavailable,
     WorkflowTypeMismatch,
 )
-from graphql_api.inputs import CanvasInput, StepInput, WorkflowInput, step_task
-from graphql_api.options import OptionsArgument, parse_options
 from graphql_api.workflow import Workflow
 from tasks.engine import errors
 from tasks.engine.canvas import ChainNode, GroupNode, Node, StepNode, chord

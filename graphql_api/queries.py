@@ -7,15 +7,14 @@ from typing import Annotated
 import strawberry
 
 from graphql_api import described
-from graphql_api.cluster import Queue, TaskDefinition, Worker
-from graphql_api.connection import TaskConnection, connect
+from graphql_api.cluster import Queue, Worker
+from graphql_api.connection import TaskConnection, Window, connect
 from graphql_api.context import Info
+from graphql_api.definitions import TaskDefinition
 from graphql_api.filters import FilterArgument, parse_filter
 from graphql_api.types import Task
-from graphql_api.values import Node
+from graphql_api.values import IdArgument, Node
 from tasks.engine.celery_app import QUEUES
-
-Id = Annotated[strawberry.ID, strawberry.argument(description="Id of a task.")]
 
 
 @described.type
@@ -51,7 +50,7 @@ class Query:
         return info.context.present(record) if record else None
 
     @described.field
-    async def task(self, info: Info, id: Id) -> Task | None:
+    async def task(self, info: Info, id: IdArgument) -> Task | None:
         """One task; null if it was never accepted, or has passed retention."""
         record = await info.context.records.load(id)
         return info.context.present(record) if record else None
@@ -78,7 +77,7 @@ class Query:
         ] = None,
     ) -> TaskConnection:
         """Tasks and workflow steps, newest first."""
-        return await connect(info, parse_filter(filter), first, after, last, before)
+        return await connect(info, parse_filter(filter), Window.of(first, after, last, before))
 
     @described.field
     def task_definitions(self, info: Info) -> list[TaskDefinition]:

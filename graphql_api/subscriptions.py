@@ -14,7 +14,7 @@ from graphql_api.codes import ApiError, Code, not_found
 from graphql_api.context import Info
 from graphql_api.events import TaskEvent, present_event, present_snapshot
 from graphql_api.filters import FilterArgument, parse_filter
-from graphql_api.values import EventCursor
+from graphql_api.values import EventCursor, IdArgument
 from tasks.engine.errors import CursorExpired, UnknownCursor
 from tasks.engine.events import Snapshot
 from tasks.engine.listing import Filter
@@ -31,7 +31,7 @@ class Subscription:
     async def task(
         self,
         info: Info,
-        id: Annotated[strawberry.ID, strawberry.argument(description="Id of a task.")],
+        id: IdArgument,
         after: Annotated[
             EventCursor | None,
             strawberry.argument(description="Resume behind this event; no snapshot then."),

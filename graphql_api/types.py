@@ -8,8 +8,9 @@ from typing import Annotated
 import strawberry
 
 from graphql_api import described
-from graphql_api.cluster import Queue, TaskDefinition
+from graphql_api.cluster import Queue
 from graphql_api.context import Info
+from graphql_api.definitions import TaskDefinition
 from graphql_api.events import TaskEvent, read_history
 from graphql_api.values import (
     EventCursor,

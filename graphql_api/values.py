@@ -42,6 +42,7 @@ described.enum(
 
 TaskRef = Annotated["Task", strawberry.lazy("graphql_api.types")]
 WorkflowRef = Annotated["Workflow", strawberry.lazy("graphql_api.workflow")]
+IdArgument = Annotated[strawberry.ID, strawberry.argument(description="Id of a task or workflow.")]
 
 __all__ = ["EVENT_CURSOR", "EventCursor", "Failure", "Node", "Priority", "Progress", "TaskState"]
 

@@ -1,0 +1,68 @@
+"""What can be enqueued: the task functions, as clients see them."""
+
+from __future__ import annotations
+
+import strawberry
+
+from graphql_api import described
+from graphql_api.cluster import Queue, workers_at
+from graphql_api.context import Info
+from graphql_api.values import Node
+from tasks.engine import definition as engine
+from tasks.engine.cluster import Moment
+
+
+@described.type
+class TaskDefinition(Node):
+    """A typed Celery task function; its id is as `definition:add`."""
+
+    definition: strawberry.Private[engine.TaskDefinition]
+    moment: strawberry.Private[Moment | None] = None
+
+    @described.field
+    def name(self) -> str:
+        """The function's name."""
+        return self.definition.name
+
+    @described.field
+    def description(self) -> str:
+        """Its docstring."""
+        return self.definition.description
+
+    @described.field
+    def queue(self) -> Queue:
+        """Where its messages go."""
+        return Queue.named(self.definition.queue, self.moment)
+
+    @described.field
+    def field(self) -> str:
+        """Its mutation."""
+        return self.definition.mutation
+
+    @described.field
+    def acks_late(self) -> bool:
+        """Whether its message is kept until it has ended."""
+        return bool(self.definition.task.acks_late)
+
+    @described.field
+    def max_attempts(self) -> int:
+        """How often it is run at most, unless its caller says otherwise."""
+        return self.definition.max_attempts
+
+    @described.field
+    def time_limit_seconds(self) -> int | None:
+        """After how long it is stopped; null for never."""
+        limit: int | None = self.definition.task.time_limit
+        return limit
+
+    @described.field
+    async def unserved(self, info: Info) -> bool:
+        """No worker that can run it is online now."""
+        workers = await workers_at(info, self.moment)
+        return not any(w.online and self.definition.queue in w.queues for w in workers)
+
+    @classmethod
+    def of(cls, definition: engine.TaskDefinition, moment: Moment | None = None) -> TaskDefinition:
+        """Present a definition."""
+        id_ = strawberry.ID(f"definition:{definition.name}")
+        return cls(id=id_, definition=definition, moment=moment)

@@ -1,0 +1,77 @@
+"""What a mutation answers in place of success: the members of payload unions that are errors.
+
+How the engine's errors become one of them is in `errors.py`.
+"""
+
+from __future__ import annotations
+
+import strawberry
+
+from graphql_api import described
+from graphql_api.types import Task
+
+
+@described.interface
+class Error:
+    """Something that was expected to go wrong; nothing was accepted unless it says otherwise."""
+
+    message: str = strawberry.field(description="What happened, and what to do next.")
+
+
+@described.type
+class InputProblem:
+    """One thing wrong with an input."""
+
+    path: list[str] = strawberry.field(
+        description="From the argument down to the value, list positions included."
+    )
+    message: str = strawberry.field(description="Why the value is refused.")
+
+
+@described.type
+class InvalidInput(Error):
+    """The input breaks a limit of the task or of the service."""
+
+    problems: list[InputProblem] = strawberry.field(description="Every problem found.")
+
+
+@described.type
+class WorkflowTypeMismatch(Error):
+    """A step would be handed a value of a type that it does not take; nothing was sent."""
+
+    step_key: str = strawberry.field(description="The step that cannot take the value.")
+    expected: str = strawberry.field(description="What it takes.")
+    actual: str = strawberry.field(description="What it would be handed.")
+
+
+@described.type
+class Unavailable(Error):
+    """Nothing was accepted, unless the message says that this is unknown."""
+
+    retry_after_seconds: float = strawberry.field(description="When to try again, in seconds.")
+
+
+@described.type
+class IdempotencyConflict(Error):
+    """The idempotency key was used before, for another input."""
+
+    existing: Task = strawberry.field(description="The task that it was used for.")
+
+
+@described.type
+class NotFound(Error):
+    """No such task was ever accepted, or it has passed retention."""
+
+
+@described.type
+class AlreadyFinished(Error):
+    """The task has ended, so there is nothing to cancel."""
+
+    task: Task = strawberry.field(description="The task, as it ended.")
+
+
+@described.type
+class NotFinished(Error):
+    """The task has not ended, so it cannot be run once more."""
+
+    task: Task = strawberry.field(description="The task, as it is now.")
