@@ -18,7 +18,7 @@ import tasks
 from tasks.engine.annotations import bare
 from tasks.engine.collector import CELERY_PRIORITIES
 from tasks.engine.definition import TaskDefinition
-from tasks.engine.errors import BadTaskDefinition
+from tasks.engine.errors import BadSettings, BadTaskDefinition
 from tasks.engine.records import Priority
 from tasks.engine.settings import PROJECT_ROOT, Settings, load_settings
 from tasks.engine.typed import TypedTask
@@ -166,12 +166,12 @@ def _full_name(type_: type) -> str:
 
 @contextmanager
 def ending_in_one_sentence() -> Iterator[None]:
-    """End this process where a task cannot be offered, and say why without a traceback.
+    """End this process where a task or a setting cannot be used, and say why without a traceback.
 
     The exit code is the one by which the supervisor knows that starting again does not help.
     """
     try:
         yield
-    except BadTaskDefinition as error:
+    except (BadSettings, BadTaskDefinition) as error:
         sys.stderr.write(f"{error}.\n")
         raise SystemExit(os.EX_CONFIG) from error

@@ -1,6 +1,7 @@
 """Every expected failure of the engine, as one tree; what Redis fails with is in `outages.py`.
 
 CeleryQLError
+├── BadSettings            settings contradict each other, or lack something: refused at start
 ├── BadTaskDefinition      a task file is wrong: refused at start
 ├── CursorExpired          a stream cannot go on behind a cursor: what follows it is not kept
 ├── EmbeddedRedisError     no private Redis can be had (in `embedded.py`, with PortTaken)
@@ -14,6 +15,7 @@ CeleryQLError
     ├── NotFound
     ├── AlreadyFinished
     ├── NotFinished
+    ├── Forbidden
     ├── Throttled
     └── Unavailable
 
@@ -35,6 +37,10 @@ _SHOWN = 3  # problems in a message; its fields carry them all
 
 class CeleryQLError(Exception):
     """Base of all expected failures."""
+
+
+class BadSettings(CeleryQLError):
+    """Settings contradict each other, lack something, or name what cannot be read."""
 
 
 class BadTaskDefinition(CeleryQLError):
@@ -152,6 +158,14 @@ class NotFinished(Refusal):
     def __init__(self, task: Record) -> None:
         self.task = task
         super().__init__(f"Task {task.id} is {task.state}: wait for its end, or cancel it")
+
+
+class Forbidden(Refusal):
+    """Who asks may not do this; `missing` names the scope that would allow it."""
+
+    def __init__(self, missing: str, message: str | None = None) -> None:
+        self.missing = missing
+        super().__init__(message or f"This needs the scope {missing}, which your token lacks")
 
 
 class Throttled(Refusal):

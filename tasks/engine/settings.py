@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import Field, HttpUrl, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tasks.engine.bounds import Bounds
@@ -96,6 +96,22 @@ class Settings(Bounds, BaseSettings):
         default=False, description="Whether errors tell of names like the one that is unknown."
     )
     tracebacks: bool = Field(default=False, description="Whether a failure shows its traceback.")
+
+    auth_jwt_secret: SecretStr | None = Field(
+        default=None, description="Secret that tokens are signed with (HS256): 32 bytes or more."
+    )
+    auth_jwks_file: Path | None = Field(
+        default=None, description="File with the public keys of who signs tokens (JWKS)."
+    )
+    auth_jwks_url: HttpUrl | None = Field(
+        default=None, description="Address of such keys instead; they may change."
+    )
+    auth_audience: str | None = Field(
+        default=None, description="What tokens must name as `aud`, if set."
+    )
+    auth_issuer: str | None = Field(
+        default=None, description="What tokens must name as `iss`, if set."
+    )
 
     model_dir: Path = Field(
         default=DATA_DIR / "models", description="Folder with one trained model per channel."
