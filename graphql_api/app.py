@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp
 
 from graphql_api import graphiql
+from graphql_api.auth import Authenticator
 from graphql_api.router import Router
 from graphql_api.schema import build_schema
 from tasks.engine.celery_app import ending_in_one_sentence
@@ -26,7 +27,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     with ending_in_one_sentence():
         api = build_schema()
-    settings = settings or load_settings()
+        settings = settings or load_settings()
+        authenticator = Authenticator(settings)
     engine = Engine(settings, api.definitions)
 
     @asynccontextmanager
@@ -36,7 +38,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     app = FastAPI(title="CeleryQL", lifespan=lifespan, openapi_url=None)
     app.mount("/graphql/assets", graphiql.Assets(settings.graphiql_dir))
-    app.router.routes += _at("/graphql", Router(api, engine))
+    app.router.routes += _at("/graphql", Router(api, engine, authenticator))
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:

@@ -14,11 +14,14 @@ from graphql_api.inputs import BatchItemInput, step_task
 from graphql_api.options import parse_options
 from graphql_api.refusals import (
     Error,
+    Forbidden,
     InvalidInput,
+    Throttled,
     Unavailable,
 )
 from graphql_api.types import Task
 from graphql_api.values import EventCursor
+from graphql_api.viewer import Scope, Viewer
 from tasks.engine import errors
 from tasks.engine.accept import Accepted, Request
 from tasks.engine.build import build_task
@@ -47,7 +50,7 @@ class EnqueueBatchSuccess:
 
 
 EnqueueBatchPayload = Annotated[
-    EnqueueBatchSuccess | InvalidInput | Unavailable,
+    EnqueueBatchSuccess | InvalidInput | Throttled | Unavailable | Forbidden,
     strawberry.union("EnqueueBatchPayload", description="What `enqueueBatch` answers."),
 ]
 
@@ -56,7 +59,7 @@ EnqueueBatchPayload = Annotated[
 class BatchMutation:
     """What can be done with many."""
 
-    @described.mutation
+    @described.mutation(scopes=(Scope.ENQUEUE,))
     async def enqueue_batch(
         self,
         info: Info,
@@ -70,7 +73,7 @@ class BatchMutation:
             raise errors.InvalidInput([errors.Problem(("tasks",), text)])
         engine, viewer = info.context.engine, info.context.viewer
         # In a thread, because it takes as long as a third of a second.
-        built = await asyncio.to_thread(_build_all, engine, tasks)
+        built = await asyncio.to_thread(_build_all, engine, viewer, tasks)
         requests = [asked for asked in built if isinstance(asked, Request)]
         size = sum(len(message.payload) for asked in requests for message in asked.messages)
         if size > BATCH_MAX_BYTES:
@@ -91,18 +94,21 @@ def _item(info: Info, index: int, outcome: Accepted | errors.Refusal) -> BatchIt
     return BatchItem(index=index, task=task, deduplicated=outcome.deduplicated, error=None)
 
 
-def _build_all(engine: Engine, tasks: list[BatchItemInput]) -> list[Request | errors.InvalidInput]:
-    built: list[Request | errors.InvalidInput] = []
+def _build_all(
+    engine: Engine, viewer: Viewer, tasks: list[BatchItemInput]
+) -> list[Request | errors.Refusal]:
+    built: list[Request | errors.Refusal] = []
     for i, item in enumerate(tasks):
         try:
-            built.append(_build(engine, item, ("tasks", str(i))))
-        except errors.InvalidInput as refusal:
+            built.append(_build(engine, viewer, item, ("tasks", str(i))))
+        except errors.Refusal as refusal:
             built.append(refusal)
     return built
 
 
-def _build(engine: Engine, item: BatchItemInput, path: tuple[str, ...]) -> Request:
+def _build(engine: Engine, viewer: Viewer, item: BatchItemInput, path: tuple[str, ...]) -> Request:
     name, given = step_task(item.task)
+    viewer.require_definitions([name])
     definition = engine.definitions[name]
     options = parse_options(item.options, (*path, "options"))
     return build_task(definition, definition.check(given, (*path, "task", name)), options)

@@ -11,6 +11,7 @@ import strawberry
 from graphql_api import described
 from graphql_api.context import Info
 from graphql_api.values import Node, TaskRef
+from graphql_api.viewer import Scope
 from tasks.engine import topology
 from tasks.engine.cluster import Moment
 
@@ -38,22 +39,22 @@ class Queue(Node):
         """Its name in Celery's configuration."""
         return self.queue_name
 
-    @described.field
+    @described.field(scopes=(Scope.CLUSTER,))
     async def depth(self, info: Info) -> int:
         """Messages waiting in the broker."""
         return (await self._status(info)).depth
 
-    @described.field
+    @described.field(scopes=(Scope.CLUSTER,))
     async def unacked(self, info: Info) -> int:
         """Messages held by workers, not acknowledged."""
         return (await self._status(info)).unacked
 
-    @described.field
+    @described.field(scopes=(Scope.CLUSTER,))
     async def oldest_waiting_seconds(self, info: Info) -> float | None:
         """Age of the oldest task that is next in line; null where none waits."""
         return (await self._status(info)).oldest_waiting_s
 
-    @described.field
+    @described.field(scopes=(Scope.CLUSTER,))
     async def workers(self, info: Info) -> list[WorkerRef]:
         """Workers that consume from it, those offline included."""
         found = await workers_at(info, self.moment)
@@ -116,7 +117,7 @@ class Worker(Node):
         """Where it takes its messages from."""
         return [Queue.named(name, self.moment) for name in self.status.queues]
 
-    @described.field
+    @described.field(scopes=(Scope.READ,))
     async def active(self, info: Info) -> list[TaskRef]:
         """What it was running at its last heartbeat."""
         records = await info.context.records.load_many(list(self.status.active))

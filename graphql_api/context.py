@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 import strawberry
 from strawberry.dataloader import DataLoader
 
+from graphql_api.auth import Authenticator, Viewer
 from graphql_api.codes import ApiError, Code
 from graphql_api.documents import policy_of
 from tasks.engine.engine import Engine
 from tasks.engine.graph import Graph
 from tasks.engine.records import Record
 from tasks.engine.topology import QueueStatus, WorkerStatus
-
-
-@dataclass(frozen=True)
-class Viewer:
-    """Who asks; without authentication everyone is `anonymous` and sees all."""
-
-    subject: str = "anonymous"
-    expires_at: float | None = None
-
-    @property
-    def sees_only(self) -> str | None:
-        """Whose tasks this viewer sees; None for everyone's."""
-        return None
-
 
 #: Makes the GraphQL object of a record: of the type that was derived from its definition. Of a
 #: step, the summary is of its workflow; of a workflow, its own; either as of an event.
@@ -40,15 +26,22 @@ class Context:
 
     The loaders batch what is asked for at once and keep nothing: a subscription lives through many
     events, and what it read before would be stale.
+
+    Every record of one task comes from `records`, `known` or `watched`, which give none that the
+    viewer may not see: it is as if there were no such task. What is found without its id (lists,
+    all events) is held to the viewer's reach by the engine's filter.
     """
 
-    def __init__(self, engine: Engine, viewer: Viewer, present: Present) -> None:
+    def __init__(
+        self, engine: Engine, viewer: Viewer, present: Present, authenticator: Authenticator
+    ) -> None:
         self.engine = engine
         self.viewer = viewer
         self.present = present
+        self.authenticator = authenticator
         self.policy = policy_of(engine.settings)
         store = engine.store
-        self.records = _Records(store.get_many, cache=False)
+        self.records = _Records(self._load_records, cache=False)
         self.records.context = self
         self.metas: DataLoader[str, dict[str, Any] | None] = DataLoader(store.metas, cache=False)
         self.inputs: DataLoader[str, dict[str, Any] | None] = DataLoader(store.inputs, cache=False)
@@ -74,6 +67,20 @@ class Context:
             most = self.engine.settings.max_answer_items
             text = f"The answer would hold more than {most:,} items: ask for less at a time"
             raise ApiError(text, Code.BAD_USER_INPUT)
+
+    async def known(self, task_id: str) -> Record | None:
+        """Find what never changes of a task that an event tells of."""
+        return self._visible(await self.engine.events.known.get(task_id))
+
+    async def watched(self, task_id: str) -> Record | None:
+        """Find a task to watch."""
+        return self._visible(await self.engine.events.find(task_id))
+
+    def _visible(self, record: Record | None) -> Record | None:
+        return record if record and self.viewer.may_see(record) else None
+
+    async def _load_records(self, ids: list[str]) -> list[Record | None]:
+        return [self._visible(record) for record in await self.engine.store.get_many(ids)]
 
     async def _load_workers(self, keys: list[str]) -> list[list[WorkerStatus]]:
         return [await self.engine.topology.workers()] * len(keys)

@@ -11,14 +11,17 @@ from graphql_api.context import Info
 from graphql_api.options import checked_options
 from graphql_api.refusals import (
     AlreadyFinished,
+    Forbidden,
     IdempotencyConflict,
     InvalidInput,
     NotFinished,
     NotFound,
+    Throttled,
     Unavailable,
 )
 from graphql_api.types import Task
 from graphql_api.values import IdArgument
+from graphql_api.viewer import Scope
 from tasks.engine import errors
 from tasks.engine.control import RetryFrom
 from tasks.engine.outages import nothing_sent_yet
@@ -56,11 +59,18 @@ class RetryTaskSuccess:
 
 
 CancelTaskPayload = Annotated[
-    CancelTaskSuccess | NotFound | AlreadyFinished | Unavailable,
+    CancelTaskSuccess | NotFound | AlreadyFinished | Unavailable | Forbidden,
     strawberry.union("CancelTaskPayload", description="What `cancelTask` answers."),
 ]
 RetryTaskPayload = Annotated[
-    RetryTaskSuccess | NotFound | NotFinished | IdempotencyConflict | InvalidInput | Unavailable,
+    RetryTaskSuccess
+    | NotFound
+    | NotFinished
+    | IdempotencyConflict
+    | InvalidInput
+    | Throttled
+    | Unavailable
+    | Forbidden,
     strawberry.union("RetryTaskPayload", description="What `retryTask` answers."),
 ]
 
@@ -69,7 +79,7 @@ RetryTaskPayload = Annotated[
 class ControlMutation:
     """What can be done with what was accepted."""
 
-    @described.mutation
+    @described.mutation(scopes=(Scope.CONTROL,))
     async def cancel_task(
         self,
         info: Info,
@@ -88,7 +98,7 @@ class ControlMutation:
             still_running=[info.context.present(task) for task in running if task],
         )
 
-    @described.mutation
+    @described.mutation(scopes=(Scope.CONTROL, Scope.ENQUEUE))
     async def retry_task(
         self,
         info: Info,
@@ -102,11 +112,15 @@ class ControlMutation:
             strawberry.argument(description="Same key and same task: the first retry again."),
         ] = None,
     ) -> RetryTaskPayload:
-        """Run a task that has ended once more, as a new one with the same input."""
+        """Run a task that has ended once more, as a new one with the same input.
+
+        It belongs to whom the first one belongs, whoever asks.
+        """
         record = await _record(info, id)
+        await _require_definitions(info, record)
         key = checked_options((), idempotency_key=idempotency_key).idempotency_key
-        control, owner = info.context.engine.control, info.context.viewer.subject
-        accepted = await control.retry(record, from_, key, owner)
+        owner = record.owner or info.context.viewer.subject  # a plain Celery caller's has none
+        accepted = await info.context.engine.control.retry(record, from_, key, owner)
         task = info.context.present(accepted.record)
         return RetryTaskSuccess(task=task, deduplicated=accepted.deduplicated)
 
@@ -117,3 +131,13 @@ async def _record(info: Info, task_id: str) -> Record:
     if record is None:
         raise errors.NotFound(task_id)
     return record
+
+
+async def _require_definitions(info: Info, workflow: Record) -> None:
+    """See that all steps may be enqueued; a single task is not even seen otherwise."""
+    if info.context.viewer.definitions is None:
+        return
+    with nothing_sent_yet():
+        graph = await info.context.graphs.load(workflow.id)
+        steps = await info.context.engine.store.find(s.id for s in graph.steps) if graph else []
+    info.context.viewer.require_definitions(step.definition or "" for step in steps)

@@ -8,6 +8,7 @@ from graphql_api import described
 from graphql_api.cluster import Queue, workers_at
 from graphql_api.context import Info
 from graphql_api.values import Node
+from graphql_api.viewer import Scope
 from tasks.engine import definition as engine
 from tasks.engine.cluster import Moment
 
@@ -55,7 +56,7 @@ class TaskDefinition(Node):
         limit: int | None = self.definition.task.time_limit
         return limit
 
-    @described.field
+    @described.field(scopes=(Scope.CLUSTER,))
     async def unserved(self, info: Info) -> bool:
         """No worker that can run it is online now."""
         workers = await workers_at(info, self.moment)

@@ -18,11 +18,14 @@ from graphql_api.context import Info
 from graphql_api.inputs import StepTaskInput
 from graphql_api.options import OptionsArgument, TaskOptions, parse_options
 from graphql_api.refusals import (
+    Forbidden,
     IdempotencyConflict,
     InvalidInput,
+    Throttled,
     Unavailable,
 )
 from graphql_api.types import Task
+from graphql_api.viewer import Scope
 from tasks.engine.definition import TaskDefinition, pascal
 from tasks.engine.records import TaskState
 
@@ -102,7 +105,7 @@ def _input_field(arguments: Any) -> Any:
         return adapter.validate_python(await info.context.inputs.load(self.record.id) or {})
 
     input.__annotations__ |= {"return": arguments}
-    return described.field(input)
+    return described.field(input, scopes=(Scope.READ,))
 
 
 def _result_field(result: Any) -> Any:
@@ -117,7 +120,7 @@ def _result_field(result: Any) -> Any:
         return None if meta is None else adapter.validate_python(meta["result"])
 
     resolve.__annotations__ |= {"return": result | None}
-    return described.field(resolve)
+    return described.field(resolve, scopes=(Scope.READ,))
 
 
 def _success(name: str, task: str, task_type: Any) -> Any:
@@ -134,6 +137,7 @@ def _mutation(definition: TaskDefinition, input_type: Any, success: Any, payload
     async def enqueue(info: Info, input: Any, options: TaskOptions | None = None) -> Any:
         """Accept one task with these arguments."""
         engine, viewer = info.context.engine, info.context.viewer
+        viewer.require_definitions([definition.name])
         accepted = await engine.submitter.enqueue(
             definition, input, parse_options(options), viewer.subject
         )
@@ -146,11 +150,11 @@ def _mutation(definition: TaskDefinition, input_type: Any, success: Any, payload
 
     resolver = enqueue if input_type else enqueue_without_input
     union = strawberry.union(payload, description=f"What `{definition.mutation}` answers.")
-    members = success | InvalidInput | IdempotencyConflict | Unavailable
+    members = success | InvalidInput | IdempotencyConflict | Throttled | Unavailable | Forbidden
     resolver.__annotations__ |= {"options": OptionsArgument, "return": Annotated[members, union]}
     if input_type:
         text = strawberry.argument(description="Its arguments.")
         resolver.__annotations__["input"] = Annotated[input_type, text]
     resolver.__doc__ = f"Enqueue `{definition.name}`: {definition.description}"
     resolver.__name__ = definition.mutation
-    return described.mutation(resolver)
+    return described.mutation(resolver, scopes=(Scope.ENQUEUE,))

@@ -10,6 +10,9 @@ from typing import Any, TypeVar, dataclass_transform
 
 import strawberry
 from pydantic import BaseModel
+from strawberry.extensions.field_extension import FieldExtension
+
+from graphql_api.viewer import Scope
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Enum)
@@ -45,19 +48,56 @@ def validated_input(cls: builtins.type[M]) -> builtins.type[M]:
     return strawberry.pydantic.input(cls, description=inspect.getdoc(cls))
 
 
-def field(resolver: Callable[..., Any]) -> Any:
-    """Make a field of a method."""
-    return strawberry.field(resolver=resolver, description=inspect.getdoc(resolver))
+class Guard(FieldExtension):
+    """Lets nobody past who lacks a scope."""
+
+    def __init__(self, scopes: tuple[Scope, ...]) -> None:
+        self._scopes = scopes
+
+    # No coroutine: what comes next may give a value, a coroutine or an asynchronous generator.
+    def resolve(self, next_: Callable[..., Any], source: Any, info: Any, **kwargs: Any) -> Any:
+        """Let Strawberry go on, or raise `Forbidden`."""
+        self.check(info)
+        return next_(source, info, **kwargs)
+
+    resolve_async: Any = resolve
+
+    def check(self, info: Any) -> None:
+        """See that whoever asks has the scopes.
+
+        Raises:
+            Forbidden: one is missing.
+        """
+        info.context.viewer.require(*self._scopes)
 
 
-def mutation(resolver: Callable[..., Any]) -> Any:
-    """Make a mutation of a method."""
-    return strawberry.mutation(resolver=resolver, description=inspect.getdoc(resolver))
+def _guarded(
+    make: Callable[..., Any], resolver: Callable[..., Any] | None, scopes: tuple[Scope, ...]
+) -> Any:
+    if resolver is None:
+        return lambda resolver: _guarded(make, resolver, scopes)
+    text = inspect.getdoc(resolver) or ""
+    if not scopes:
+        return make(resolver=resolver, description=text)
+    needs = f"{text} Needs {' and '.join(scope.name for scope in scopes)}."
+    return make(resolver=resolver, description=needs, extensions=[Guard(scopes)])
 
 
-def subscription(resolver: Callable[..., Any]) -> Any:
+def field(resolver: Callable[..., Any] | None = None, *, scopes: tuple[Scope, ...] = ()) -> Any:
+    """Make a field of a method, for those who have the scopes."""
+    return _guarded(strawberry.field, resolver, scopes)
+
+
+def mutation(resolver: Callable[..., Any] | None = None, *, scopes: tuple[Scope, ...] = ()) -> Any:
+    """Make a mutation of a method, for those who have the scopes."""
+    return _guarded(strawberry.mutation, resolver, scopes)
+
+
+def subscription(
+    resolver: Callable[..., Any] | None = None, *, scopes: tuple[Scope, ...] = ()
+) -> Any:
     """Make a subscription of a method that answers with an asynchronous generator."""
-    return strawberry.subscription(resolver=resolver, description=inspect.getdoc(resolver))
+    return _guarded(strawberry.subscription, resolver, scopes)
 
 
 def enum(

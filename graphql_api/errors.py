@@ -16,21 +16,26 @@ from strawberry.exceptions import StrawberryInputCoercionError
 from strawberry.pydantic.error import InputValidationError
 from strawberry.schema import ExceptionHandler
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.types.field import StrawberryField
 from strawberry.utils.str_converters import to_camel_case
 
 from graphql_api.codes import Code
 from graphql_api.context import Info
+from graphql_api.described import Guard
 from graphql_api.refusals import (
     AlreadyFinished,
     Error,
+    Forbidden,
     IdempotencyConflict,
     InputProblem,
     InvalidInput,
     NotFinished,
     NotFound,
+    Throttled,
     Unavailable,
     WorkflowTypeMismatch,
 )
+from graphql_api.values import Scope
 from tasks.engine import errors as engine
 from tasks.engine.outages import is_outage
 
@@ -39,29 +44,37 @@ logger = logging.getLogger(__name__)
 
 def present_refusal(error: engine.Refusal, info: Info) -> Error:
     """Make the union member of a refusal."""
-    present, message = info.context.present, str(error)
-    made: Error
     match error:
+        case engine.IdempotencyConflict() | engine.AlreadyFinished() | engine.NotFinished():
+            return _about_a_task(error, info)
         case engine.InvalidInput():
-            made = _invalid_input(error)
-        case engine.WorkflowTypeMismatch():
-            made = WorkflowTypeMismatch(
-                message=message,
-                step_key=error.step_key,
-                expected=error.expected,
-                actual=error.actual,
+            return _invalid_input(error)
+        case engine.WorkflowTypeMismatch(step_key=key, expected=expected, actual=actual):
+            return WorkflowTypeMismatch(
+                message=str(error), step_key=key, expected=expected, actual=actual
             )
-        case engine.IdempotencyConflict():
-            made = IdempotencyConflict(message=message, existing=present(error.existing))
+        case engine.Forbidden():
+            return Forbidden(message=str(error), missing=Scope[error.missing])
+        case engine.Throttled() | engine.Unavailable():
+            busy = Throttled if isinstance(error, engine.Throttled) else Unavailable
+            return busy(message=str(error), retry_after_seconds=error.retry_after_s)
+    return NotFound(message=str(error))
+
+
+def _about_a_task(
+    error: engine.IdempotencyConflict | engine.AlreadyFinished | engine.NotFinished, info: Info
+) -> Error:
+    message, present = str(error), info.context.present
+    match error:
         case engine.AlreadyFinished():
-            made = AlreadyFinished(message=message, task=present(error.task))
+            return AlreadyFinished(message=message, task=present(error.task))
         case engine.NotFinished():
-            made = NotFinished(message=message, task=present(error.task))
-        case engine.Unavailable():
-            made = Unavailable(message=message, retry_after_seconds=error.retry_after_s)
-        case _:
-            made = NotFound(message=message)
-    return made
+            return NotFinished(message=message, task=present(error.task))
+    if info.context.viewer.may_see(error.existing):
+        return IdempotencyConflict(message=message, existing=present(error.existing))
+    # The message names the task, too.
+    problem = engine.Problem(("options", "idempotencyKey"), "It is in use: take another")
+    return _invalid_input(engine.InvalidInput([problem]))
 
 
 def _invalid_input(error: engine.InvalidInput) -> InvalidInput:
@@ -88,8 +101,14 @@ class _Handler:
 class _InputValidation(ExceptionHandler[InputValidationError, InvalidInput]):
     """Strawberry calls it where an input breaks a limit of the model it is made of."""
 
-    def handle(self, exception: InputValidationError, *, info: Info, **_: Any) -> Any:
-        """Answer with every problem found."""
+    def handle(self, exception: InputValidationError, *, field: StrawberryField, info: Info) -> Any:
+        """Answer with every problem found, if it may be asked: inputs are read before guards."""
+        try:
+            for guard in field.extensions:
+                if isinstance(guard, Guard):
+                    guard.check(info)
+        except engine.Forbidden as error:
+            return present_refusal(error, info)
         problems = [engine.Problem(tuple(e.location), e.message) for e in exception.errors]
         return present_refusal(engine.InvalidInput(problems), info)
 
@@ -102,6 +121,8 @@ HANDLERS = (
     _Handler(engine.NotFound, NotFound),
     _Handler(engine.AlreadyFinished, AlreadyFinished),
     _Handler(engine.NotFinished, NotFinished),
+    _Handler(engine.Forbidden, Forbidden),
+    _Handler(engine.Throttled, Throttled),
     _Handler(engine.Unavailable, Unavailable),
 )
 
@@ -119,6 +140,8 @@ def report(error: GraphQLError) -> GraphQLError:
         return error
     if is_outage(error.original_error):
         message, code = "Redis did not answer in time: retry later", Code.UNAVAILABLE
+    elif isinstance(error.original_error, engine.Forbidden):
+        message, code = str(error.original_error), Code.FORBIDDEN
     elif _is_unserialisable(error):
         where, code = ".".join(map(str, error.path or ())), Code.INTERNAL
         message = f"{where} has a value that its type cannot hold: {error.message}"

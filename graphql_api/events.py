@@ -48,12 +48,12 @@ class TaskEvent:
 
 
 async def present_event(info: Info, event: Event) -> TaskEvent | None:
-    """Make the object of an event; None where its task was forgotten meanwhile."""
-    known, present = info.context.engine.events.known, info.context.present
-    record = await known.get(event.id)
+    """Make the object of an event; None where its task is forgotten, or hidden from the viewer."""
+    known, present = info.context.known, info.context.present
+    record = await known(event.id)
     if record is None:
         return None
-    root = await known.get(record.root) if event.workflow else None
+    root = await known(record.root) if event.workflow else None
     return TaskEvent(
         cursor=EventCursor(event.cursor),
         at=event.at,

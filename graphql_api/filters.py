@@ -10,6 +10,7 @@ import strawberry
 from graphql_api import described
 from graphql_api.codes import ApiError, Code
 from graphql_api.values import TaskState
+from graphql_api.viewer import Viewer
 from tasks.engine.listing import Filter
 from tasks.engine.records import in_utc
 
@@ -46,14 +47,14 @@ FilterArgument = Annotated[
 ]
 
 
-def parse_filter(given: TaskFilter | None) -> Filter:
-    """Hand a filter to the engine.
+def parse_filter(given: TaskFilter | None, viewer: Viewer) -> Filter:
+    """Hand a filter to the engine, held to what the viewer may see.
 
     Raises:
         ApiError: a list is too long.
     """
     if given is None:
-        return Filter()
+        return Filter(reach=viewer.reach)
     for name in ("ids", "states", "definitions", "queues", "tags"):
         if (length := len(getattr(given, name) or ())) > _ENTRIES_MAX:
             text = f"`{name}` of a filter has at most {_ENTRIES_MAX} entries, not {length}"
@@ -67,4 +68,5 @@ def parse_filter(given: TaskFilter | None) -> Filter:
         created_after=given.created_after and in_utc(given.created_after),
         created_before=given.created_before and in_utc(given.created_before),
         top_level_only=bool(given.top_level_only),
+        reach=viewer.reach,
     )

@@ -11,16 +11,20 @@ from graphql_api.context import Info
 from graphql_api.inputs import CanvasInput, StepInput, WorkflowInput, step_task
 from graphql_api.options import OptionsArgument, parse_options
 from graphql_api.refusals import (
+    Forbidden,
     IdempotencyConflict,
     InvalidInput,
+    Throttled,
     Unavailable,
     WorkflowTypeMismatch,
 )
+from graphql_api.viewer import Scope
 from graphql_api.workflow import Workflow
 from tasks.engine import errors
 from tasks.engine.canvas import ChainNode, GroupNode, Node, StepNode, chord
 from tasks.engine.engine import Engine
 from tasks.engine.layout import plan
+from tasks.engine.records import WORKFLOW
 
 
 @described.type
@@ -36,7 +40,9 @@ EnqueueWorkflowPayload = Annotated[
     | InvalidInput
     | WorkflowTypeMismatch
     | IdempotencyConflict
-    | Unavailable,
+    | Throttled
+    | Unavailable
+    | Forbidden,
     strawberry.union("EnqueueWorkflowPayload", description="What `enqueueWorkflow` answers."),
 ]
 
@@ -45,7 +51,7 @@ EnqueueWorkflowPayload = Annotated[
 class WorkflowMutation:
     """What can be done."""
 
-    @described.mutation
+    @described.mutation(scopes=(Scope.ENQUEUE,))
     async def enqueue_workflow(
         self,
         info: Info,
@@ -56,6 +62,7 @@ class WorkflowMutation:
         engine, viewer = info.context.engine, info.context.viewer
         canvas = _Canvas(engine).node(input.canvas, ("input", "canvas"), 0)
         workflow = plan(input.name, canvas, max_steps=engine.settings.max_workflow_steps)
+        viewer.require_definitions([WORKFLOW, *(s.node.definition.name for s in workflow.steps)])
         accepted = await engine.submitter.enqueue_workflow(
             workflow, parse_options(options), viewer.subject
         )

@@ -12,18 +12,11 @@ from graphql_api.connection import TaskConnection, Window, connect
 from graphql_api.context import Info
 from graphql_api.definitions import TaskDefinition
 from graphql_api.filters import FilterArgument, parse_filter
+from graphql_api.tokens import Viewer
 from graphql_api.types import Task
 from graphql_api.values import IdArgument, Node
+from graphql_api.viewer import Scope
 from tasks.engine.celery_app import QUEUES
-
-
-@described.type
-class Viewer:
-    """Who asks."""
-
-    subject: str = strawberry.field(
-        description="Tasks belong to it; `anonymous` where no authentication is set up."
-    )
 
 
 @described.type
@@ -36,8 +29,13 @@ class Query:
         info: Info,
         id: Annotated[strawberry.ID, strawberry.argument(description="Id of any node.")],
     ) -> Node | None:
-        """Any node by its id; null if there is none."""
+        """Any node by its id; null if there is none.
+
+        Needs CLUSTER for a queue or worker, READ for anything else.
+        """
         kind, _, name = id.partition(":")
+        needed = Scope.CLUSTER if kind in ("queue", "worker") else Scope.READ
+        info.context.viewer.require(needed)
         if kind == "queue":
             return Queue.named(name) if name in QUEUES else None
         if kind == "definition":
@@ -49,13 +47,13 @@ class Query:
         record = await info.context.records.load(id)
         return info.context.present(record) if record else None
 
-    @described.field
+    @described.field(scopes=(Scope.READ,))
     async def task(self, info: Info, id: IdArgument) -> Task | None:
         """One task; null if it was never accepted, or has passed retention."""
         record = await info.context.records.load(id)
         return info.context.present(record) if record else None
 
-    @described.field
+    @described.field(scopes=(Scope.READ,))
     async def tasks(
         self,
         info: Info,
@@ -77,24 +75,25 @@ class Query:
         ] = None,
     ) -> TaskConnection:
         """Tasks and workflow steps, newest first."""
-        return await connect(info, parse_filter(filter), Window.of(first, after, last, before))
+        wanted = parse_filter(filter, info.context.viewer)
+        return await connect(info, wanted, Window.of(first, after, last, before))
 
-    @described.field
+    @described.field(scopes=(Scope.READ,))
     def task_definitions(self, info: Info) -> list[TaskDefinition]:
         """Every task that can be enqueued, by name."""
         return [TaskDefinition.of(d) for d in info.context.engine.definitions.values()]
 
-    @described.field
+    @described.field(scopes=(Scope.CLUSTER,))
     def queues(self) -> list[Queue]:
         """Every queue."""
         return [Queue.named(name) for name in QUEUES]
 
-    @described.field
+    @described.field(scopes=(Scope.CLUSTER,))
     async def workers(self, info: Info) -> list[Worker]:
         """Every worker seen within the last hour."""
         return [Worker.of(status) for status in await info.context.workers.load("all")]
 
     @described.field
     def viewer(self, info: Info) -> Viewer:
-        """Who asks."""
-        return Viewer(subject=info.context.viewer.subject)
+        """Who asks, and what it may do."""
+        return Viewer.of(info.context.viewer)

@@ -9,6 +9,7 @@ import strawberry
 
 from graphql_api import described
 from graphql_api.types import Task
+from graphql_api.values import Scope
 
 
 @described.interface
@@ -61,6 +62,20 @@ class IdempotencyConflict(Error):
 @described.type
 class NotFound(Error):
     """No such task was ever accepted, or it has passed retention."""
+
+
+@described.type
+class Forbidden(Error):
+    """Your token does not allow this; nothing was done."""
+
+    missing: Scope = strawberry.field(description="The scope that would allow it.")
+
+
+@described.type
+class Throttled(Error):
+    """Too much was asked for in too short a time; nothing was accepted."""
+
+    retry_after_seconds: float = strawberry.field(description="When to try again, in seconds.")
 
 
 @described.type

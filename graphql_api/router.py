@@ -21,6 +21,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
+from strawberry.exceptions import ConnectionRejectionError
 from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData, process_result
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.subscriptions import (
@@ -32,14 +33,15 @@ from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from graphql_api import graphiql
+from graphql_api.auth import Authenticator, Unauthenticated, Viewer
 from graphql_api.codes import ApiError, Code
-from graphql_api.context import Context, Viewer
+from graphql_api.context import Context
 from graphql_api.limits import Sockets, TooManySockets, bounded, is_trusted_host
 from graphql_api.negotiation import JSON, RESPONSE, Wanted, negotiate
 from graphql_api.parsing import decode_json, parse_request, read_parameters
 from graphql_api.schema import Api
 from graphql_api.sockets import Connection, SocketAdapter, SocketHandler
-from graphql_api.streams import Multipart, ServerSentEvents
+from graphql_api.streams import Multipart, ServerSentEvents, until
 from tasks.engine.engine import Engine
 
 logger = logging.getLogger(__name__)
@@ -68,7 +70,7 @@ class Router(GraphQL[Any, None]):
         MULTIPART_SUBSCRIPTION_PROTOCOL: Multipart,
     }
 
-    def __init__(self, api: Api, engine: Engine) -> None:
+    def __init__(self, api: Api, engine: Engine, authenticator: Authenticator) -> None:
         settings = engine.settings
         super().__init__(
             api.schema,
@@ -83,6 +85,7 @@ class Router(GraphQL[Any, None]):
             allowed_origins=settings.cors_origins,
         )
         self.engine = engine
+        self._authenticator = authenticator
         self.finishing: set[asyncio.Task[None]] = set()  # mutations whose clients have left
         self._present = api.present
         self._sockets = Sockets(settings)
@@ -142,22 +145,35 @@ class Router(GraphQL[Any, None]):
 
     def _refuse_strange_host(self, connection: HTTPConnection) -> None:
         host = connection.headers.get("host", "")
-        if not is_trusted_host(host, self.engine.settings.allowed_hosts):
+        trusted = self.engine.settings.allowed_hosts
+        if not self._authenticator.is_on and not is_trusted_host(host, trusted):
             raise HTTPException(403, f"This API is not reached as {host!r}: see ALLOWED_HOSTS")
 
-    def new_context(self, viewer: Viewer | None) -> Context:
+    def new_context(self, viewer: Viewer) -> Context:
         """Make what one operation of a viewer has."""
-        return Context(self.engine, viewer or Viewer(), self._present)
+        return Context(self.engine, viewer, self._present, self._authenticator)
 
     async def get_context(self, request: Any, response: Any) -> Any:  # noqa: ARG002  # its signature
         """Authenticate a request; a socket says later who it is."""
         if isinstance(request, WebSocket):
             return Connection(request)
-        return self.new_context(None)
+        try:
+            viewer = await self._authenticator.viewer(request.headers.get("authorization"))
+        except Unauthenticated as error:
+            raise HTTPException(401, str(error)) from error
+        request.state.expires_at = viewer.expires_at
+        return self.new_context(viewer)
 
-    async def on_ws_connect(self, context: Any) -> Any:
-        """Authenticate a socket."""
-        context.viewer = Viewer()
+    async def on_ws_connect(self, context: Connection) -> Any:
+        """Authenticate a socket, by what it is opened with or by its first message."""
+        given = context.connection_params or {}
+        named = given.get("Authorization") or given.get("authorization")
+        try:
+            context.viewer = await self._authenticator.viewer(
+                named if isinstance(named, str) else context.socket.headers.get("authorization")
+            )
+        except Unauthenticated as error:
+            raise ConnectionRejectionError from error
         return await super().on_ws_connect(context)
 
     def decode_json(self, data: str | bytes) -> object:
@@ -251,13 +267,16 @@ class Router(GraphQL[Any, None]):
 
     async def create_streaming_response(
         self,
-        request: Any,  # noqa: ARG002  # its signature
+        request: Any,  # its signature
         stream: Callable[[], AsyncIterator[str]],
         sub_response: Response,  # noqa: ARG002  # its signature
         headers: Mapping[str, str],
     ) -> Response:
-        """Stream with the headers of the stream alone."""
-        return StreamingResponse(stream(), headers=headers)
+        """Stream with the headers of the stream alone, until its token expires."""
+        transport = self._get_stream_transport(request.state.wanted.stream)
+        return StreamingResponse(
+            until(request.state.expires_at, stream(), transport), headers=headers
+        )
 
 
 def _is_refused(result: ExecutionResult) -> bool:

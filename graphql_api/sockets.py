@@ -28,9 +28,12 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
     Operation,
 )
 
+from graphql_api.auth import Viewer
 from graphql_api.codes import ApiError, Code
-from graphql_api.context import Context, Viewer
+from graphql_api.context import Context
 from graphql_api.documents import is_mutation
+
+NOBODY = Viewer("nobody", frozenset())
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +76,7 @@ class Connection:
 
     socket: WebSocket
     connection_params: dict[str, Any] | None = None
-    viewer: Viewer | None = None
+    viewer: Viewer = NOBODY  # until the socket is acknowledged
 
 
 class SocketAdapter(ASGIWebSocketAdapter):
@@ -141,9 +144,9 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
     async def handle_connection_init(self, message: Any) -> None:
         """Know who is there, until their token expires."""
         await super().handle_connection_init(message | {"payload": message.get("payload") or {}})
-        viewer = self.context.viewer
-        if viewer and viewer.expires_at is not None and not self._expiry:
-            self._expiry = asyncio.create_task(self._end_at(viewer.expires_at))
+        expires_at = self.context.viewer.expires_at
+        if self.connection_acknowledged and expires_at is not None and not self._expiry:
+            self._expiry = asyncio.create_task(self._end_at(expires_at))
 
     async def _end_at(self, expires_at: float) -> None:
         await asyncio.sleep(expires_at - time())

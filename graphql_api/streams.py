@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from time import time
+from typing import Any, ClassVar
 
-from strawberry.http.streaming import MultipartSubscriptionTransport, SSETransport
+from strawberry.http.streaming import (
+    HTTPStreamTransport,
+    MultipartSubscriptionTransport,
+    SSETransport,
+)
+
+from graphql_api.codes import ApiError, Code
 
 HEARTBEAT_S = 10.0  # proxies commonly close what is silent for a minute, some for less
 
@@ -35,3 +46,30 @@ class Multipart(MultipartSubscriptionTransport):
 
     heartbeat_interval: float = HEARTBEAT_S
     send_initial_heartbeat: ClassVar[bool] = True
+
+
+async def until(
+    expires_at: float | None, texts: AsyncGenerator[str, None], transport: HTTPStreamTransport
+) -> AsyncGenerator[str, None]:
+    """Give a stream while a token is valid, and then its end.
+
+    Args:
+        expires_at: in seconds since 1970; None for never.
+        texts: what to send.
+        transport: whose format it is in.
+    """
+    async with aclosing(texts):
+        while True:
+            left_s = None if expires_at is None else max(0.0, expires_at - time())
+            try:
+                async with asyncio.timeout(left_s):
+                    text = await anext(texts)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                break
+            yield text
+    error = ApiError("The token has expired", Code.UNAUTHENTICATED).formatted
+    answer: Any = {"data": None, "errors": [error]}
+    yield transport.encode_next(answer, json.dumps)
+    yield transport.encode_complete()

@@ -15,6 +15,7 @@ from graphql_api.context import Info
 from graphql_api.events import TaskEvent, present_event, present_snapshot
 from graphql_api.filters import FilterArgument, parse_filter
 from graphql_api.values import EventCursor, IdArgument
+from graphql_api.viewer import Scope
 from tasks.engine.errors import CursorExpired, UnknownCursor
 from tasks.engine.events import Snapshot
 from tasks.engine.listing import Filter
@@ -27,7 +28,7 @@ class Subscription:
 
     # Its methods are no generators: what is wrong ends the operation before the stream begins.
 
-    @described.subscription
+    @described.subscription(scopes=(Scope.READ,))
     async def task(
         self,
         info: Info,
@@ -43,12 +44,12 @@ class Subscription:
         the root's own final one. Unknown id: an error with code NOT_FOUND. A finished task: one
         snapshot; `after` its last event: completes at once.
         """
-        record = await info.context.engine.events.find(id)
+        record = await info.context.watched(id)
         if record is None:
             raise not_found(f"Task {id!r}")
         return _events_of_one(info, record, await _past(info, after))
 
-    @described.subscription
+    @described.subscription(scopes=(Scope.READ,))
     async def tasks(
         self,
         info: Info,
@@ -63,7 +64,7 @@ class Subscription:
         From now (no snapshot) or after a cursor, that of `tasks` for one. A cursor older than what
         is kept ends with CURSOR_EXPIRED: query again, then subscribe.
         """
-        wanted = parse_filter(filter)
+        wanted = parse_filter(filter, info.context.viewer)
         cursor = await _past(info, after)
         if cursor is not None:
             try:
@@ -72,7 +73,7 @@ class Subscription:
                 raise ApiError(str(error), Code.CURSOR_EXPIRED) from error
         return _events_of_all(info, wanted, cursor)
 
-    @described.subscription
+    @described.subscription(scopes=(Scope.CLUSTER,))
     async def cluster(self, info: Info) -> AsyncGenerator[Cluster, None]:
         """Queues and workers: at once, then whenever they change (at most once a second)."""
         async with aclosing(info.context.engine.cluster.watch()) as moments:

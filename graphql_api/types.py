@@ -22,6 +22,7 @@ from graphql_api.values import (
     TaskState,
     WorkflowRef,
 )
+from graphql_api.viewer import Scope
 from tasks.engine.records import Record, WorkflowSummary
 
 
@@ -71,7 +72,7 @@ class Task(Node):
             return None
         return Progress(current=told.current, total=told.total, message=told.message)
 
-    @described.field
+    @described.field(scopes=(Scope.READ,))
     def failure(self) -> Failure | None:
         """Why it failed or is tried again."""
         told = self.record.failure
@@ -153,7 +154,7 @@ class Task(Node):
         """Its key in that workflow."""
         return self.record.key
 
-    @described.field
+    @described.field(scopes=(Scope.READ,))
     async def retry_of(self, info: Info) -> TaskRef | None:
         """The task that it is another run of; null, too, where that has passed retention."""
         if self.record.retry_of is None:
@@ -161,7 +162,7 @@ class Task(Node):
         record = await info.context.records.load(self.record.retry_of)
         return info.context.present(record) if record else None
 
-    @described.field
+    @described.field(scopes=(Scope.READ,))
     async def history(
         self,
         info: Info,

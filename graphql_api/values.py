@@ -9,6 +9,7 @@ from graphql import GraphQLError
 
 from graphql_api import described
 from graphql_api.context import Info
+from graphql_api.viewer import Scope
 from tasks.engine.records import Cursor, Priority, TaskState, position
 
 if TYPE_CHECKING:
@@ -40,11 +41,31 @@ described.enum(
     },
 )
 
+described.enum(
+    Scope,
+    {
+        "ENQUEUE": "Enqueue tasks, workflows and batches.",
+        "READ": "Read and watch tasks: their input, result, failure and history, too.",
+        "CONTROL": "Cancel tasks; retry them, together with ENQUEUE.",
+        "CLUSTER": "See queues and workers.",
+        "ADMIN": "All of the others, and for everyone's tasks.",
+    },
+)
+
 TaskRef = Annotated["Task", strawberry.lazy("graphql_api.types")]
 WorkflowRef = Annotated["Workflow", strawberry.lazy("graphql_api.workflow")]
 IdArgument = Annotated[strawberry.ID, strawberry.argument(description="Id of a task or workflow.")]
 
-__all__ = ["EVENT_CURSOR", "EventCursor", "Failure", "Node", "Priority", "Progress", "TaskState"]
+__all__ = [
+    "EVENT_CURSOR",
+    "EventCursor",
+    "Failure",
+    "Node",
+    "Priority",
+    "Progress",
+    "Scope",
+    "TaskState",
+]
 
 EventCursor = NewType("EventCursor", str)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from tasks.engine.reach import EVERYTHING, Reach
 from tasks.engine.records import KEY, Record, TaskState
 from tasks.engine.store import Store, encoded
 
@@ -30,11 +31,13 @@ class Filter:
     created_after: datetime | None = None
     created_before: datetime | None = None
     top_level_only: bool = False
+    reach: Reach = EVERYTHING
 
     def matches(self, record: Record, state: TaskState) -> bool:
         """Tell whether a task passes every part; only its state changes in its life."""
         return (
-            _is_among(state, self.states)
+            self.reach.covers(record)
+            and _is_among(state, self.states)
             and _is_among(record.id, self.ids)
             and _is_among(record.definition, self.definitions)
             and _is_among(record.queue, self.queues)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
 import pytest
 from strawberry.types import ExecutionResult
 
-from graphql_api.context import Context, Viewer
+from graphql_api.auth import Authenticator, Scope, Viewer
+from graphql_api.context import Context
 from graphql_api.schema import build_schema
 from tasks.engine.celery_app import QUEUES
 from tasks.engine.cluster import Cluster
+from tasks.engine.settings import Settings
 from tests.tasks.engine.conftest import backend, engine, report, url
 
 __all__ = ["backend", "engine", "report", "url"]  # fixtures
@@ -22,14 +25,15 @@ __all__ = ["backend", "engine", "report", "url"]  # fixtures
 class Door:
     """Queries, mutations and subscriptions of one viewer, without a server."""
 
-    def __init__(self, engine, viewer):
+    def __init__(self, engine, viewer, settings=None):
         self._api = build_schema()
         self._engine, self._viewer = engine, viewer
+        self._authenticator = Authenticator(settings or Settings())
 
     @property
     def context(self) -> Context:
         """What one operation has."""
-        return Context(self._engine, self._viewer, self._api.present)
+        return Context(self._engine, self._viewer, self._api.present, self._authenticator)
 
     async def run(self, operation: str, **options: Any) -> ExecutionResult:
         """Run a query or mutation, and give all that came of it."""
@@ -81,9 +85,48 @@ class Door:
         task = data["enqueueWorkflow"]["task"]
         return task["id"], [step["task"]["id"] for step in task["steps"]]
 
+    async def tell(self, operation: str, *meanwhile: Callable[[], Awaitable[Any]]) -> str:
+        """Give all that is told of an operation: of a subscription, the first event.
+
+        Until there is one, something else is done again and again.
+        """
+        if operation.startswith("subscription"):
+            telling = asyncio.create_task(self._first(operation))
+            async with asyncio.timeout(20):
+                while not telling.done():
+                    for act in meanwhile:
+                        await act()
+                    await asyncio.wait([telling], timeout=0.02)
+            result = telling.result()
+        else:
+            result = await self._api.schema.execute(operation, {}, self.context)
+        errors = [(error.message, error.extensions["code"]) for error in result.errors or []]
+        return json.dumps([result.data, errors])
+
+    async def _first(self, operation: str) -> Any:
+        source = await self._api.schema.stream(operation, {}, self.context)
+        async with aclosing(source):
+            return await anext(source)
+
 
 def codes(result: Any) -> list[str]:
     return [(error.extensions or {}).get("code", error.message) for error in result.errors or []]
+
+
+Doors = Callable[..., Door]
+
+
+@pytest.fixture
+def door_of(engine) -> Doors:
+    """Make doors for those who came with a token: by default all may all but see others' tasks."""
+    settings = Settings(auth_jwt_secret="a secret that is long enough for everyone")
+    engine.cluster = Cluster(engine.topology, QUEUES, interval_s=0.05)
+
+    def make(subject: str, *scopes: Scope, **narrowed: Any) -> Door:
+        allowed = frozenset(scopes) or frozenset(Scope) - {Scope.ADMIN}
+        return Door(engine, Viewer(subject, **{"scopes": allowed} | narrowed), settings)
+
+    return make
 
 
 @pytest.fixture

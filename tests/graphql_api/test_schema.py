@@ -114,13 +114,14 @@ def test_a_stale_schema_file_is_told(copy_project):
 def test_a_new_task_file_has_its_mutation_and_its_step(shop):
     mutation = shop.mutation_type.fields["enqueuePlaceOrder"]
 
-    assert mutation.description == "Enqueue `place_order`: Place an order."
+    assert mutation.description == "Enqueue `place_order`: Place an order. Needs ENQUEUE."
     assert {name: str(argument.type) for name, argument in mutation.args.items()} == {
         "input": "PlaceOrderInput!", "options": "TaskOptions",
     }  # fmt: skip
     assert str(mutation.type) == "EnqueuePlaceOrderPayload!"
     assert [str(member) for member in shop.type_map["EnqueuePlaceOrderPayload"].types] == [
-        "EnqueuePlaceOrderSuccess", "InvalidInput", "IdempotencyConflict", "Unavailable",
+        "EnqueuePlaceOrderSuccess", "InvalidInput", "IdempotencyConflict", "Throttled",
+        "Unavailable", "Forbidden",
     ]  # fmt: skip
     assert str(shop.type_map["StepTaskInput"].fields["placeOrder"].type) == "PlaceOrderStepInput"
 
