@@ -28,6 +28,7 @@ from graphql_api.mutations import WorkflowMutation
 from graphql_api.names import Names
 from graphql_api.queries import Query
 from graphql_api.subscriptions import Subscription
+from graphql_api.tokens import TokenMutation
 from graphql_api.types import Task, UndefinedTask
 from graphql_api.values import EVENT_CURSOR, EventCursor
 from graphql_api.workflow import Workflow
@@ -86,7 +87,8 @@ def build_schema() -> Api:
     derived = [Derivation(definition, clones) for definition in known.values()]
     complete_step_input(derived)
     generated = create_type("Generated", [d.mutation for d in derived])
-    mutation = type("Mutation", (generated, WorkflowMutation, BatchMutation, ControlMutation), {})
+    written = (WorkflowMutation, BatchMutation, ControlMutation, TokenMutation)
+    mutation = type("Mutation", (generated, *written), {})
     task_types = {d.definition.name: d.task_type for d in derived} | {WORKFLOW: Workflow}
     try:
         schema = _schema(mutation, task_types)
