@@ -16,7 +16,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="Ctrl-C lets running tasks end and stops everything; a second one stops at once. "
         "REDIS_URL and SMTP_HOST, where set, stand in for the private Redis and mail catcher.",
     )
-    described.add_argument("--host", help="loopback address of the API (default: 127.0.0.1)")
+    described.add_argument("--host", help="address of the API (default: 127.0.0.1)")
     described.add_argument(
         "--port",
         type=_port,
@@ -27,6 +27,11 @@ def parser() -> argparse.ArgumentParser:
         "--restart",
         action="store_true",
         help="start a program again when it dies, instead of stopping everything",
+    )
+    described.add_argument(
+        "--insecure",
+        action="store_true",
+        help="bind an address that others can reach without asking them for a token",
     )
     return described
 

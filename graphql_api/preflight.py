@@ -24,7 +24,7 @@ class StartRefused(Exception):
 
 
 def refuse_public(host: str) -> None:
-    """Refuse an address that others can reach: there is no authentication yet.
+    """Refuse an address that others can reach, for where nobody is asked for a token.
 
     Raises:
         StartRefused: the host is not loopback.
@@ -36,7 +36,8 @@ def refuse_public(host: str) -> None:
     if not is_loopback:
         raise StartRefused(
             f"{host} is not a loopback address: without authentication, whoever reaches it could "
-            "run tasks; use --host 127.0.0.1"
+            "run tasks; set AUTH_JWT_SECRET or AUTH_JWKS_URL (see docs/security.md), use "
+            "--host 127.0.0.1, or say --insecure if everyone on that network may"
         )
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from graphql_api import programs
+from graphql_api.auth import Authenticator
 from graphql_api.console import Console
 from graphql_api.preflight import (
     StartRefused,
@@ -119,6 +120,7 @@ def main(
     *,
     strict_port: bool,
     restart: bool,
+    insecure: bool,
     data_dir: Path = DATA_DIR,
 ) -> int:
     """Run CeleryQL on this machine until a signal or a death, and return the exit code.
@@ -128,6 +130,7 @@ def main(
         port: None takes the setting.
         strict_port: fail where the port is taken; else the next free one is used.
         restart: start again what dies.
+        insecure: bind any address, with or without authentication.
         data_dir: where all is kept.
     """
     running_env = data_dir / RUNNING_ENV.name
@@ -135,7 +138,8 @@ def main(
         with only_one(data_dir / "up.lock"), removed(running_env):
             settings = Settings()  # with no file to read, since one left behind names a dead Redis
             host, port = host or settings.host, port or settings.port
-            refuse_public(host)
+            if not (Authenticator(settings).is_on or insecure):
+                refuse_public(host)
             machine = prepare(settings, host, choose_port(host, port, strict=strict_port), data_dir)
             return asyncio.run(serve(machine, port, restart=restart))
     except (StartRefused, CeleryQLError) as refusal:

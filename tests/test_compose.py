@@ -160,6 +160,14 @@ def test_only_the_email_worker_knows_the_mail_servers_password():
     assert knowing == ["email-worker"]
 
 
+def test_only_the_api_knows_the_secret_of_tokens():
+    knowing = [
+        name for name, s in SERVICES.items() if "AUTH_JWT_SECRET" in s.get("environment", {})
+    ]
+
+    assert knowing == ["api"]
+
+
 def test_no_secret_has_a_default():
     text = (ROOT / "docker-compose.yml").read_text()
     defaults = re.findall(r"\$\{\w*PASSWORD:?-([^}]*)\}", text)

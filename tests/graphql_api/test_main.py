@@ -11,7 +11,7 @@ def test_without_options_the_settings_decide() -> None:
     options = parser().parse_args([])
 
     assert (options.host, options.port) == (None, None)
-    assert (options.strict_port, options.restart) == (False, False)
+    assert (options.strict_port, options.restart, options.insecure) == (False, False, False)
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "http"])

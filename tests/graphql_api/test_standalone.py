@@ -7,6 +7,7 @@ import io
 import re
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -130,6 +131,22 @@ async def test_without_a_model_the_rest_runs_and_it_says_how_to_train(tmp_path: 
             {},
             r"dev: REDIS_URL is set, but no Redis answers there \((?!.*geheim).*\.\n",
         ),
+        (
+            {"REDIS_URL": "redis://127.0.0.1:1/0", "AUTH_JWT_SECRET": "x" * 32},
+            {"host": "0.0.0.0"},
+            r"dev: REDIS_URL is set, .*\.\n",  # so the address was accepted
+        ),
+        (
+            {"REDIS_URL": "redis://127.0.0.1:1/0"},
+            {"host": "0.0.0.0", "insecure": True},
+            r"dev: REDIS_URL is set, .*\.\n",
+        ),
+        (
+            {"AUTH_JWT_SECRET": "x" * 31},
+            {"insecure": True},
+            r"dev: AUTH_JWT_SECRET is shorter than 32 bytes\.\n",
+        ),
+        ({"AUTH_JWKS_URL": "file:///x"}, {}, r"dev: setting AUTH_JWKS_URL: URL scheme .*\.\n"),
     ],
 )
 def test_bad_surroundings_are_told_in_one_sentence(
@@ -137,12 +154,12 @@ def test_bad_surroundings_are_told_in_one_sentence(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     environment: dict[str, str],
-    options: dict[str, str],
+    options: dict[str, Any],
     said: str,
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    options = {"host": None, "port": None, **options}
+    options = {"host": None, "port": None, "insecure": False, **options}
 
     code = main(**options, strict_port=False, restart=False, data_dir=tmp_path)
 
