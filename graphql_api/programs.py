@@ -54,7 +54,8 @@ def worker(queue: str, environment: Mapping[str, str]) -> Program:
 
 def api(host: str, port: int, environment: Mapping[str, str]) -> Program:
     """Describe the GraphQL server, ready when its own check says so."""
-    command = f"graphql_api.server --host {host} --port {port}"
+    # Whether it may listen there was asked before anything was started.
+    command = f"graphql_api.server --host {host} --port {port} --insecure"
     ready = partial(_answers_http, host, port, "/readyz")
     return Program("api", _module(command), ready=ready, environment=environment)
 

@@ -8,40 +8,34 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing, suppress
 from datetime import timedelta
 from json import JSONDecodeError
 from typing import Any
 from uuid import uuid4
 
-from cross_web import AsyncHTTPRequestAdapter, HTTPException
+from cross_web import HTTPException
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
-from strawberry.asgi import GraphQL
 from strawberry.exceptions import ConnectionRejectionError
-from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData, process_result
-from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.subscriptions import (
     GRAPHQL_SSE_PROTOCOL,
     GRAPHQL_TRANSPORT_WS_PROTOCOL,
     MULTIPART_SUBSCRIPTION_PROTOCOL,
 )
-from strawberry.types import ExecutionResult
-from strawberry.types.graphql import OperationType
 
 from graphql_api import graphiql
+from graphql_api.answers import Answers
 from graphql_api.auth import Authenticator, Unauthenticated, Viewer
 from graphql_api.codes import ApiError, Code
 from graphql_api.context import Context
 from graphql_api.limits import Sockets, TooManySockets, bounded, is_trusted_host
-from graphql_api.negotiation import JSON, RESPONSE, Wanted, negotiate
-from graphql_api.parsing import decode_json, parse_request, read_parameters
+from graphql_api.negotiation import JSON, negotiate
+from graphql_api.parsing import decode_json
 from graphql_api.schema import Api
 from graphql_api.sockets import Connection, SocketAdapter, SocketHandler
-from graphql_api.streams import Multipart, ServerSentEvents, until
 from tasks.engine.engine import Engine
 
 logger = logging.getLogger(__name__)
@@ -57,18 +51,13 @@ _HEADERS = {
     405: {"Allow": "GET, POST"},
     429: {"Retry-After": "5"},
 }
-_STREAMS = "over WebSocket (graphql-transport-ws), or with `Accept: text/event-stream`"
 
 
-class Router(GraphQL[Any, None]):
+class Router(Answers):
     """Serves one schema, with one engine, to whom the authenticator knows."""
 
     websocket_adapter_class = SocketAdapter
     graphql_transport_ws_handler_class = SocketHandler
-    stream_transport_classes_by_protocol = {  # noqa: RUF012  # Strawberry's declaration
-        GRAPHQL_SSE_PROTOCOL: ServerSentEvents,
-        MULTIPART_SUBSCRIPTION_PROTOCOL: Multipart,
-    }
 
     def __init__(self, api: Api, engine: Engine, authenticator: Authenticator) -> None:
         settings = engine.settings
@@ -181,107 +170,6 @@ class Router(GraphQL[Any, None]):
         if len(data) > self.engine.settings.max_body_bytes:
             raise JSONDecodeError("This is too long", "", 0)
         return decode_json(data)
-
-    def should_render_graphql_ide(self, request: Any) -> bool:  # noqa: ARG002  # its signature
-        """Never: the page is there for whoever has no token yet, too."""
-        return False
-
-    async def get_sub_response(self, request: Any) -> Response:
-        """Begin the answer: with the media type that was asked for."""
-        wanted: Wanted = request.state.wanted
-        return Response(media_type=f"{wanted.single}; charset=utf-8")
-
-    async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData:
-        """Read a request strictly: its media type is `application/json`, its members have types."""
-        return parse_request(await read_parameters(request))
-
-    async def execute_operation(
-        self,
-        request: Any,
-        request_adapter: AsyncHTTPRequestAdapter,
-        request_data: Any,
-        context: Any,
-        root_value: None,  # noqa: ARG002  # its signature
-        sub_response: Response,
-    ) -> Any:
-        """Choose between one answer and a stream by what the operation is, not by headers alone."""
-        wanted: Wanted = request.state.wanted
-        allowed = {OperationType.QUERY}
-        if request_adapter.method == "POST":
-            allowed.add(OperationType.MUTATION)
-        if wanted.single:
-            try:
-                result = await self._execute(request_data, context, allowed)
-            except InvalidOperationTypeError as error:
-                if error.operation_type is OperationType.MUTATION:
-                    raise HTTPException(405, "Send mutations by POST") from error
-                if not wanted.stream:
-                    raise HTTPException(400, f"Subscribe {_STREAMS}") from error
-            else:
-                is_new_type = wanted.single == RESPONSE
-                sub_response.status_code = 400 if is_new_type and _is_refused(result) else 200
-                return result
-        transport = self._get_stream_transport(wanted.stream or "")
-        if transport is None:
-            raise HTTPException(406, f"There are {JSON} and {RESPONSE}; subscribe {_STREAMS}")
-        request_data.protocol = wanted.stream
-        return await self.schema.stream(
-            request_data.query,
-            variable_values=request_data.variables,
-            context_value=context,
-            operation_name=request_data.operation_name,
-            operation_extensions=request_data.extensions,
-            allowed_operation_types=transport.allowed_operation_types(
-                allowed | {OperationType.SUBSCRIPTION}
-            ),
-        )
-
-    async def _execute(
-        self, asked: GraphQLRequestData, context: Context, allowed: set[OperationType]
-    ) -> ExecutionResult:
-        try:
-            return await self.schema.execute(
-                asked.query,
-                variable_values=asked.variables,
-                context_value=context,
-                operation_name=asked.operation_name,
-                operation_extensions=asked.extensions,
-                allowed_operation_types=allowed,
-            )
-        except CannotGetOperationTypeError as error:
-            refused = ApiError(error.as_http_error_reason(), Code.BAD_USER_INPUT)
-            return ExecutionResult(data=None, errors=[refused])
-
-    async def process_result(self, request: Any, result: ExecutionResult) -> GraphQLHTTPResponse:
-        """Leave `data` out where nothing was executed; what reads plain JSON has known it null."""
-        answer = process_result(result)
-        if _is_refused(result) and request.state.wanted.single != JSON:
-            del answer["data"]
-        return answer
-
-    def create_response(self, response_data: Any, sub_response: Response) -> Response:
-        """Answer with the media type that was chosen, and its status."""
-        sub_response.body = sub_response.render(self.encode_json(response_data))
-        sub_response.init_headers({"Cache-Control": "no-store"})
-        return sub_response
-
-    async def create_streaming_response(
-        self,
-        request: Any,  # its signature
-        stream: Callable[[], AsyncIterator[str]],
-        sub_response: Response,  # noqa: ARG002  # its signature
-        headers: Mapping[str, str],
-    ) -> Response:
-        """Stream with the headers of the stream alone, until its token expires."""
-        transport = self._get_stream_transport(request.state.wanted.stream)
-        return StreamingResponse(
-            until(request.state.expires_at, stream(), transport), headers=headers
-        )
-
-
-def _is_refused(result: ExecutionResult) -> bool:
-    """Tell whether nothing was executed: an error of execution has a path."""
-    return result.data is None and not any(error.path for error in result.errors or ())
 
 
 def _refusal(status: int, reason: str, request: Request | None = None) -> Response:

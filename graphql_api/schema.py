@@ -44,12 +44,13 @@ class Schema(strawberry.Schema):
     """Strawberry's schema, whose errors are all reported in one way."""
 
     def process_errors(
-        self,
-        errors: list[GraphQLError],
-        execution_context: ExecutionContext | None = None,  # noqa: ARG002  # Strawberry's signature
+        self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
     ) -> None:
         """Replace errors in the list that goes to the client; every path ends here."""
         errors[:] = [report(error) for error in errors]
+        if execution_context and not execution_context.context.policy.suggestions:
+            for error in errors:  # those of variables come past validation, which leaves them out
+                error.message = error.message.partition(" Did you mean ")[0]
 
 
 @dataclass(frozen=True)

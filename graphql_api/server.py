@@ -10,6 +10,9 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from graphql_api.auth import Authenticator
+from graphql_api.preflight import StartRefused, refuse_public
+from tasks.engine.errors import BadSettings
 from tasks.engine.settings import Settings, load_settings
 
 # A WebSocket is asked for a sign of life this often, and has as long to give it.
@@ -54,7 +57,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m graphql_api.server", description=__doc__)
     parser.add_argument("--host", default=settings.host, help="address to bind")
     parser.add_argument("--port", type=int, default=settings.port, help="port to bind")
+    parser.add_argument(
+        "--insecure", action="store_true", help="bind any address, without authentication, too"
+    )
     asked = parser.parse_args()
+    try:
+        if not (asked.insecure or Authenticator(settings).is_on):
+            refuse_public(asked.host)
+    except (StartRefused, BadSettings) as refusal:
+        sys.stderr.write(f"{parser.prog}: {refusal}.\n")
+        return 1
     factory = "graphql_api.app:create_app"
     uvicorn.run(factory, factory=True, host=asked.host, port=asked.port, **options(settings))
     return 0

@@ -16,10 +16,10 @@ from collections.abc import Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from time import time
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from graphql import GraphQLError
-from pydantic import BaseModel, ConfigDict, Discriminator, TypeAdapter, ValidationError
+from pydantic import ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from strawberry.asgi import ASGIWebSocketAdapter
 from strawberry.http.exceptions import WebSocketDisconnected
@@ -32,42 +32,11 @@ from graphql_api.auth import Viewer
 from graphql_api.codes import ApiError, Code
 from graphql_api.context import Context
 from graphql_api.documents import is_mutation
+from graphql_api.messages import MESSAGE
 
 NOBODY = Viewer("nobody", frozenset())
 
 logger = logging.getLogger(__name__)
-
-
-class _Shape(BaseModel):
-    model_config = ConfigDict(strict=True)
-
-
-class _Note(_Shape):
-    type: Literal["connection_init", "ping", "pong"]
-    payload: dict[str, Any] | None = None
-
-
-class _Payload(_Shape):
-    query: str
-    operationName: str | None = None  # noqa: N815  # the protocol's name
-    variables: dict[str, Any] | None = None
-    extensions: dict[str, Any] | None = None
-
-
-class _Subscribe(_Shape):
-    type: Literal["subscribe"]
-    id: str
-    payload: _Payload
-
-
-class _Complete(_Shape):
-    type: Literal["complete"]
-    id: str
-
-
-_MESSAGE: TypeAdapter[_Note | _Subscribe | _Complete] = TypeAdapter(
-    Annotated[_Note | _Subscribe | _Complete, Discriminator("type")]
-)
 
 
 @dataclass
@@ -135,7 +104,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
     async def handle_message(self, message: Any) -> None:
         """Refuse what is no message of the protocol."""
         try:
-            _MESSAGE.validate_python(message)
+            MESSAGE.validate_python(message)
         except ValidationError:
             await self.handle_invalid_message("This is no message of graphql-transport-ws")
         else:
