@@ -6,7 +6,7 @@ Celery and kombu make the messages themselves, on a transport that collects them
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
@@ -91,26 +91,16 @@ def build_workflow(
     """
     done = done or {}
     messages, signatures = _messages(workflow, options, done)
-    sizes = [*(len(m.payload) for m in messages), *map(len, signatures.values())]
-    if sum(sizes) > MAX_WORKFLOW_BYTES:
-        text = f"Its messages would exceed {MAX_WORKFLOW_BYTES:,} bytes: split it"
-        raise InvalidInput([Problem(("input", "canvas"), text)])
-    priority = options.priority or Priority.NORMAL
+    _check_size([*(message.payload for message in messages), *signatures.values()])
     root = NewRecord(
         workflow.id,
         workflow.id,
         WORKFLOW,
         tags=options.tags,
-        priority=priority,
+        priority=options.priority or Priority.NORMAL,
         retry_of=retry_of,
     )
-    steps = []
-    for step in workflow.steps:
-        if step.id in done:
-            changes = _taken_over(done[step.id])
-        else:
-            changes = {"state": TaskState.WAITING} if step.id in signatures else {}
-        steps.append(replace(_step_record(step, workflow, options), **changes))
+    steps = _step_records(workflow, options, done, signatures)
     kept = {"fields": _graph(workflow, done), "signatures": signatures}
     reused = {task_id: of.meta for task_id, of in done.items()}
     return Request([root, *steps], messages, options, content, kept, reused)
@@ -133,6 +123,27 @@ def _messages(
             else:
                 signature.apply_async(handed, connection=COLLECTING)
     return messages, signatures
+
+
+def _check_size(texts: list[str]) -> None:
+    if sum(map(len, texts)) > MAX_WORKFLOW_BYTES:
+        text = f"Its messages would exceed {MAX_WORKFLOW_BYTES:,} bytes: split it"
+        raise InvalidInput([Problem(("input", "canvas"), text)])
+
+
+def _step_records(
+    workflow: Workflow,
+    options: Options,
+    done: Mapping[TaskId, Done],
+    waiting: Container[TaskId],
+) -> Iterator[NewRecord]:
+    for step in workflow.steps:
+        record = _step_record(step, workflow, options)
+        if step.id in done:
+            record = replace(record, **_taken_over(done[step.id]))
+        elif step.id in waiting:
+            record = replace(record, state=TaskState.WAITING)
+        yield record
 
 
 def _taken_over(done: Done) -> dict[str, Any]:
