@@ -123,60 +123,65 @@ async def list_page(
     Returns:
         A page; it may be short, and have more, where the search bound was reached first.
     """
-    listing = _Listing(redis, f"{KEY}tasks" if owner is None else f"{KEY}tasks:{owner}", filter_)
+    key = f"{KEY}tasks" if owner is None else f"{KEY}tasks:{owner}"
+    listing = _Listing(redis, store, key, filter_, towards_newer)
     found: list[tuple[Place, Record]] = []
     looked_at = 0
     while looked_at < _SCAN_MAX:
-        places, is_end = await listing.places(beyond, towards_newer=towards_newer)
-        read = await store.find(place.task_id for place in places)
-        records: dict[str, Record] = {record.id: record for record in read}
-        pairs = [(place, r) for place in places if (r := records.get(place.task_id))]
-        found += [(place, r) for place, r in pairs if filter_.matches(r, r.state)]
+        places, is_end = await listing.places(beyond)
+        found += await listing.matching(places)
         if len(found) > size:
-            return _page(found[:size], found[size - 1][0], towards_newer=towards_newer)
+            return listing.page(found[:size], found[size - 1][0])
         if is_end:
-            return _page(found, None, towards_newer=towards_newer)
+            return listing.page(found, None)
         looked_at += len(places)
         beyond = places[-1]
-    return _page(found, beyond, towards_newer=towards_newer)
-
-
-def _page(found: list[tuple[Place, Record]], resume: Place | None, *, towards_newer: bool) -> Page:
-    return Page(found[::-1] if towards_newer else found, resume)
+    return listing.page(found, beyond)
 
 
 @dataclass(frozen=True)
 class _Listing:
-    """The places of one owner's tasks, or of everyone's, in which a filter may find something."""
+    """One owner's tasks, or everyone's, in the direction that they are read in."""
 
     redis: Redis
+    store: Store
     key: str
     filter: Filter
+    towards_newer: bool
 
-    async def places(
-        self, beyond: Place | None, *, towards_newer: bool
-    ) -> tuple[list[Place], bool]:
-        """Read the next places, and whether they are the last."""
+    async def places(self, beyond: Place | None) -> tuple[list[Place], bool]:
+        """Read the next places that the filter allows, and whether they are the last."""
         if self.filter.ids:
-            places, is_end = await self._named(towards_newer=towards_newer), True
+            places, is_end = await self._named(), True
         else:
-            places = await self._in_range(beyond, towards_newer=towards_newer)
+            places = await self._in_range(beyond)
             is_end = len(places) < _CHUNK
         if beyond is not None:
-            places = [p for p in places if (p > beyond if towards_newer else p < beyond)]
+            places = [p for p in places if (p > beyond if self.towards_newer else p < beyond)]
         return places, is_end
 
-    async def _named(self, *, towards_newer: bool) -> list[Place]:
+    async def matching(self, places: list[Place]) -> list[tuple[Place, Record]]:
+        """Read the records of places, and keep those that pass the filter."""
+        read = await self.store.find(place.task_id for place in places)
+        records: dict[str, Record] = {record.id: record for record in read}
+        pairs = [(place, r) for place in places if (r := records.get(place.task_id))]
+        return [(place, r) for place, r in pairs if self.filter.matches(r, r.state)]
+
+    def page(self, found: list[tuple[Place, Record]], resume: Place | None) -> Page:
+        """Put what was found into the order of the listing."""
+        return Page(found[::-1] if self.towards_newer else found, resume)
+
+    async def _named(self) -> list[Place]:
         ids = list(self.filter.ids)
         members: Any = [encoded(id_) for id_ in ids]
         scores: Any = await self.redis.zmscore(self.key, members)
         pairs = zip(scores, ids, strict=True)
         places = [Place(int(score), id_) for score, id_ in pairs if score is not None]
-        return sorted(places, reverse=not towards_newer)
+        return sorted(places, reverse=not self.towards_newer)
 
-    async def _in_range(self, beyond: Place | None, *, towards_newer: bool) -> list[Place]:
+    async def _in_range(self, beyond: Place | None) -> list[Place]:
         lowest, highest = self.filter.scores
-        if towards_newer:
+        if self.towards_newer:
             lowest = lowest if beyond is None else max(lowest, beyond.score)
             read = self.redis.zrangebyscore(self.key, lowest, highest, 0, _CHUNK, withscores=True)
         else:
