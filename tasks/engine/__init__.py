@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from tasks.engine.arguments import Sensitive
     from tasks.engine.celery_app import app
     from tasks.engine.claim import Claim
-    from tasks.engine.errors import Retryable
     from tasks.engine.progress import report_progress
+    from tasks.engine.retryable import Retryable
 
 __all__ = ["Claim", "Retryable", "Sensitive", "app", "report_progress"]
 
@@ -18,7 +18,7 @@ _MODULES = {
     "app": "celery_app",
     "report_progress": "progress",
     "Claim": "claim",
-    "Retryable": "errors",
+    "Retryable": "retryable",
     "Sensitive": "arguments",
 }
 

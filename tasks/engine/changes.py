@@ -10,8 +10,8 @@ from celery.app.task import Context
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
-from tasks.engine.errors import Retryable
 from tasks.engine.records import Failure, Progress, TaskState
+from tasks.engine.retryable import Retryable
 
 _MESSAGE_MAX = 10_000  # characters; every event of the task carries it
 

@@ -19,7 +19,7 @@ CeleryQLError
     ├── Throttled
     └── Unavailable
 
-A task body raises `Retryable` to be run again; it is no failure of the engine.
+What a task body raises to be run again, in `retryable.py`, is no failure of the engine.
 """
 
 from __future__ import annotations
@@ -198,19 +198,3 @@ class Unavailable(Refusal):
             if outcome_unknown
             else f"{reason}. Nothing was accepted: retry later"
         )
-
-
-class Retryable(Exception):
-    """Raised by a task's body: it failed this time, and may succeed if it is tried again.
-
-    It is run again after a pause that doubles with each attempt, with jitter, until it has been run
-    `maxAttempts` times.
-
-    Args:
-        message: what went wrong.
-        after_s: how long to wait instead, in seconds.
-    """
-
-    def __init__(self, message: str = "", after_s: float | None = None) -> None:
-        self.after_s = after_s
-        super().__init__(message)

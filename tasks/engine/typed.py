@@ -15,8 +15,9 @@ from celery.exceptions import Ignore
 
 from tasks.engine.collector import close_collector, is_collecting, open_collector
 from tasks.engine.definition import TaskDefinition
-from tasks.engine.errors import BadTaskDefinition, Retryable
+from tasks.engine.errors import BadTaskDefinition
 from tasks.engine.options import MAX_ATTEMPTS
+from tasks.engine.retryable import Retryable
 
 FIRST_RETRY_S = 1.0  # pause before the second attempt at the longest; doubles with each
 LONGEST_RETRY_S = 600.0
