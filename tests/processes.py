@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -100,6 +100,7 @@ def running_worker(
     pool: str | None = None,
     name: str | None = None,
     concurrency: int | None = None,
+    options: Sequence[str] = (),
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a worker with Celery's own command line, ready to consume."""
     pool = pool or ("solo" if queue == "ml_service" else "prefork")
@@ -107,7 +108,7 @@ def running_worker(
     argv = ["celery", "-A", "tasks", "worker", "-Q", queue, "-n", node, "-P", pool]
     if concurrency:
         argv += ["-c", str(concurrency)]
-    argv += ["--without-gossip", "--without-mingle", "--loglevel", "INFO"]
+    argv += ["--without-gossip", "--without-mingle", "--loglevel", "INFO", *options]
     with running(argv, environment, log, project=project) as process:
         wait_until(
             lambda: process.poll() is not None or " ready." in log.read_text(),
