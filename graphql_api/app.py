@@ -23,7 +23,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Make the app; it connects to Redis when it is started, not before.
 
     Raises:
-        SystemExit: a task cannot be offered; the reason is on standard error.
+        SystemExit: a task cannot be offered, or settings make no sense; the reason is on standard
+            error.
     """
     with ending_in_one_sentence():
         api = build_schema()

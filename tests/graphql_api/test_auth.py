@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import logging
+import os
 import time
 
 import jwt
@@ -16,8 +17,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from graphql_api.auth import TOKEN_MAX, Authenticator, Scope, Unauthenticated, Viewer
 from tasks.engine.errors import BadSettings
-from tasks.engine.settings import Settings
+from tasks.engine.settings import PROJECT_ROOT, Settings
 from tests.jwks import jwks, public_jwk
+from tests.processes import run_to_end
 
 SECRET = "a secret of the sixty-four bytes that the longest HMAC would ask for"
 RSA = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
@@ -325,6 +327,24 @@ def test_a_file_without_public_keys_is_refused(tmp_path, text):
 
     with pytest.raises(BadSettings, match="is no JWKS that can be read"):
         Authenticator(Settings(auth_jwks_file=path))
+
+
+async def test_of_a_key_that_was_published_whole_the_public_half_is_used(tmp_path):
+    path = tmp_path / "jwks.json"
+    whole = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(RSA)) | {"kid": "one"}
+    path.write_text(json.dumps({"keys": [whole]}))
+
+    assert await Authenticator(Settings(auth_jwks_file=path)).viewer(signed(RSA, "RS256"))
+
+
+@pytest.mark.slow
+def test_an_api_with_bad_settings_ends_in_one_sentence():
+    script = "from graphql_api.app import create_app; create_app()"
+
+    ended = run_to_end(["-c", script], PROJECT_ROOT, AUTH_JWT_SECRET="hush" * 4)
+
+    assert ended.returncode == os.EX_CONFIG
+    assert ended.stderr == "AUTH_JWT_SECRET is shorter than 32 bytes.\n"
 
 
 def test_keys_come_over_http_only():
