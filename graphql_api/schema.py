@@ -48,7 +48,8 @@ class Schema(strawberry.Schema):
     ) -> None:
         """Replace errors in the list that goes to the client; every path ends here."""
         errors[:] = [report(error) for error in errors]
-        if execution_context and not execution_context.context.policy.suggestions:
+        context = execution_context and execution_context.context
+        if context and not context.policy.suggestions:
             for error in errors:  # those of variables come past validation, which leaves them out
                 error.message = error.message.partition(" Did you mean ")[0]
 

@@ -22,7 +22,7 @@ from tasks.engine.errors import BadTaskDefinition
 # No task may have them: what is derived for it would be named as what is written in the schema.
 RESERVED = (
     *("batch", "batch_item", "canvas", "chord", "invalid", "start", "step", "step_task", "task"),
-    *("token", "undefined", "workflow"),
+    *("create_token", "undefined", "workflow"),
 )
 # What pydantic raises for a type that it does not know, or limits that do not suit one.
 _UNSUITABLE = (PydanticUserError, SchemaError, TypeError)
