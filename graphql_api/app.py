@@ -12,8 +12,10 @@ from starlette.types import ASGIApp
 
 from graphql_api import graphiql
 from graphql_api.auth import Authenticator
+from graphql_api.metrics import Metrics
 from graphql_api.router import Router
 from graphql_api.schema import build_schema
+from graphql_api.scrape import Scrape
 from tasks.engine.celery_app import ending_in_one_sentence
 from tasks.engine.engine import Engine
 from tasks.engine.settings import Settings, load_settings
@@ -39,7 +41,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     app = FastAPI(title="CeleryQL", lifespan=lifespan, openapi_url=None)
     app.mount("/graphql/assets", graphiql.Assets(settings.graphiql_dir))
-    app.router.routes += _at("/graphql", Router(api, engine, authenticator))
+    metrics = Metrics(engine.submitter.durations)
+    app.router.routes += _at("/graphql", Router(api, engine, authenticator, metrics))
+    app.router.routes.append(Route("/metrics", Scrape(metrics, engine)))
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:

@@ -11,6 +11,7 @@ from strawberry.dataloader import DataLoader
 from graphql_api.auth import Authenticator, Viewer
 from graphql_api.codes import ApiError, Code
 from graphql_api.documents import policy_of
+from graphql_api.metrics import Metrics
 from tasks.engine.engine import Engine
 from tasks.engine.graph import Graph
 from tasks.engine.records import Record
@@ -33,12 +34,19 @@ class Context:
     """
 
     def __init__(
-        self, engine: Engine, viewer: Viewer, present: Present, authenticator: Authenticator
+        self,
+        engine: Engine,
+        viewer: Viewer,
+        present: Present,
+        authenticator: Authenticator,
+        metrics: Metrics,
     ) -> None:
         self.engine = engine
         self.viewer = viewer
         self.present = present
         self.authenticator = authenticator
+        self.metrics = metrics
+        self.is_refused = False  # whether the answer holds an error that was expected
         self.policy = policy_of(engine.settings)
         store = engine.store
         self.records = _Records(self._load_records, cache=False)

@@ -28,6 +28,11 @@ class Sockets:
         self._most_of_one = settings.max_sockets_per_address
         self._of_address: Counter[str] = Counter()
 
+    @property
+    def total(self) -> int:
+        """How many are open."""
+        return self._of_address.total()
+
     @contextmanager
     def opened(self, address: str) -> Iterator[None]:
         """Count one for as long as it is open.
@@ -35,7 +40,7 @@ class Sockets:
         Raises:
             TooManySockets: it must not be opened.
         """
-        if self._of_address.total() >= self._most or self._of_address[address] >= self._most_of_one:
+        if self.total >= self._most or self._of_address[address] >= self._most_of_one:
             raise TooManySockets("Too many WebSockets and streams are open: try again later")
         self._of_address[address] += 1
         try:

@@ -32,6 +32,7 @@ from graphql_api.auth import Authenticator, Unauthenticated, Viewer
 from graphql_api.codes import ApiError, Code
 from graphql_api.context import Context
 from graphql_api.limits import Sockets, TooManySockets, bounded, is_trusted_host
+from graphql_api.metrics import Metrics
 from graphql_api.negotiation import JSON, negotiate
 from graphql_api.parsing import decode_json
 from graphql_api.schema import Api
@@ -59,7 +60,9 @@ class Router(Answers):
     websocket_adapter_class = SocketAdapter
     graphql_transport_ws_handler_class = SocketHandler
 
-    def __init__(self, api: Api, engine: Engine, authenticator: Authenticator) -> None:
+    def __init__(
+        self, api: Api, engine: Engine, authenticator: Authenticator, metrics: Metrics
+    ) -> None:
         settings = engine.settings
         super().__init__(
             api.schema,
@@ -77,7 +80,9 @@ class Router(Answers):
         self._authenticator = authenticator
         self.finishing: set[asyncio.Task[None]] = set()  # mutations whose clients have left
         self._present = api.present
+        self._metrics = metrics
         self._sockets = Sockets(settings)
+        metrics.open_sockets.set_function(lambda: self._sockets.total)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request or a socket; what goes wrong is an answer, too."""
@@ -140,7 +145,7 @@ class Router(Answers):
 
     def new_context(self, viewer: Viewer) -> Context:
         """Make what one operation of a viewer has."""
-        return Context(self.engine, viewer, self._present, self._authenticator)
+        return Context(self.engine, viewer, self._present, self._authenticator, self._metrics)
 
     async def get_context(self, request: Any, response: Any) -> Any:  # noqa: ARG002  # its signature
         """Authenticate a request; a socket says later who it is."""

@@ -24,6 +24,7 @@ from graphql_api.derive import Derivation, complete_step_input
 from graphql_api.documents import Documents
 from graphql_api.errors import HANDLERS, report
 from graphql_api.execution import Executor
+from graphql_api.metering import Metering
 from graphql_api.mutations import WorkflowMutation
 from graphql_api.names import Names
 from graphql_api.queries import Query
@@ -108,7 +109,7 @@ def _schema(mutation: type, task_types: Mapping[str, Any]) -> Schema:
         types=[*task_types.values(), UndefinedTask],
         exception_handlers=HANDLERS,
         execution_context_class=Executor,
-        extensions=[Documents],
+        extensions=[Metering, Documents],
         config=StrawberryConfig(scalar_map={EventCursor: EVENT_CURSOR}),
     )
 

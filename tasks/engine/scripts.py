@@ -11,7 +11,7 @@ from tasks.engine.settings import Settings
 
 _FOLDER = Path(__file__).with_name("lua")
 OUTBOX = ("outbox",)  # all that a script shares that only moves messages
-_ALL = (*OUTBOX, "record", "workflow")
+_ALL = (*OUTBOX, "record", "timings", "workflow")
 
 SWEEP_PAUSE_S = 0.5  # what is due is sent well within a second
 _SWEEP_LOCK_MS = 400  # below the pause, so that whoever swept last may do so again

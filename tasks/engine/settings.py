@@ -91,6 +91,11 @@ class Settings(Bounds, BaseSettings):
         default=(),
         description="Origins, as a JSON list, whose pages may use the API from a browser.",
     )
+    metrics_token: SecretStr | None = Field(
+        default=None,
+        description="Bearer token that `/metrics` asks for; without one, only this machine may "
+        "look.",
+    )
     introspection: bool = Field(default=False, description="Whether the schema can be asked for.")
     suggestions: bool = Field(
         default=False, description="Whether errors tell of names like the one that is unknown."

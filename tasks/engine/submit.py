@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from prometheus_client import Histogram
 from redis.asyncio import Redis
 
 from tasks.engine.accept import Accepted, Answers, Request, accept
@@ -31,6 +32,12 @@ class Submitter:
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self._settings = settings
         self._script = redis.register_script(source("accept"))
+        self.durations = Histogram(
+            "celeryql_enqueue_duration_seconds",
+            "How long Redis took to accept, by definition.",
+            ["definition"],
+            registry=None,  # of the process that serves them
+        )
 
     async def enqueue(
         self, definition: TaskDefinition, arguments: Arguments, options: Options, owner: str
@@ -62,7 +69,8 @@ class Submitter:
         Raises:
             Unavailable: Redis did not answer.
         """
-        return await accept(self._script, self._settings, owner, tasks)
+        with self.durations.labels(_what(tasks)).time():
+            return await accept(self._script, self._settings, owner, tasks)
 
     async def submit(self, asked: Request, owner: str) -> Accepted:
         """Accept one request.
@@ -76,6 +84,10 @@ class Submitter:
         if isinstance(outcome, Refusal):
             raise outcome
         return outcome
+
+
+def _what(tasks: Sequence[Request]) -> str:
+    return tasks[0].records[0].definition if len(tasks) == 1 else "batch"
 
 
 async def built(build: Callable[[], Request], workflow: Workflow) -> Request:

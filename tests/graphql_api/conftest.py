@@ -13,6 +13,7 @@ from strawberry.types import ExecutionResult
 
 from graphql_api.auth import Authenticator, Scope, Viewer
 from graphql_api.context import Context
+from graphql_api.metrics import Metrics
 from graphql_api.schema import build_schema
 from tasks.engine.celery_app import QUEUES
 from tasks.engine.cluster import Cluster
@@ -29,11 +30,14 @@ class Door:
         self._api = build_schema()
         self._engine, self._viewer = engine, viewer
         self._authenticator = Authenticator(settings or Settings())
+        self.metrics = Metrics()
 
     @property
     def context(self) -> Context:
         """What one operation has."""
-        return Context(self._engine, self._viewer, self._api.present, self._authenticator)
+        return Context(
+            self._engine, self._viewer, self._api.present, self._authenticator, self.metrics
+        )
 
     async def run(self, operation: str, **options: Any) -> ExecutionResult:
         """Run a query or mutation, and give all that came of it."""

@@ -121,6 +121,7 @@ if change.start then
   if change.replaced > 0 then set.replaced = as_text(change.replaced) end
   set.lease = as_text(now_ms + limits.lease_ms)
   set.attempt = as_text((record.attempt or 0) + 1)
+  set.began_at = now
   if not record.started_at then set.started_at = now end
   forget(id, 'failure', 'progress')  -- those of the attempt before
 end

@@ -66,6 +66,7 @@ local function move(id, changes, kind)
     if before then count(root, before, -1) end
     count(root, changes.state, 1)
   end
+  count_durations(record, changes.state)
   changes.version = next_version(record)
   for field, value in pairs(changes) do record[field] = value end
   local event = mutable_of(record)

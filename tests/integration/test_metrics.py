@@ -1,0 +1,193 @@
+"""`/metrics`, as Prometheus reads it: with real workers, and without Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
+
+from tasks.engine.settings import Settings
+from tests.client import Client
+from tests.processes import Server, running_worker
+from tests.serving import serving
+
+pytestmark = pytest.mark.slow
+
+WATCH = "subscription($id: ID!) { task(id: $id) { task { state } } }"
+
+
+async def scrape(client: Client, **headers: str) -> httpx.Response:
+    async with httpx.AsyncClient(timeout=10) as http:
+        return await http.get(f"{client.url}/metrics", headers=headers)
+
+
+async def samples(client: Client) -> dict[tuple[str, ...], float]:
+    """Read all, by name and then the labels' values, in the order of the labels' names."""
+    answer = await scrape(client)
+    assert answer.status_code == 200, answer.text
+    return {
+        (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Server:
+    server = Server(tmp_path / "redis")
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+async def api(server: Server) -> AsyncIterator[Client]:
+    async with serving(Settings(redis_url=server.url)) as client:
+        yield client
+
+
+@pytest.fixture
+def worker(server: Server, tmp_path: Path) -> Callable[..., Any]:
+    def start() -> Any:
+        return running_worker("celery", {"REDIS_URL": server.url}, tmp_path / "w.log", pool="solo")
+
+    return start
+
+
+async def test_operations_are_counted_by_what_the_schema_names(api):
+    await api.enqueue("add", x=1, y=2)
+    await api.answer("mutation M { enqueueWait(input: {seconds: -1}) { __typename } }")
+    await api.answer("query MyName { alias: tasks(first: 1) { __typename } }")
+    await api.answer("{ workers { name } queues { name } }")
+    await api.answer("{ noSuchField }")
+    await api.answer("{ not GraphQL")
+    await api.answer('{ tasks(first: 1, after: "nonsense") { __typename } }')
+
+    found = await samples(api)
+
+    name = "celeryql_graphql_requests_total"
+    assert {key[1:]: count for key, count in found.items() if key[0] == name} == {
+        ("enqueueAdd", "ok", "mutation"): 1,
+        ("enqueueWait", "refused", "mutation"): 1,
+        ("tasks", "ok", "query"): 1,
+        ("several", "ok", "query"): 1,
+        ("other", "BAD_USER_INPUT", "query"): 1,
+        ("other", "BAD_USER_INPUT", "other"): 1,
+        ("tasks", "BAD_USER_INPUT", "query"): 1,
+    }
+    duration = "celeryql_graphql_request_duration_seconds"
+    assert found[f"{duration}_count", "enqueueAdd", "mutation"] == 1
+    assert 0 < found[f"{duration}_sum", "enqueueAdd", "mutation"] < 5
+
+
+async def test_an_outage_is_counted_by_its_code(api, server):
+    await api.enqueue("add", x=1, y=2)
+    server.kill()
+
+    await api.answer('{ task(id: "a") { id } }')
+    await api.answer("mutation { enqueueAdd(input: {x: 1, y: 2}) { __typename } }")
+
+    found = await samples(api)
+    assert found["celeryql_graphql_requests_total", "task", "UNAVAILABLE", "query"] == 1
+    assert found["celeryql_graphql_requests_total", "enqueueAdd", "refused", "mutation"] == 1
+
+
+async def test_waiting_and_running_are_timed_for_all_workers(api, server, worker):
+    waiting = await api.enqueue("wait", seconds=0.2)
+    before = await samples(api)
+    assert before["celeryql_queue_depth", "celery"] == 1
+    assert before["celeryql_workers_online", "celery"] == 0
+    assert before["celeryql_task_wait_seconds_count", "wait"] == 0
+    assert before["celeryql_enqueue_duration_seconds_count", "wait"] == 1
+
+    with worker():
+        await api.events(WATCH, id=waiting)
+        async with serving(Settings(redis_url=server.url)) as other:
+            found = await samples(other)
+
+    assert found["celeryql_queue_depth", "celery"] == 0
+    assert found["celeryql_workers_online", "celery"] == 1
+    assert found["celeryql_workers_online", "ml_service"] == 0
+    assert found["celeryql_task_wait_seconds_count", "wait"] == 1
+    assert found["celeryql_task_wait_seconds_sum", "wait"] > 0.2  # a worker takes longer to start
+    assert found["celeryql_task_run_seconds_count", "wait"] == 1
+    assert 0.2 <= found["celeryql_task_run_seconds_sum", "wait"] < 2
+    assert found["celeryql_task_run_seconds_bucket", "wait", "0.1"] == 0
+    assert found["celeryql_task_run_seconds_bucket", "wait", "7200"] == 1
+    assert ("celeryql_enqueue_duration_seconds_count", "wait") not in found  # it was the other's
+
+
+async def test_a_step_waits_from_when_it_is_ready(api, worker):
+    wait, add = ({"step": {"task": task}} for task in ({"wait": {"seconds": 1}}, {"add": {"x": 1}}))
+    with worker():
+        workflow = await api.enqueue("workflow", canvas={"chain": [wait, add]})
+        await api.events(WATCH, id=workflow)
+        found = await samples(api)
+
+    assert found["celeryql_task_wait_seconds_sum", "add"] < 0.9
+    assert 1 <= found["celeryql_task_run_seconds_sum", "workflow"] < 5
+    assert found["celeryql_task_wait_seconds_count", "workflow"] == 0
+
+
+async def test_live_subscriptions_and_their_events_are_counted(api):
+    task = await api.enqueue("add", x=1, y=2)
+    live, opened = ("celeryql_live_subscriptions",), ("celeryql_open_sockets",)
+
+    async with aclosing(api.watch(WATCH, id=task)) as messages:
+        await anext(messages)
+        during = await samples(api)
+    async with asyncio.timeout(10):
+        while (after := await samples(api))[live]:
+            pass
+
+    assert (during[live], during[opened]) == (1, 1)
+    assert after["celeryql_events_delivered_total", "task"] == 1
+    assert after["celeryql_graphql_requests_total", "task", "canceled", "subscription"] == 1
+    assert after["process_resident_memory_bytes",] > 10_000_000
+
+
+@pytest.mark.parametrize("fault", ["kill", "freeze"])
+async def test_without_redis_it_tells_within_a_second_what_the_process_knows(api, server, fault):
+    await api.enqueue("add", x=1, y=2)
+    assert (await samples(api))["celeryql_redis_reachable",] == 1
+    getattr(server, fault)()
+
+    began = time.monotonic()
+    found = await samples(api)
+
+    assert time.monotonic() - began < 1
+    assert found["celeryql_redis_reachable",] == 0
+    assert found["celeryql_graphql_requests_total", "enqueueAdd", "ok", "mutation"] == 1
+    assert ("celeryql_queue_depth", "celery") not in found
+
+
+async def test_who_asks_for_openmetrics_gets_it(api):
+    answer = await scrape(api, accept="application/openmetrics-text; version=1.0.0")
+
+    assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert answer.text.count("# EOF") == 1
+    assert answer.text.endswith("# EOF\n")
+
+
+async def test_only_this_machine_may_look_unless_there_is_a_token(api, server):
+    settings = Settings(redis_url=server.url, metrics_token=SecretStr("of-prometheus"))
+    async with serving(settings) as guarded:
+        refused = [
+            await scrape(api, **{"X-Forwarded-For": "192.0.2.1"}),
+            await scrape(api, host="elsewhere.example"),
+            await scrape(guarded),
+            await scrape(guarded, authorization="Bearer of-another"),
+        ]
+        answered = await scrape(guarded, authorization="Bearer of-prometheus")
+
+    assert [answer.status_code for answer in refused] == [403] * 4
+    assert "METRICS_TOKEN" in refused[0].text
+    assert answered.status_code == 200
