@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp
 
@@ -44,6 +45,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     metrics = Metrics(engine.submitter.durations)
     app.router.routes += _at("/graphql", Router(api, engine, authenticator, metrics))
     app.router.routes.append(Route("/metrics", Scrape(metrics, engine)))
+
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type"],
+        )
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:

@@ -1,0 +1,150 @@
+"""Who gets in, on the wire: tokens over HTTP, streams and sockets, and pages of other origins."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+
+import httpx
+import jwt
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from tasks.engine.settings import Settings
+from tests.integration.test_http_protocol import events_of
+from tests.serving import serving, until, watchers
+
+pytestmark = pytest.mark.slow
+
+SECRET = "a secret that is long enough for everyone"
+QUERY = {"query": "{ viewer { subject scopes } }"}
+PAGE = "https://app.example.com"
+
+
+def bearer(lives_s=60, subject="ann", scope="enqueue read"):
+    claims = {"sub": subject, "scope": scope, "exp": time.time() + lives_s}
+    return f"Bearer {jwt.encode(claims, SECRET, 'HS256')}"
+
+
+@pytest.fixture
+async def client(redis_url, empty_redis):
+    settings = Settings(
+        redis_url=redis_url.removesuffix("0") + "1",
+        auth_jwt_secret=SECRET,
+        cors_origins=[PAGE],
+    )
+    async with serving(settings) as client:
+        yield client
+
+
+async def post(client, operation=QUERY, **headers):
+    async with httpx.AsyncClient(timeout=20) as http:
+        return await http.post(f"{client.url}/graphql", json=operation, headers=headers)
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [None, "", "Bearer", "Bearer x", "Basic YTpi", "Bearer " + "x" * 20_000, "Bearer a.b.c"],
+)
+async def test_without_a_token_nothing_is_answered(client, authorization):
+    headers = {"authorization": authorization} if authorization is not None else {}
+    answer = await post(client, **headers)
+
+    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+    assert answer.json()["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+
+
+async def test_a_token_says_who_asks_and_what_they_may(client):
+    answer = await post(client, authorization=bearer())
+
+    assert answer.json()["data"]["viewer"] == {"subject": "ann", "scopes": ["ENQUEUE", "READ"]}
+
+
+async def enqueued(client):
+    operation = {
+        "query": 'mutation { enqueueEcho(input: {message: "x"})'
+        " { ... on EnqueueEchoSuccess { task { id } } } }"
+    }
+    answer = await post(client, operation, authorization=bearer())
+    return answer.json()["data"]["enqueueEcho"]["task"]["id"]
+
+
+async def test_a_stream_ends_with_its_token(client):
+    watch = f'subscription {{ task(id: "{await enqueued(client)}") {{ kind }} }}'
+    headers = {"authorization": bearer(lives_s=1.5), "accept": "text/event-stream"}
+    began = time.monotonic()
+    answer = await post(client, {"query": watch}, **headers)
+    took_s = time.monotonic() - began
+    first, last, complete = events_of(answer.text)
+
+    assert first[1]["data"]["task"]["kind"] == "SNAPSHOT"
+    assert last[1]["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+    assert complete == ("complete", None)
+    assert 0.5 < took_s < 3
+    await until(lambda: not watchers())
+
+
+async def test_a_socket_ends_with_its_token(client):
+    watch = f'subscription {{ task(id: "{await enqueued(client)}") {{ kind }} }}'
+    async with opened(client) as socket:
+        init = {"type": "connection_init", "payload": {"Authorization": bearer(lives_s=1.5)}}
+        await socket.send(json.dumps(init))
+        payload = {"query": watch}
+        await socket.send(json.dumps({"type": "subscribe", "id": "1", "payload": payload}))
+        told = [json.loads(await socket.recv())["type"] for _ in range(2)]
+        async with asyncio.timeout(10):
+            await socket.wait_closed()
+
+        assert told == ["connection_ack", "next"]
+        assert (socket.close_code, socket.close_reason) == (4403, "Token expired")
+    await until(lambda: not watchers())
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [None, {}, {"Authorization": "Bearer x"}, {"Authorization": 1}, {"authorization": ""}],
+)
+async def test_a_socket_without_a_token_ends_with_4403(client, payload):
+    async with opened(client) as socket:
+        await socket.send(json.dumps({"type": "connection_init", "payload": payload}))
+        async with asyncio.timeout(10):
+            await socket.wait_closed()
+
+        assert socket.close_code == 4403
+
+
+@pytest.mark.parametrize("place", ["header", "payload", "payload in lower case"])
+async def test_a_socket_takes_a_token_from_header_or_payload(client, place):
+    headers = {"Authorization": bearer()} if place == "header" else {}
+    name = {"payload": "Authorization", "payload in lower case": "authorization"}.get(place)
+    async with opened(client, additional_headers=headers) as socket:
+        payload = {name: bearer()} if name else None
+        await socket.send(json.dumps({"type": "connection_init", "payload": payload}))
+
+        assert json.loads(await socket.recv())["type"] == "connection_ack"
+
+
+def opened(client, **options):
+    url = client.url.replace("http", "ws", 1) + "/graphql"
+    return connect(url, subprotocols=["graphql-transport-ws"], **options)
+
+
+async def test_pages_of_origins_that_are_set_may_use_it_and_others_not(client):
+    asked = {"access-control-request-method": "POST"}
+    async with httpx.AsyncClient(timeout=20) as http:
+        url = f"{client.url}/graphql"
+        theirs = await http.options(url, headers={"origin": "https://evil.example.com"} | asked)
+        ours = await http.options(url, headers={"origin": PAGE} | asked)
+    answer = await post(client, origin=PAGE, authorization=bearer())
+    async with opened(client, origin=PAGE):
+        pass
+    with pytest.raises(InvalidStatus):
+        async with opened(client, origin="https://evil.example.com"):
+            pass
+
+    assert "access-control-allow-origin" not in theirs.headers
+    assert ours.headers["access-control-allow-origin"] == PAGE
+    assert answer.headers["access-control-allow-origin"] == PAGE
+    assert "access-control-allow-credentials" not in answer.headers
