@@ -9,15 +9,14 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.client import Client
-from tests.processes import DEADLINE_S, running_api
+from tests.processes import DEADLINE_S
 
 FOLDER = Path(__file__).parent
 LOCK = FOLDER / "package-lock.json"
@@ -41,13 +40,6 @@ class Told:
 
 
 RunningScript = Callable[..., AbstractAsyncContextManager[Told]]
-
-
-@pytest.fixture(scope="session")
-def client(environment: dict[str, str], logs: Path) -> Iterator[Client]:
-    """An API that shows its schema, as `./dev up` does."""
-    with running_api(environment | {"INTROSPECTION": "1"}, logs / "open_api.log") as url:
-        yield Client(url)
 
 
 def install(digest: str) -> None:
