@@ -115,7 +115,7 @@ PROTOCOLS = {
 @asynccontextmanager
 async def watching(api, watch, empty_redis):
     """Subscribe, and give the connection once the subscription waits for events."""
-    task_id = await api.enqueue("enqueueEcho", f'{{message: "{MESSAGE}"}}')
+    task_id = await api.enqueue("echo", message=MESSAGE)
     connection = Connection(api)
     await watch(connection, task_id)
     await until(watchers)

@@ -166,7 +166,7 @@ def events_of(text):
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_server_sent_events_tell_a_task_to_its_end(client, start_worker, method):
     start_worker("celery")
-    task_id = await client.enqueue("enqueueAdd", "{x: 1, y: 2}")
+    task_id = await client.enqueue("add", x=1, y=2)
     asked = {"query": WATCH, "variables": {"id": task_id}}
     if method == "GET":
         options = {"params": asked | {"variables": json.dumps(asked["variables"])}}
@@ -186,7 +186,7 @@ async def test_server_sent_events_tell_a_task_to_its_end(client, start_worker, m
 
 async def test_multipart_tells_a_task_to_its_end(client, start_worker):
     start_worker("celery")
-    task_id = await client.enqueue("enqueueAdd", "{x: 1, y: 2}")
+    task_id = await client.enqueue("add", x=1, y=2)
     asked = {"query": WATCH, "variables": {"id": task_id}}
 
     async with httpx.AsyncClient(timeout=20) as http:
@@ -213,7 +213,7 @@ async def test_a_stream_begins_with_its_error_and_ends(client):
 
 async def test_many_streams_are_independent(client, start_worker):
     start_worker("celery")
-    ids = [await client.enqueue("enqueueWait", f"{{seconds: {i / 20}}}") for i in range(10)]
+    ids = [await client.enqueue("wait", seconds=i / 20) for i in range(10)]
 
     async with httpx.AsyncClient(timeout=20) as http:
 
