@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from time import time
 from typing import Any, ClassVar
@@ -39,13 +39,26 @@ class ServerSentEvents(SSETransport):
 
 
 class Multipart(MultipartSubscriptionTransport):
-    """Apollo's multipart subscriptions, as Strawberry has them.
+    """Apollo's multipart subscriptions, framed as strict readers of MIME need them.
 
-    Source: Apollo's "Multipart protocol for GraphQL subscriptions", 1.0.
+    Strawberry ends with an empty part, which has not even a header, and lets the media type run on
+    into the next one of `Accept`. A part is followed by its delimiter, or it would be read only
+    when the next comes; so the first heartbeat is the preamble, which all readers leave out.
+
+    Source: Apollo's "Multipart protocol for GraphQL subscriptions", 1.0; RFC 2046, 5.1.1.
     """
 
     heartbeat_interval: float = HEARTBEAT_S
     send_initial_heartbeat: ClassVar[bool] = True
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Name the format and what parts it."""
+        return {"Content-Type": f"multipart/mixed;boundary={self.separator};subscriptionSpec=1.0"}
+
+    def encode_complete(self) -> str:
+        """Make the last delimiter the closing one."""
+        return "--\r\n"
 
 
 async def until(

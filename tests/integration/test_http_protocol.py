@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from email import message_from_bytes
 
 import httpx
 import pytest
@@ -192,10 +193,13 @@ async def test_multipart_tells_a_task_to_its_end(client, start_worker):
     async with httpx.AsyncClient(timeout=20) as http:
         headers = {"accept": "multipart/mixed;subscriptionSpec=1.0, application/json"}
         answer = await http.post(f"{client.url}/graphql", json=asked, headers=headers)
-    parts = [part.partition("\r\n\r\n")[2] for part in answer.text.split("\r\n--graphql")]
-    told = [json.loads(part) for part in parts if part]
+    media_type = f"Content-Type: {answer.headers['content-type']}\r\n\r\n"
+    message = message_from_bytes(media_type.encode() + answer.content)
+    told = [json.loads(part.get_payload()) for part in message.get_payload()]
 
-    assert answer.headers["content-type"].startswith("multipart/mixed;boundary=graphql")
+    assert message.get_content_type() == "multipart/mixed"
+    assert message.get_param("subscriptionSpec") == "1.0"
+    assert {part.get_content_type() for part in message.get_payload()} == {"application/json"}
     assert told[-1]["payload"]["data"]["task"]["task"]["state"] == "SUCCEEDED"
     assert answer.text.endswith("\r\n--graphql--\r\n")
 
