@@ -13,19 +13,8 @@ from tests.processes import running_api
 pytestmark = pytest.mark.slow
 
 CHANGES = ["SNAPSHOT SCHEDULED", "STATE QUEUED", "STATE RUNNING", "STATE SUCCEEDED", "complete"]
-LATER = """
-mutation {
-  enqueueAdd(input: {x: 1, y: 2}, options: {start: {inSeconds: %s}}) {
-    ... on EnqueueAddSuccess { task { id } }
-  }
-}
-"""
+IN_TEN_MINUTES = {"start": {"inSeconds": 600}}
 CANCEL = "mutation($id: ID!) { cancelTask(id: $id) { ... on CancelTaskSuccess { canceled } } }"
-
-
-async def enqueue(client, in_seconds):
-    data = await client.execute(LATER % in_seconds)
-    return data["enqueueAdd"]["task"]["id"]
 
 
 @pytest.fixture
@@ -82,7 +71,7 @@ async def test_a_client_adds_watches_and_reads_and_is_told_what_is_wrong(
 
 async def test_an_event_source_watches_and_is_told_what_is_wrong(saw, client, start_worker):
     start_worker("celery")
-    task_id = await enqueue(client, in_seconds=3)
+    task_id = await client.enqueue("add", {"start": {"inSeconds": 3}}, x=1, y=2)
 
     told = await saw("eventsource", task_id)
 
@@ -104,13 +93,13 @@ async def test_graphql_ws_opens_when_used_pings_closes_and_is_stopped_at_a_dupli
     }
 
 
-async def test_graphql_ws_goes_on_when_the_server_is_back(running_script, environment, logs):
-    port, log = reserve_port(), logs / "restarted_api.log"
+@pytest.mark.parametrize("script", ["graphql-ws-retry", "graphql-sse-retry", "eventsource-retry"])
+async def test_a_client_goes_on_when_the_server_is_back(running_script, environment, logs, script):
+    port, log = reserve_port(), logs / f"{script}.log"
     with ExitStack() as stack:
         url = stack.enter_context(running_api(environment, log, port=port))
-        task_id = await enqueue(Client(url), in_seconds=600)
-        script = running_script("graphql-ws-retry", f"{url}/graphql", task_id)
-        async with script as told:
+        task_id = await Client(url).enqueue("add", IN_TEN_MINUTES, x=1, y=2)
+        async with running_script(script, f"{url}/graphql", task_id) as told:
             before = await told.next()
             stack.close()
             with running_api(environment, log, port=port):
@@ -123,7 +112,7 @@ async def test_graphql_ws_goes_on_when_the_server_is_back(running_script, enviro
 
 
 async def test_graphql_sse_leaves_one_stream_and_stays_in_another(running_script, client):
-    task_id = await enqueue(client, in_seconds=600)
+    task_id = await client.enqueue("add", IN_TEN_MINUTES, x=1, y=2)
 
     async with running_script("graphql-sse-abort", f"{client.url}/graphql", task_id) as told:
         firsts, is_left = await told.next(), await told.next()
