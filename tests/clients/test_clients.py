@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack
 
 import pytest
 
+from graphql_api.auth import Authenticator, Viewer
+from graphql_api.viewer import Scope
 from tasks.engine.embedded import reserve_port
+from tasks.engine.settings import Settings
 from tests.client import Client
 from tests.processes import running_api
 
@@ -121,3 +125,18 @@ async def test_graphql_sse_leaves_one_stream_and_stays_in_another(running_script
 
     assert (firsts, is_left) == (["SNAPSHOT SCHEDULED"] * 2, True)
     assert rest == ["STATE CANCELED", "complete"]
+
+
+async def test_clients_send_a_token_and_are_told_that_they_need_one(
+    running_script, redis_url, logs
+):
+    secret = "a secret that is long enough for everyone"
+    environment = {"REDIS_URL": redis_url, "AUTH_JWT_SECRET": secret}
+    viewer = Viewer("ann", frozenset(Scope), expires_at=time.time() + 60)
+    token = Authenticator(Settings(auth_jwt_secret=secret)).sign(viewer)
+
+    with running_api(environment, logs / "token_api.log") as url:
+        async with running_script("token", f"{url}/graphql", token) as told:
+            saw = await told.next()
+
+    assert saw == {"socket": "ann", "socketWithout": 4403, "events": "ann", "eventsWithout": 401}
