@@ -74,6 +74,9 @@ def parse_request(parameters: object) -> GraphQLRequestData:
         given[name] = None if value == "" else value  # an empty one in a URL is none
         if not isinstance(given[name], kind | None):
             raise HTTPException(400, f"`{name}` must be {wording}")
+    if not given["query"] and "persistedQuery" in (given["extensions"] or {}):
+        # The word on which clients that send digests first send their documents, now and later.
+        raise HTTPException(400, "PersistedQueryNotSupported")
     if not given["query"]:
         raise HTTPException(400, "There is no `query`")
     return GraphQLRequestData(

@@ -1,5 +1,7 @@
-// Apollo Client: HTTP, and subscriptions over WebSocket or, by HTTP too, as multipart.
+// Apollo Client: HTTP, and subscriptions over WebSocket or, by HTTP too, as multipart. It may also
+// send digests of its documents first: it is told that nobody knows them, and sends the documents.
 
+import { createHash } from "node:crypto";
 import "./browser.js";
 import {
   ApolloClient,
@@ -9,6 +11,7 @@ import {
   InMemoryCache,
   gql,
 } from "@apollo/client";
+import { PersistedQueryLink } from "@apollo/client/link/persisted-queries";
 import { GraphQLWsLink } from "@apollo/client/link/subscriptions";
 import { OperationTypeNode } from "graphql";
 import { createClient } from "graphql-ws";
@@ -21,11 +24,16 @@ const splitLink = ApolloLink.split(
   webSocketLink,
   httpLink,
 );
-const [transport] = words;
-const client = new ApolloClient({
-  link: transport === "multipart" ? httpLink : splitLink,
-  cache: new InMemoryCache(),
+const persistedLink = new PersistedQueryLink({
+  sha256: (text) => createHash("sha256").update(text).digest("hex"),
 });
+const links = {
+  websocket: splitLink,
+  multipart: httpLink,
+  persisted: persistedLink.concat(httpLink),
+};
+const [transport] = words;
+const client = new ApolloClient({ link: links[transport], cache: new InMemoryCache() });
 
 function refusal(error) {
   return CombinedGraphQLErrors.is(error) ? codes(error.errors) : [`${error}`];

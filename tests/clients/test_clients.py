@@ -48,6 +48,7 @@ async def test_graphql_http_finds_every_audit_met(saw):
         ("graphql-sse", ["complete"]),
         ("apollo websocket", ["complete"]),
         ("apollo multipart", ["complete"]),
+        ("apollo persisted", ["complete"]),
         ("urql websocket", []),
         ("urql events", []),
         ("relay", []),

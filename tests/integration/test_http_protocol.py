@@ -48,6 +48,16 @@ def codes(answer):
 
 
 @pytest.mark.parametrize("accept", ["application/json", RESPONSE])
+def test_a_digest_in_place_of_a_document_is_refused_in_the_word_that_clients_know(http, accept):
+    asked = {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": "0" * 64}}}
+
+    answer = http.post("/graphql", json=asked, headers={"accept": accept})
+
+    assert answer.status_code == 400
+    assert [error["message"] for error in answer.json()["errors"]] == ["PersistedQueryNotSupported"]
+
+
+@pytest.mark.parametrize("accept", ["application/json", RESPONSE])
 @pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED)
 def test_a_malformed_body_is_answered_as_graphql(http, body, accept):
     answer = http.post("/graphql", content=body, headers=JSON | {"accept": accept})
