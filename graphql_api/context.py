@@ -47,6 +47,7 @@ class Context:
         self.authenticator = authenticator
         self.metrics = metrics
         self.is_refused = False  # whether the answer holds an error that was expected
+        self.is_cut_off = False  # whether Redis did not answer a mutation
         self.policy = policy_of(engine.settings)
         store = engine.store
         self.records = _Records(self._load_records, cache=False)

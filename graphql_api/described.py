@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from strawberry.extensions.field_extension import FieldExtension
 
 from graphql_api.viewer import Scope
+from tasks.engine.errors import Unavailable
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Enum)
@@ -63,12 +64,15 @@ class Guard(FieldExtension):
     resolve_async: Any = resolve
 
     def check(self, info: Any) -> None:
-        """See that whoever asks has the scopes.
+        """See that whoever asks has the scopes, and that Redis has answered so far.
 
         Raises:
-            Forbidden: one is missing.
+            Forbidden: a scope is missing.
+            Unavailable: a mutation before this one waited for Redis in vain; many would add up.
         """
         info.context.viewer.require(*self._scopes)
+        if info.context.is_cut_off:
+            raise Unavailable(outcome_unknown=False)
 
 
 def _guarded(

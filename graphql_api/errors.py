@@ -45,6 +45,7 @@ logger = logging.getLogger(__name__)
 def present_refusal(error: engine.Refusal, info: Info) -> Error:
     """Make the union member of a refusal."""
     info.context.is_refused = True
+    info.context.is_cut_off |= isinstance(error, engine.Unavailable)
     match error:
         case engine.IdempotencyConflict() | engine.AlreadyFinished() | engine.NotFinished():
             return _about_a_task(error, info)

@@ -154,6 +154,23 @@ async def test_a_mutation_while_redis_is_frozen_says_what_it_cannot_know(redis, 
     assert redis.messages() == 2
 
 
+async def test_many_mutations_of_one_request_wait_for_a_frozen_redis_once(redis, api):
+    redis.start()
+    await accept(api)
+    redis.freeze()
+    add = "enqueueAdd(input: {x: 1, y: 2}) { ... on Unavailable { message } }"
+    many = " ".join(f"a{i}: {add}" for i in range(10))
+    answer, took_s = await api.ask(f"mutation {{ {many} }}")
+    redis.thaw()
+
+    first, *others = [refused["message"] for refused in answer["data"].values()]
+    assert first == UNKNOWN
+    assert set(others) == {NOTHING}
+    assert took_s < ANSWER_S
+    await accept(api)
+    assert redis.messages() in (2, 3)  # whether the first was accepted is unknown
+
+
 @pytest.mark.parametrize("outage", ["dead", "frozen"])
 async def test_a_stream_outlives_an_outage_with_nothing_missed(redis, api, tmp_path, outage):
     redis.start()
