@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from graphql_api import graphiql
 from graphql_api.auth import Authenticator
 from graphql_api.metrics import Metrics
+from graphql_api.request_id import RequestId
 from graphql_api.router import Router
 from graphql_api.schema import build_schema
 from graphql_api.scrape import Scrape
@@ -41,6 +42,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             yield
 
     app = FastAPI(title="CeleryQL", lifespan=lifespan, openapi_url=None)
+    app.add_middleware(RequestId)
     app.mount("/graphql/assets", graphiql.Assets(settings.graphiql_dir))
     metrics = Metrics(engine.submitter.durations)
     app.router.routes += _at("/graphql", Router(api, engine, authenticator, metrics))

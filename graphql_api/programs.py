@@ -46,7 +46,7 @@ def worker(queue: str, environment: Mapping[str, str]) -> Program:
     return Program(
         queue,
         _module(command),
-        ready=re.compile(rf"{queue}@\S+ ready\.$"),
+        ready=re.compile(rf"{queue}@\S+ ready\.(\"|$)"),
         environment=environment,
         ailment=partial(asyncio.to_thread, ailment, environment["REDIS_URL"], node),
     )

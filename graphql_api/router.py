@@ -25,6 +25,7 @@ from strawberry.subscriptions import (
     GRAPHQL_TRANSPORT_WS_PROTOCOL,
     MULTIPART_SUBSCRIPTION_PROTOCOL,
 )
+from structlog.contextvars import bind_contextvars
 
 from graphql_api import graphiql
 from graphql_api.answers import Answers
@@ -145,6 +146,7 @@ class Router(Answers):
 
     def new_context(self, viewer: Viewer) -> Context:
         """Make what one operation of a viewer has."""
+        bind_contextvars(owner=viewer.subject)  # for what is logged and sent from here on
         return Context(self.engine, viewer, self._present, self._authenticator, self._metrics)
 
     async def get_context(self, request: Any, response: Any) -> Any:  # noqa: ARG002  # its signature

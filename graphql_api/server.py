@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from graphql_api.auth import Authenticator
 from graphql_api.preflight import StartRefused, refuse_public
 from tasks.engine.errors import BadSettings
+from tasks.engine.logs import configure
 from tasks.engine.settings import Settings, load_settings
 
 # A WebSocket is asked for a sign of life this often, and has as long to give it.
@@ -48,12 +49,14 @@ def options(settings: Settings) -> dict[str, Any]:
         "proxy_headers": settings.proxy_headers,
         "server_header": False,
         "access_log": False,
+        "log_config": None,
     }
 
 
 def main() -> int:
     """Serve until a signal, and return the exit code."""
     settings = load_settings()
+    configure(settings)
     parser = argparse.ArgumentParser(prog="python -m graphql_api.server", description=__doc__)
     parser.add_argument("--host", default=settings.host, help="address to bind")
     parser.add_argument("--port", type=int, default=settings.port, help="port to bind")

@@ -30,7 +30,7 @@ from graphql_api.preflight import (
 from graphql_api.supervisor import Supervisor
 from tasks.engine.embedded import EmbeddedRedis, reserve_port, write_config
 from tasks.engine.errors import CeleryQLError
-from tasks.engine.settings import DATA_DIR, PROJECT_ROOT, RUNNING_ENV, Settings
+from tasks.engine.settings import DATA_DIR, PROJECT_ROOT, RUNNING_ENV, LogFormat, Settings
 
 # What helps those who develop, and on a machine of their own shows nobody else anything.
 SHOWN_HERE = ("introspection", "suggestions", "tracebacks")
@@ -171,7 +171,10 @@ def prepare(settings: Settings, host: str, port: int, data_dir: Path) -> Machine
         refuse_dead_redis(settings.redis_url)
     redis = None if "redis_url" in given else write_config(data_dir / "redis")
     catches_mail = "smtp_host" not in given
+    # Lines stand behind the names of their programs, and are for people.
+    is_open = settings.log_format is LogFormat.AUTO
     environment = {
+        "LOG_FORMAT": LogFormat.PLAIN if is_open else settings.log_format,
         "REDIS_URL": redis.url if redis else settings.redis_url,
         "SMTP_HOST": programs.LOOPBACK if catches_mail else settings.smtp_host,
         "SMTP_PORT": str(reserve_port() if catches_mail else settings.smtp_port),

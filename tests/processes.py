@@ -101,11 +101,24 @@ def running_worker(
     name: str | None = None,
     concurrency: int | None = None,
     options: Sequence[str] = (),
+    quiet: bool = False,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a worker with Celery's own command line, ready to consume."""
     pool = pool or ("solo" if queue == "ml_service" else "prefork")
     node = f"{name or queue}@%h"
-    argv = ["celery", "-A", "tasks", "worker", "-Q", queue, "-n", node, "-P", pool]
+    argv = [
+        "celery",
+        *(["--quiet"] if quiet else []),
+        "-A",
+        "tasks",
+        "worker",
+        "-Q",
+        queue,
+        "-n",
+        node,
+        "-P",
+        pool,
+    ]
     if concurrency:
         argv += ["-c", str(concurrency)]
     argv += ["--without-gossip", "--without-mingle", "--loglevel", "INFO", *options]

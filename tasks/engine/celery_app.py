@@ -19,8 +19,10 @@ from tasks.engine.annotations import bare
 from tasks.engine.collector import CELERY_PRIORITIES
 from tasks.engine.definition import TaskDefinition
 from tasks.engine.errors import BadSettings, BadTaskDefinition
+from tasks.engine.logs import configure_workers
 from tasks.engine.records import Priority
 from tasks.engine.settings import PROJECT_ROOT, Settings, load_settings
+from tasks.engine.trail import carry_trail
 from tasks.engine.typed import TypedTask
 
 ROUTES = {"tasks.spam.*": "ml_service", "tasks.email.*": "email_service"}
@@ -120,6 +122,8 @@ class Loader(AppLoader):
 
 app = Celery("tasks", task_cls=TypedTask, loader=Loader, amqp="tasks.engine.transport:Amqp")
 app.add_defaults(_configuration)
+configure_workers(app)
+carry_trail()
 app.steps["worker"].add("tasks.engine.delivery:Heartbeat")  # by name: only workers load it
 
 

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, HttpUrl, SecretStr
+from pydantic import BeforeValidator, Field, HttpUrl, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tasks.engine.bounds import Bounds
@@ -30,6 +30,23 @@ class SmtpSecurity(StrEnum):
     NONE = "none"
     STARTTLS = "starttls"
     SSL = "ssl"
+
+
+class LogFormat(StrEnum):
+    """How a line of a log looks."""
+
+    AUTO = "auto"
+    JSON = "json"
+    PLAIN = "plain"
+
+
+class LogLevel(StrEnum):
+    """From which level on there are lines."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
 
 
 class OnUnknown(StrEnum):
@@ -90,6 +107,16 @@ class Settings(Bounds, BaseSettings):
     cors_origins: tuple[str, ...] = Field(
         default=(),
         description="Origins, as a JSON list, whose pages may use the API from a browser.",
+    )
+    log_format: LogFormat = Field(
+        default=LogFormat.AUTO,
+        description="`json`, one object a line; `plain`, for people; or `auto`: plain on a "
+        "terminal, else JSON.",
+    )
+    log_level: Annotated[LogLevel, BeforeValidator(str.lower)] = Field(
+        default=LogLevel.INFO,
+        description="From which level on there are lines: `debug`, `info`, `warning` or `error`; "
+        "a worker's `--loglevel` counts where this is not set.",
     )
     metrics_token: SecretStr | None = Field(
         default=None,

@@ -7,6 +7,7 @@ the messages. So "accepted" and "in the broker" are the same instant.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -24,6 +25,8 @@ from tasks.engine.scripts import source
 from tasks.engine.settings import Settings
 
 _BUILD_IN_THREAD_ABOVE = 50  # steps; building takes 0.3 ms each and would hold the event loop
+
+logger = logging.getLogger(__name__)
 
 
 class Submitter:
@@ -70,7 +73,9 @@ class Submitter:
             Unavailable: Redis did not answer.
         """
         with self.durations.labels(_what(tasks)).time():
-            return await accept(self._script, self._settings, owner, tasks)
+            answers = await accept(self._script, self._settings, owner, tasks)
+        _log(tasks, answers, owner)
+        return answers
 
     async def submit(self, asked: Request, owner: str) -> Accepted:
         """Accept one request.
@@ -88,6 +93,15 @@ class Submitter:
 
 def _what(tasks: Sequence[Request]) -> str:
     return tasks[0].records[0].definition if len(tasks) == 1 else "batch"
+
+
+def _log(tasks: Sequence[Request], answers: Answers, owner: str) -> None:
+    """Write one line of what is new, however much it is."""
+    new = [o.record for o in answers.outcomes if isinstance(o, Accepted) and not o.deduplicated]
+    if new:
+        told: dict[str, object] = {"definition": _what(tasks), "owner": owner}
+        told |= {"task_id": new[0].id} if len(tasks) == 1 else {"tasks": len(new)}
+        logger.info("accepted", extra=told)
 
 
 async def built(build: Callable[[], Request], workflow: Workflow) -> Request:

@@ -61,7 +61,8 @@ def test_a_worker_is_ready_when_it_says_so() -> None:
     ready = programs.worker("celery", {"REDIS_URL": "redis://nowhere"}).ready
 
     assert isinstance(ready, re.Pattern)
-    assert ready.search("[2026-01-01 00:00:00,000: INFO/MainProcess] celery@some-host ready.")
+    assert ready.search("11:15:11 [info     ] celery@some-host ready.")
+    assert ready.search('{"level": "info", "event": "celery@some-host ready.", "logger": "l"}')
     assert not ready.search("[2026-01-01 00:00:00,000: INFO/MainProcess] Connected to redis://")
 
 

@@ -1,0 +1,106 @@
+"""Logs: how lines look, and what they tell; the same for ours, Celery's and uvicorn's."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from logging.handlers import WatchedFileHandler
+from typing import Any
+
+import structlog
+from celery import Celery, signals
+from structlog.stdlib import ProcessorFormatter
+
+from tasks.engine.settings import LogFormat, Settings, load_settings
+
+# What a logger may be given as `extra`. Celery gives its own lines arguments, too, which may be
+# sensitive.
+_FIELDS = ("task_id", "definition", "owner", "queue", "tasks")
+_ORDER = ("timestamp", "level", "event", "logger", "request_id", *_FIELDS)
+
+
+def configure(settings: Settings, level: int | None = None, logfile: str | None = None) -> None:
+    """Have this process log as the settings say.
+
+    Args:
+        settings: what they leave open, the others say.
+        level: of the standard library.
+        logfile: instead of standard error.
+    """
+    handler = WatchedFileHandler(logfile) if logfile else logging.StreamHandler(sys.stderr)
+    is_terminal = not logfile and sys.stderr.isatty()
+    is_plain = settings.log_format is LogFormat.PLAIN
+    if settings.log_format is LogFormat.AUTO:
+        is_plain = is_terminal
+    handler.setFormatter(_plain(coloured=is_terminal) if is_plain else _json())
+    is_set = level is None or "log_level" in settings.model_fields_set
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(settings.log_level.upper() if is_set else level or logging.INFO)
+
+
+def _plain(*, coloured: bool) -> logging.Formatter:
+    console = structlog.dev.ConsoleRenderer(
+        colors=coloured, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+    )
+    time = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
+    return _formatter(time, ProcessorFormatter.remove_processors_meta, console)
+
+
+def _json() -> logging.Formatter:
+    time = structlog.processors.TimeStamper(fmt="iso", utc=True)
+    return _formatter(
+        time,
+        structlog.stdlib.add_logger_name,
+        ProcessorFormatter.remove_processors_meta,
+        structlog.processors.format_exc_info,
+        _in_order,
+        structlog.processors.JSONRenderer(),
+    )
+
+
+def _formatter(*processors: Any) -> logging.Formatter:
+    bound: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(allow=_FIELDS),
+    ]
+    return ProcessorFormatter(processors=processors, foreign_pre_chain=bound)
+
+
+def _in_order(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return {name: line[name] for name in _ORDER if name in line} | dict(line)
+
+
+def configure_workers(app: Celery) -> None:
+    """Have Celery's workers log in the same way, and what tasks print with it."""
+    signals.setup_logging.connect(_configure_worker, weak=False)
+
+    def redirect(**_: Any) -> None:
+        app.log.redirect_stdouts(app.conf.worker_redirect_stdouts_level)
+
+    for started in (signals.worker_ready, signals.worker_process_init):
+        started.connect(redirect, weak=False)
+
+
+def _configure_worker(loglevel: int, logfile: str | None, **_: Any) -> None:
+    from celery.worker.consumer import consumer  # noqa: PLC0415  # what no API process has
+
+    configure(load_settings(), loglevel, logfile)
+    # It would tell the arguments of each task that it runs.
+    logging.getLogger("celery.pool").setLevel(logging.INFO)
+    hidden = {  # places of bodies, and of headers that quote arguments
+        consumer.UNKNOWN_FORMAT: (0,),
+        consumer.UNKNOWN_TASK_ERROR: (1, 2),
+        consumer.INVALID_TASK_ERROR: (1,),
+        consumer.MESSAGE_DECODE_ERROR: (3, 4),
+    }
+
+    def hide(record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple) and (places := hidden.get(record.msg)):
+            told = enumerate(record.args)
+            record.args = tuple("(left out)" if i in places else arg for i, arg in told)
+        return True
+
+    consumer.logger.addFilter(hide)
