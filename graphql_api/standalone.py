@@ -10,8 +10,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from graphql_api.preflight import (
     refuse_dead_redis,
     refuse_public,
 )
+from graphql_api.running_env import removed, write_running_env
 from graphql_api.supervisor import Supervisor
 from tasks.engine.embedded import EmbeddedRedis, reserve_port, write_config
 from tasks.engine.errors import CeleryQLError
@@ -182,25 +182,6 @@ def prepare(settings: Settings, host: str, port: int, data_dir: Path) -> Machine
         "GRAPHIQL_DIR": str(settings.graphiql_dir.resolve()),
     } | {name.upper(): "true" for name in SHOWN_HERE if name not in given}
     return Machine(host, port, data_dir, environment, redis, catches_mail)
-
-
-def write_running_env(path: Path, values: Mapping[str, str]) -> None:
-    """Leave the settings to commands in other shells, for their owner only: one is a password."""
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        for key, value in values.items():
-            escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-            file.write(f"{key}='{escaped}'\n")
-
-
-@contextmanager
-def removed(path: Path) -> Iterator[None]:
-    """Have a file removed both before and after."""
-    path.unlink(missing_ok=True)
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
 
 
 def _shown(path: str | Path) -> str:

@@ -14,7 +14,8 @@ import pytest
 from graphql_api.console import Console
 from graphql_api.preflight import StartRefused
 from graphql_api.processes import Program
-from graphql_api.standalone import Machine, main, prepare, removed, write_running_env
+from graphql_api.running_env import removed, write_running_env
+from graphql_api.standalone import Machine, main, prepare
 from tasks.engine.embedded import private_redis
 from tasks.engine.settings import Settings
 
