@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -18,9 +19,12 @@ from graphql_api.request_id import RequestId
 from graphql_api.router import Router
 from graphql_api.schema import build_schema
 from graphql_api.scrape import Scrape
+from tasks.engine import traces
 from tasks.engine.celery_app import ending_in_one_sentence
 from tasks.engine.engine import Engine
 from tasks.engine.settings import Settings, load_settings
+
+_NOT_TRACED = {"/healthz", "/readyz", "/metrics"}  # asked for all the time, by machines
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -38,10 +42,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        traces.begin("celeryql-api")
+        traces.carry()
         async with engine:
             yield
+        await asyncio.to_thread(traces.flush)
 
-    app = FastAPI(title="CeleryQL", lifespan=lifespan, openapi_url=None)
+    app = FastAPI(
+        title="CeleryQL",
+        lifespan=lifespan,
+        openapi_url=None,
+        telemetry={"exclude": lambda scope: scope["path"] in _NOT_TRACED},
+    )
     app.add_middleware(RequestId)
     app.mount("/graphql/assets", graphiql.Assets(settings.graphiql_dir))
     metrics = Metrics(engine.submitter.durations)

@@ -13,6 +13,7 @@ from typing import Any
 import strawberry
 from graphql import GraphQLError, Undefined
 from strawberry.exceptions import DuplicatedTypeName
+from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import create_type
 from strawberry.types import ExecutionContext
@@ -33,6 +34,7 @@ from graphql_api.tokens import TokenMutation
 from graphql_api.types import Task, UndefinedTask
 from graphql_api.values import EVENT_CURSOR, EventCursor
 from graphql_api.workflow import Workflow
+from tasks.engine import traces
 from tasks.engine.celery_app import definitions, ending_in_one_sentence
 from tasks.engine.definition import TaskDefinition
 from tasks.engine.records import WORKFLOW, Record, WorkflowSummary
@@ -109,9 +111,17 @@ def _schema(mutation: type, task_types: Mapping[str, Any]) -> Schema:
         types=[*task_types.values(), UndefinedTask],
         exception_handlers=HANDLERS,
         execution_context_class=Executor,
-        extensions=[Metering, Documents],
+        extensions=[*_tracing(), Metering, Documents],
         config=StrawberryConfig(scalar_map={EventCursor: EVENT_CURSOR}),
     )
+
+
+def _tracing() -> list[type[SchemaExtension]]:
+    if not traces.is_on():
+        return []
+    from graphql_api.tracing import Tracing  # noqa: PLC0415  # an extra
+
+    return [Tracing]
 
 
 def _leave_null_defaults_out(schema: strawberry.Schema) -> None:

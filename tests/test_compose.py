@@ -184,12 +184,16 @@ def test_the_build_takes_hash_checked_wheels_only():
     assert not DOCKERFILE.startswith("# syntax")
 
 
-def test_the_flower_lock_is_the_main_lock_and_more():
-    more = {line.split("==")[0] for line in locked("requirements-flower.lock")}
+@pytest.mark.parametrize(
+    ("extra", "package"),
+    [("flower", "flower"), ("otel", "opentelemetry-exporter-otlp-proto-http")],
+)
+def test_the_lock_of_an_extra_is_the_main_lock_and_more(extra, package):
+    more = {line.split("==")[0] for line in locked(f"requirements-{extra}.lock")}
     less = {line.split("==")[0] for line in locked("requirements.lock")}
 
-    assert locked("requirements.lock") <= locked("requirements-flower.lock")
-    assert "flower" in more - less
+    assert locked("requirements.lock") <= locked(f"requirements-{extra}.lock")
+    assert package in more - less
 
 
 def test_the_build_context_is_a_list_of_what_is_let_in():

@@ -22,6 +22,7 @@ from tasks.engine.errors import BadSettings, BadTaskDefinition
 from tasks.engine.logs import configure_workers
 from tasks.engine.records import Priority
 from tasks.engine.settings import PROJECT_ROOT, Settings, load_settings
+from tasks.engine.traces import trace_workers
 from tasks.engine.trail import carry_trail
 from tasks.engine.typed import TypedTask
 
@@ -124,6 +125,7 @@ app = Celery("tasks", task_cls=TypedTask, loader=Loader, amqp="tasks.engine.tran
 app.add_defaults(_configuration)
 configure_workers(app)
 carry_trail()
+trace_workers()
 app.steps["worker"].add("tasks.engine.delivery:Heartbeat")  # by name: only workers load it
 
 

@@ -23,6 +23,7 @@ from tasks.engine.errors import Refusal
 from tasks.engine.options import Options
 from tasks.engine.scripts import source
 from tasks.engine.settings import Settings
+from tasks.engine.traces import span
 
 _BUILD_IN_THREAD_ABOVE = 50  # steps; building takes 0.3 ms each and would hold the event loop
 
@@ -72,7 +73,8 @@ class Submitter:
         Raises:
             Unavailable: Redis did not answer.
         """
-        with self.durations.labels(_what(tasks)).time():
+        what = _what(tasks)
+        with span(f"enqueue {what}"), self.durations.labels(what).time():
             answers = await accept(self._script, self._settings, owner, tasks)
         _log(tasks, answers, owner)
         return answers

@@ -1,0 +1,40 @@
+"""Spans of operations; loaded only where traces are on.
+
+FastAPI itself makes the spans of requests and sockets around them, behind a client's `traceparent`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from opentelemetry import trace
+from strawberry.extensions import SchemaExtension
+
+from graphql_api.operations import name_of
+from tasks.engine.traces import start_span
+
+
+class Tracing(SchemaExtension):
+    """Makes each operation a span, and what it does a part of it."""
+
+    _span: Any
+
+    def on_operation(self) -> Iterator[None]:
+        """End the span whichever way the operation ends."""
+        self._span = start_span("graphql")
+        try:
+            yield
+        finally:
+            result = self.execution_context.result
+            if result is not None and result.errors:
+                self._span.set_status(trace.StatusCode.ERROR)
+            self._span.end()
+
+    def on_execute(self) -> Iterator[None]:
+        """Name the span, and have what is done meanwhile behind it."""
+        type_, field = name_of(self.execution_context)
+        self._span.update_name(f"{type_} {field}")
+        self._span.set_attributes({"graphql.operation.type": type_, "celeryql.operation": field})
+        with trace.use_span(self._span, end_on_exit=False, record_exception=False):
+            yield
