@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import gc
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 from uvicorn import Config, Server
 
 from graphql_api.app import create_app
 from graphql_api.server import options
 from tasks.engine.embedded import reserve_port
 from tasks.engine.settings import Settings
-from tasks.engine.watcher import Watcher
 from tests.client import Client
 
 
@@ -34,14 +34,23 @@ async def serving(settings: Settings, **changed: Any) -> AsyncIterator[Client]:
         await running
 
 
-def watchers() -> int:
-    """Count the subscribers that this process keeps events for."""
-    gc.collect()  # what only waits to be collected is not kept
-    return sum(type(found) is Watcher for found in gc.get_objects())
+async def live_subscriptions(client: Client) -> int:
+    """Read how many subscriptions go on."""
+    async with httpx.AsyncClient(timeout=10) as http:
+        metrics = (await http.get(f"{client.url}/metrics")).text
+    (found,) = re.findall(r"^celeryql_live_subscriptions (\d+)", metrics, re.MULTILINE)
+    return int(found)
+
+
+async def until_live(client: Client, count: int, deadline_s: float = 10) -> None:
+    """Wait until so many subscriptions go on."""
+    async with asyncio.timeout(deadline_s):
+        while await live_subscriptions(client) != count:  # noqa: ASYNC110  # it has no event for it
+            await asyncio.sleep(0.01)
 
 
 async def until(condition: Callable[[], Any], deadline_s: float = 10) -> None:
     """Wait until something holds."""
     async with asyncio.timeout(deadline_s):
-        while not condition():  # noqa: ASYNC110  # neither Redis, uvicorn nor gc has an event for it
+        while not condition():  # noqa: ASYNC110  # neither Redis nor uvicorn has an event for it
             await asyncio.sleep(0.01)

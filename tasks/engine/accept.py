@@ -120,6 +120,13 @@ async def accept(
     Raises:
         Unavailable: Redis did not answer.
     """
+    cursor, *answers = await run_script(script, script_args(settings, owner, requests))
+    pairs = zip(requests, answers, strict=True)
+    return Answers(cursor, [_outcome(asked.options, *answer) for asked, answer in pairs])
+
+
+def script_args(settings: Settings, owner: str, requests: Sequence[Request]) -> list[str]:
+    """Give what `lua/accept.lua` is called with."""
     asked_for = request(
         settings,
         requests=[asked.for_script(owner) for asked in requests],
@@ -127,14 +134,10 @@ async def accept(
         enqueue_burst=settings.enqueue_burst,
         max_waiting=settings.max_waiting,
     )
-    payloads = [part for asked in requests for part in _payloads(asked)]
-    cursor, *answers = await run_script(script, [asked_for, *payloads])
-    pairs = zip(requests, answers, strict=True)
-    return Answers(cursor, [_outcome(asked.options, *answer) for asked, answer in pairs])
-
-
-def _payloads(asked: Request) -> list[str]:
-    return [*(message.payload for message in asked.messages), *asked.reused.values()]
+    arguments = [asked_for]
+    for asked in requests:
+        arguments += [*(message.payload for message in asked.messages), *asked.reused.values()]
+    return arguments
 
 
 def _outcome(

@@ -119,6 +119,9 @@ async def test_without_a_bearer_token_nobody_gets_in(with_secret, header):
     assert "Bearer" in await refusal(with_secret, header)
 
 
+NEXT_YEAR = time.time() + 366 * 24 * 3600  # tests are named long before they are run
+
+
 @pytest.mark.parametrize(
     "changed",
     [
@@ -128,9 +131,9 @@ async def test_without_a_bearer_token_nobody_gets_in(with_secret, header):
         {"exp": float("inf")},
         {"exp": float("nan")},
         {"exp": True},
-        {"nbf": time.time() + 60},
+        {"nbf": NEXT_YEAR},
         {"nbf": "later"},
-        {"iat": time.time() + 60},
+        {"iat": NEXT_YEAR},
         {"sub": None},
         {"sub": ""},
         {"sub": "a" * 256},

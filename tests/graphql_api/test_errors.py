@@ -5,9 +5,7 @@ from __future__ import annotations
 import pytest
 import strawberry
 
-from graphql_api.errors import present_refusal
 from graphql_api.schema import Schema
-from tasks.engine.errors import Throttled
 
 TOO_LARGE = 2**31
 
@@ -59,13 +57,6 @@ def test_a_result_that_its_type_cannot_hold_is_no_fault_of_the_client():
 )
 def test_an_operation_that_does_not_fit_is_the_clients_fault(operation, variables):
     assert error_of(operation, **variables).extensions["code"] == "BAD_USER_INPUT"
-
-
-def test_who_is_throttled_is_told_when_to_try_again():
-    member = present_refusal(Throttled(2.5), None)
-
-    assert member.message == "Too many requests: try again in 2.5 s"
-    assert member.retry_after_seconds == 2.5
 
 
 def test_an_unexpected_error_is_masked():

@@ -14,7 +14,7 @@ from websockets.exceptions import InvalidStatus
 
 from tasks.engine.settings import Settings
 from tests.integration.test_http_protocol import events_of
-from tests.serving import serving, until, watchers
+from tests.serving import serving, until_live
 
 pytestmark = pytest.mark.slow
 
@@ -83,7 +83,7 @@ async def test_a_stream_ends_with_its_token(client):
     assert last[1]["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
     assert complete == ("complete", None)
     assert 0.5 < took_s < 3
-    await until(lambda: not watchers())
+    await until_live(client, 0)
 
 
 async def test_a_socket_ends_with_its_token(client):
@@ -99,7 +99,7 @@ async def test_a_socket_ends_with_its_token(client):
 
         assert told == ["connection_ack", "next"]
         assert (socket.close_code, socket.close_reason) == (4403, "Token expired")
-    await until(lambda: not watchers())
+    await until_live(client, 0)
 
 
 @pytest.mark.parametrize(

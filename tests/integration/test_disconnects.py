@@ -15,7 +15,7 @@ from websockets.uri import parse_uri
 
 from tasks.engine.settings import Settings
 from tasks.general import echo
-from tests.serving import serving, until, watchers
+from tests.serving import serving, until_live
 from tests.tasks.engine.conftest import backend, report
 
 __all__ = ["backend", "report"]  # fixtures
@@ -118,9 +118,11 @@ async def watching(api, watch, empty_redis):
     task_id = await api.enqueue("echo", message=MESSAGE)
     connection = Connection(api)
     await watch(connection, task_id)
-    await until(watchers)
-    yield connection, task_id
-    await connection.close()
+    await until_live(api, 1)
+    try:
+        yield connection, task_id
+    finally:
+        await connection.close()
 
 
 @pytest.mark.parametrize("watch", PROTOCOLS.values(), ids=PROTOCOLS)
@@ -129,7 +131,7 @@ async def test_who_leaves_is_forgotten_within_a_second(api, empty_redis, watch, 
     async with watching(api, watch, empty_redis) as (connection, _):
         began = time.monotonic()
         await getattr(connection, leave)()
-        await until(lambda: not watchers())
+        await until_live(api, 0)
 
         assert time.monotonic() - began < FREED_WITHIN_S
 
@@ -139,16 +141,13 @@ async def test_who_does_not_read_is_let_go(api, empty_redis, report, watch):
     async with watching(api, watch, empty_redis) as (_, task_id):
         for _ in range(30):  # 12 MB, more than any buffer holds
             report(echo, task_id, "RETRY", ValueError("again"))
-        began = time.monotonic()
-        await until(lambda: not watchers())
 
-        # The time that sending is given, and that to prepare what is sent.
-        assert time.monotonic() - began < 1 + FREED_WITHIN_S + 1
+        await until_live(api, 0)  # though it stays connected
 
 
 async def test_who_answers_no_ping_is_let_go(api, empty_redis):
     async with watching(api, PROTOCOLS["socket"], empty_redis):
         began = time.monotonic()
-        await until(lambda: not watchers())
+        await until_live(api, 0)
 
         assert time.monotonic() - began < 2 * PING_S + FREED_WITHIN_S

@@ -175,7 +175,7 @@ async def test_only_its_message_holds_it_and_only_until_the_task_has_run(place):
     items = (await execute(BATCH, key=SECRET))["enqueueBatch"]["items"]
     first = 'unlock: {door: "a", key: $key}'
     workflow = (await execute(WORKFLOW % first, key=SECRET))["enqueueWorkflow"]["task"]["id"]
-    knock = await place.client.enqueue("enqueueKnock", f'{{key: "{SECRET}"}}')
+    knock = await place.client.enqueue("knock", key=SECRET)
     waiting = f"celeryql:signatures:{workflow}"  # what will be the message of the second step
 
     assert place.holding() == {"celery", "celeryql:outbox", waiting}

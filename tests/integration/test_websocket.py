@@ -9,9 +9,6 @@ from contextlib import asynccontextmanager
 import pytest
 from websockets.asyncio.client import connect
 
-from tasks.engine.settings import Settings
-from tests.serving import serving, until, watchers
-
 pytestmark = pytest.mark.slow
 
 WATCH = """
@@ -131,24 +128,3 @@ async def test_a_client_may_leave_one_subscription_and_keep_the_other(client, st
 
     assert set(messages) == {"kept"}
     assert messages["kept"][-2]["payload"]["data"]["task"]["task"]["state"] == "SUCCEEDED"
-
-
-async def test_a_client_that_disconnects_frees_its_subscriptions(empty_redis, redis_url):
-    read_before = histories_read(empty_redis)
-
-    async with serving(Settings(redis_url=redis_url.removesuffix("0") + "1")) as client:
-        task_id = await client.enqueue("add", x=1, y=2)
-        async with open_socket(client) as socket:
-            for count in (1, 2):
-                await socket.subscribe(str(count), id=task_id)
-                await socket.receive()
-                await until(lambda n=count: histories_read(empty_redis) == read_before + n)
-            watched = watchers()
-        await until(lambda: watchers() == 0)
-
-    assert watched == 2
-
-
-def histories_read(redis):
-    """Count the reads that a subscription begins with; what it does after them is to wait."""
-    return redis.info("commandstats").get("cmdstat_lrange", {"calls": 0})["calls"]

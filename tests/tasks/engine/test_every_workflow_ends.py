@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, create_model
 from redis import Redis
 
+from tasks.engine.accept import script_args
 from tasks.engine.arguments import Arguments
 from tasks.engine.backend import Backend
 from tasks.engine.build import build_workflow
@@ -127,9 +128,7 @@ class Play:
         """Accept a canvas as the only one."""
         redis.flushdb()
         asked = build_workflow(plan("any", node, max_steps=100), Options(), "content")
-        payloads = [message.payload for message in asked.messages]
-        accept = request(SETTINGS, requests=[asked.for_script("ann")])
-        redis.register_script(source("accept"))(args=[accept, *payloads])
+        redis.register_script(source("accept"))(args=script_args(SETTINGS, "ann", [asked]))
         return cls(redis, backend, TaskId(asked.records[0].id))
 
     def _run(self, script: str, *args: str) -> Any:
