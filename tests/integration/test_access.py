@@ -148,3 +148,6 @@ async def test_pages_of_origins_that_are_set_may_use_it_and_others_not(client):
     assert ours.headers["access-control-allow-origin"] == PAGE
     assert answer.headers["access-control-allow-origin"] == PAGE
     assert "access-control-allow-credentials" not in answer.headers
+    taken = ours.headers["access-control-allow-headers"].lower()
+    assert {"x-request-id", "traceparent"} <= {*taken.split(", ")}
+    assert answer.headers["access-control-expose-headers"] == "X-Request-ID"
