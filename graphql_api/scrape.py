@@ -27,7 +27,7 @@ from tasks.engine.timings import BOUNDS_MS, Durations, Timings, read_timings
 from tasks.engine.topology import QueueStatus, WorkerStatus
 
 _REDIS_TIMEOUT_S = 0.8  # a scrape is answered within a second, without Redis too
-_BOUNDS = (*(f"{bound / 1_000:g}" for bound in BOUNDS_MS), "+Inf")
+_BOUNDS = (*(str(bound / 1_000) for bound in BOUNDS_MS), "+Inf")
 
 _REFUSAL = "Only this machine may look, or who sends METRICS_TOKEN as a bearer token\n"
 

@@ -121,7 +121,7 @@ async def test_waiting_and_running_are_timed_for_all_workers(api, server, worker
     assert found["celeryql_task_run_seconds_count", "wait"] == 1
     assert 0.2 <= found["celeryql_task_run_seconds_sum", "wait"] < 2
     assert found["celeryql_task_run_seconds_bucket", "wait", "0.1"] == 0
-    assert found["celeryql_task_run_seconds_bucket", "wait", "7200"] == 1
+    assert found["celeryql_task_run_seconds_bucket", "wait", "7200.0"] == 1
     assert ("celeryql_enqueue_duration_seconds_count", "wait") not in found  # it was the other's
 
 
