@@ -154,6 +154,26 @@ async def test_live_subscriptions_and_their_events_are_counted(api):
     assert after["process_resident_memory_bytes",] > 10_000_000
 
 
+async def test_a_stream_that_is_broken_off_is_live_no_more(api):
+    task = await api.enqueue("add", x=1, y=2)
+    live, opened = ("celeryql_live_subscriptions",), ("celeryql_open_sockets",)
+    body = {"query": WATCH, "variables": {"id": task}}
+    async with httpx.AsyncClient(timeout=10) as http:
+        asked = {"json": body, "headers": {"accept": "text/event-stream"}}
+        async with (
+            http.stream("POST", f"{api.url}/graphql", **asked) as answer,
+            aclosing(answer.aiter_lines()) as lines,
+        ):
+            await anext(lines)
+            during = await samples(api)
+    async with asyncio.timeout(10):
+        while (after := await samples(api))[live]:
+            pass
+
+    assert [during[live], during[opened]] == [1, 1]
+    assert [after[live], after[opened]] == [0, 0]
+
+
 @pytest.mark.parametrize("fault", ["kill", "freeze"])
 async def test_without_redis_it_tells_within_a_second_what_the_process_knows(api, server, fault):
     await api.enqueue("add", x=1, y=2)
