@@ -78,7 +78,8 @@ def configure_workers(app: Celery) -> None:
     signals.setup_logging.connect(_configure_worker, weak=False)
 
     def redirect(**_: Any) -> None:
-        app.log.redirect_stdouts(app.conf.worker_redirect_stdouts_level)
+        if app.conf.worker_redirect_stdouts:
+            app.log.redirect_stdouts(app.conf.worker_redirect_stdouts_level)
 
     for started in (signals.worker_ready, signals.worker_process_init):
         started.connect(redirect, weak=False)
