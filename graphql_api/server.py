@@ -9,6 +9,8 @@ from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import CloseCode
 
 from graphql_api.auth import Authenticator
 from graphql_api.preflight import StartRefused, refuse_public
@@ -37,11 +39,34 @@ class Protocol(HttpToolsProtocol):
         super().connection_made(transport)
 
 
+class SocketProtocol(WebSocketsSansIOProtocol):
+    """WebSockets that end without a traceback, which any client could fill the log with."""
+
+    def send_receive_event_to_app(self) -> None:
+        """Hand over a message, or end the socket of who sends as text what is none."""
+        if self.curr_msg_data_type == "text":
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError as error:
+                self.conn.fail(CloseCode.INVALID_DATA, error.reason)
+                self.handle_parser_exception()
+                return
+        super().send_receive_event_to_app()
+
+    def handle_parser_exception(self) -> None:
+        """End the socket of who breaks the protocol, and let the app know at once.
+
+        Else what it still sends, in answer to what came before, would be its error.
+        """
+        super().handle_parser_exception()
+        self.disconnected = True
+
+
 def options(settings: Settings) -> dict[str, Any]:
     """Give uvicorn's options, but for where to listen."""
     return {
         "http": Protocol,
-        "ws": "websockets-sansio",
+        "ws": SocketProtocol,
         "ws_max_size": settings.max_body_bytes,
         "ws_ping_interval": PING_S,
         "ws_ping_timeout": PING_S,

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
+from websockets.frames import Frame, Opcode
 
 from tests.client import Client
 from tests.processes import running_api
@@ -90,6 +91,33 @@ async def test_what_is_no_message_ends_the_socket_with_4400(client, message):
         await socket.send(message)
 
         assert await close_code(socket) == 4400
+
+
+@pytest.fixture
+def untroubled(client, logs):
+    """No traceback comes into the log."""
+    log = logs / "api.log"
+    before = log.read_text().count("Traceback")
+    yield
+    assert log.read_text().count("Traceback") == before
+
+
+@pytest.mark.usefixtures("untroubled")
+async def test_text_that_is_no_utf_8_ends_the_socket_and_leaves_no_traceback(client):
+    async with open_socket(client) as socket:
+        await socket.send(b"\xff", text=True)
+
+        assert await close_code(socket) == 1007
+
+
+@pytest.mark.usefixtures("untroubled")
+async def test_a_broken_frame_behind_messages_ends_the_socket_and_leaves_no_traceback(client):
+    async with open_socket(client) as socket:
+        asked = json.dumps({"type": "subscribe", "id": "1", "payload": QUERY}).encode()
+        frames = [Frame(Opcode.TEXT, asked).serialize(mask=True) for _ in range(2)]
+        socket.transport.write(b"".join([*frames, b"\xff\x80" + bytes(4)]))
+
+        assert await close_code(socket) == 1002
 
 
 @pytest.mark.parametrize("payload", ["x", 1, []])
