@@ -1,0 +1,48 @@
+"""One API for all that is thrown at it, and what must hold of it after each test."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+
+from tasks.engine.embedded import private_redis
+from tests.fuzz.target import SECRET, Target
+from tests.processes import running_api_process, wait_until
+
+_ENQUEUE = """mutation { enqueueEcho(input: {message: "fuzz"}) {
+  ... on EnqueueEchoSuccess { task { id } } } }"""
+
+
+@pytest.fixture(scope="session")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    """An API with authentication and a Redis of its own; no worker runs what is enqueued."""
+    folder = tmp_path_factory.mktemp("fuzz")
+    log = folder / "api.log"
+    with private_redis(folder / "redis") as redis_url:
+        settings = {"REDIS_URL": redis_url, "AUTH_JWT_SECRET": SECRET, "LOG_FORMAT": "json"}
+        with running_api_process(settings, log) as (url, process):
+            port = urlsplit(url).port
+            assert port
+            bare = Target(port, psutil.Process(process.pid), log)
+            waiting, ended = (
+                bare.post(_ENQUEUE)["data"]["enqueueEcho"]["task"]["id"] for _ in range(2)
+            )
+            bare.post(f'mutation {{ cancelTask(id: "{ended}") {{ __typename }} }}')
+            yield replace(bare, waiting=waiting, ended=ended)
+
+
+@pytest.fixture(autouse=True)
+def unharmed(target: Target) -> Iterator[None]:
+    """The API is alive, ready and quiet afterwards, and has let go of all that was opened."""
+    before, logged = target.gauges(), len(target.log.read_bytes())
+    yield
+    wait_until(lambda: target.gauges() == before, "what was opened is closed", 5)
+    assert target.process.is_running()
+    assert target.get("/readyz").status == 200
+    lines = map(json.loads, target.log.read_bytes()[logged:].splitlines())
+    assert [line for line in lines if line["level"] in ("error", "critical")] == []

@@ -1,0 +1,119 @@
+"""The API that is fuzzed: a process of its own, its bytes on the wire, and how it fares."""
+
+from __future__ import annotations
+
+import json
+import socket
+from contextlib import suppress
+from dataclasses import dataclass
+from http.client import HTTPResponse
+from pathlib import Path
+from typing import Any
+
+import jwt
+import psutil
+from prometheus_client.parser import text_string_to_metric_families
+
+from graphql_api.auth import Scope
+from graphql_api.codes import Code
+
+HOST = "127.0.0.1"
+READ_S = 1.0
+SECRET = "a secret of the forty-one bytes that it has"
+#: Allows all.
+TOKEN = jwt.encode({"sub": "fuzz", "exp": 2**32, "scope": " ".join(Scope)}, SECRET, "HS256")
+#: What stands for ids that are known only once the API runs; as long as those.
+WAITING, ENDED = f"{'waiting-task':_<36}", f"{'ended-task':_<36}"
+_STREAMS = ("text/event-stream", "multipart/mixed")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back over HTTP; of a stream, its beginning only."""
+
+    status: int
+    media_type: str
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Target:
+    """One API process.
+
+    Attributes:
+        waiting: id of a task that no worker will run.
+        ended: id of one that was canceled.
+    """
+
+    port: int
+    process: psutil.Process
+    log: Path
+    waiting: str = WAITING
+    ended: str = ENDED
+
+    def filled(self, text: bytes) -> bytes:
+        """Put in the ids; no length changes."""
+        text = text.replace(WAITING.encode(), self.waiting.encode())
+        return text.replace(ENDED.encode(), self.ended.encode())
+
+    def exchange(self, request: bytes, method: str = "POST", *, is_whole: bool = True) -> Answer:
+        """Send bytes, and read the answer to the first request in them.
+
+        Raises:
+            TimeoutError: the API has fallen silent.
+            http.client.HTTPException: what came is no answer.
+        """
+        with socket.create_connection((HOST, self.port), timeout=READ_S) as peer:
+            with suppress(OSError):  # it need not take all of them; what it answers tells
+                peer.sendall(self.filled(request))
+                if not is_whole:
+                    peer.shutdown(socket.SHUT_WR)
+            answer = HTTPResponse(peer, method=method)
+            answer.begin()
+            media_type = answer.getheader("content-type", "").partition(";")[0]
+            body = b"" if media_type in _STREAMS else answer.read()
+            return Answer(answer.status, media_type, body)
+
+    def get(self, path: str) -> Answer:
+        request = f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n"
+        return self.exchange(request.encode(), "GET")
+
+    def post(self, operation: str) -> dict[str, Any]:
+        """Run an operation as every client does, and give its answer."""
+        body = json.dumps({"query": operation}).encode()
+        head = (
+            f"POST /graphql HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {TOKEN}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        answer = self.exchange(head.encode() + body)
+        assert answer.status == 200, answer
+        return graphql_of(answer.body)
+
+    def gauges(self) -> tuple[float, ...]:
+        """Count what is open: live subscriptions, and sockets and streams."""
+        families = text_string_to_metric_families(self.get("/metrics").body.decode())
+        values = {family.name: family.samples[0].value for family in families if family.samples}
+        return values["celeryql_live_subscriptions"], values["celeryql_open_sockets"]
+
+    def rss(self) -> int:
+        """Measure its resident memory in bytes."""
+        resident: int = self.process.memory_info().rss
+        return resident
+
+
+def graphql_of(body: bytes | str) -> dict[str, Any]:
+    """Parse an answer, which must be one of GraphQL in which nothing unexpected has happened."""
+    answer = json.loads(body)
+    assert isinstance(answer, dict), answer
+    assert answer.keys() <= {"data", "errors", "extensions"}, answer
+    assert answer.get("errors", [None]) != [], answer
+    assert "data" in answer or "errors" in answer, answer
+    assert_expected(answer.get("errors", []))
+    return answer
+
+
+def assert_expected(errors: list[dict[str, Any]]) -> None:
+    """Check that every error has a text and one of our codes, but that of what went wrong here."""
+    for error in errors:
+        assert isinstance(error["message"], str), error
+        assert error["extensions"]["code"] in set(Code) - {Code.INTERNAL}, error
