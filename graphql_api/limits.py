@@ -13,7 +13,7 @@ from starlette.types import Message, Receive
 
 from tasks.engine.settings import Settings
 
-_BODY_TIMEOUT_S = 10.0  # a client that takes longer for one part of its body sends it never
+_BODY_TIMEOUT_S = 30.0  # for all of a body: part by part, a byte now and then would do
 
 
 class TooManySockets(Exception):
@@ -51,18 +51,19 @@ class Sockets:
                 del self._of_address[address]
 
 
-def bounded(receive: Receive, most_bytes: int) -> Receive:
-    """Receive a body of so many bytes at most.
+def bounded(receive: Receive, most_bytes: int, *, timeout_s: float = _BODY_TIMEOUT_S) -> Receive:
+    """Receive a body of so many bytes at most, all of it within a time.
 
     Raises:
         HTTPException: there is more, or it does not come.
     """
     received = 0
+    deadline = asyncio.get_running_loop().time() + timeout_s
 
     async def receive_bounded() -> Message:
         nonlocal received
         try:
-            async with asyncio.timeout(_BODY_TIMEOUT_S):
+            async with asyncio.timeout_at(deadline):
                 message = await receive()
         except TimeoutError as error:
             raise HTTPException(408, "The body did not come") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import socket
 import sys
 from typing import Any
@@ -23,10 +24,21 @@ PING_S = 10.0
 # What a client has not taken for so long ends its connection, which nothing else does where it has
 # stopped to read, and acknowledges the question whether it would go on.
 _UNSENT_TIMEOUT_MS = 20_000
+# The head of a request, its line and headers, is some kilobytes and comes at once; uvicorn would
+# read and keep it however long it is and takes. The same is true of what may follow a body.
+_HEAD_MAX_BYTES = 64_000
 
 
 class Protocol(HttpToolsProtocol):
-    """HTTP/1.1, and the beginning of each WebSocket, on connections that do not outlive peers."""
+    """HTTP/1.1, and the beginning of each WebSocket, on connections that do not outlive peers.
+
+    Whoever connects has to send a head, of a size and in a time that is bounded; from the end of an
+    answer to the next request it is uvicorn's time that counts.
+    """
+
+    head_timeout_s = 10.0
+    _unended_bytes = 0  # received behind the last end of a head or part of a body
+    _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         """Have the system end the connection of a peer that has gone, or does not read."""
@@ -37,6 +49,49 @@ class Protocol(HttpToolsProtocol):
                 option = socket.TCP_USER_TIMEOUT
                 connection.setsockopt(socket.IPPROTO_TCP, option, _UNSENT_TIMEOUT_MS)
         super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the peer."""
+        self._ended()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, but no head without end."""
+        self._unended_bytes += len(data)
+        super().data_received(data)
+        # Where it was the beginning of a WebSocket, another protocol has the connection now.
+        is_left = self.transport.is_closing() or self.transport.get_protocol() is not self
+        if self._unended_bytes and not is_left:
+            self._await_head()
+            if self._unended_bytes > _HEAD_MAX_BYTES:
+                self.send_400_response(f"A request's head has at most {_HEAD_MAX_BYTES:,} bytes")
+
+    def on_headers_complete(self) -> None:
+        """Begin to serve a request."""
+        self._ended()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Hand over a part of a body."""
+        self._ended()
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End a request."""
+        self._ended()
+        super().on_message_complete()
+
+    def _await_head(self) -> None:
+        if self._head_timer is None:
+            loop = asyncio.get_running_loop()
+            self._head_timer = loop.call_later(self.head_timeout_s, self.transport.close)
+
+    def _ended(self) -> None:
+        self._unended_bytes = 0
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):

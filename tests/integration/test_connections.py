@@ -1,0 +1,111 @@
+"""Connections whose peers send no request, or one without end: they are ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+
+import pytest
+
+from graphql_api.server import Protocol
+from tasks.engine.settings import Settings
+from tests.serving import serving
+
+pytestmark = pytest.mark.slow
+
+GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+CHUNKED = b"POST /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+STREAM = (
+    b"GET /graphql?query=subscription{cluster{__typename}} HTTP/1.1\r\n"
+    b"Host: localhost\r\nAccept: text/event-stream\r\n\r\n"
+)
+
+
+class Hasty(Protocol):
+    """Ends connections sooner."""
+
+    head_timeout_s = 0.5
+
+
+@pytest.fixture
+async def connect(redis_url, empty_redis):
+    """Give what connects to an API that has little patience."""
+    async with (
+        contextlib.AsyncExitStack() as open_ones,
+        serving(Settings(redis_url=redis_url), http=Hasty, timeout_keep_alive=60) as client,
+    ):
+        port = int(client.url.rpartition(":")[2])
+
+        async def connect():
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            open_ones.callback(writer.close)
+            return reader, writer
+
+        yield connect
+
+
+async def send_for_ever(writer, more):
+    while True:
+        writer.write(more)
+        await writer.drain()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"", b"GET /healthz HTT", GET, GET + b"X: "],
+    ids=["nothing", "part of a line", "part of headers", "part of a header"],
+)
+async def test_who_ends_no_head_is_let_go(connect, sent):
+    reader, writer = await connect()
+    writer.write(sent)
+
+    async with asyncio.timeout(5):
+        await reader.read()
+
+
+async def test_half_a_request_behind_an_answer_keeps_no_connection(connect):
+    reader, writer = await connect()
+    writer.write(GET + b"\r\n")
+    await reader.readuntil(b'{"status":"alive"}')
+    writer.write(b"\r\n")
+
+    async with asyncio.timeout(5):
+        assert await reader.read() == b""
+
+
+@pytest.mark.parametrize(
+    ("sent", "more"),
+    [
+        (b"GET /", b"a" * 1_000),
+        (GET + b"X: ", b"a" * 1_000),
+        (GET, b"X: y\r\n" * 100),
+        (CHUNKED + b"0\r\n", b"X: y\r\n" * 100),
+    ],
+    ids=["line", "header", "headers", "trailers"],
+)
+async def test_a_head_without_end_is_not_read_on(connect, sent, more):
+    _, writer = await connect()
+    began = time.monotonic()
+    writer.write(sent)
+    with pytest.raises(ConnectionError):
+        await send_for_ever(writer, more)
+
+    assert time.monotonic() - began < 5
+
+
+async def test_a_stream_and_what_is_sent_at_once_are_served_on(connect):
+    watching, watcher = await connect()
+    reader, writer = await connect()
+    watcher.write(STREAM)
+    await watching.readuntil(b"__typename")
+    writer.write((GET + b"\r\n") * 3)
+    for _ in range(3):
+        await reader.readuntil(b'{"status":"alive"}')
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(3 * Hasty.head_timeout_s):
+            await asyncio.gather(watching.read(), reader.read())
+    writer.write(GET + b"\r\n")
+
+    await reader.readuntil(b'{"status":"alive"}')
+    assert not watching.at_eof()
