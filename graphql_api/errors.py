@@ -12,7 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 from graphql import GraphQLError
-from strawberry.exceptions import StrawberryInputCoercionError
+from strawberry.exceptions import MissingQueryError, StrawberryInputCoercionError
 from strawberry.pydantic.error import InputValidationError
 from strawberry.schema import ExceptionHandler
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
@@ -136,6 +136,23 @@ def _is_unserialisable(error: GraphQLError) -> bool:
     return isinstance(origin, GraphQLError) and not origin.nodes and error.path is not None
 
 
+def _told(error: GraphQLError) -> str | None:
+    """Say what is wrong with an operation that could not be run; None for anything else."""
+    match error.original_error:
+        case CannotGetOperationTypeError() as origin:
+            return origin.as_http_error_reason()
+        case InvalidOperationTypeError() as origin:
+            return f"This is no way to send a {origin.operation_type.value}"
+        case GraphQLError() | StrawberryInputCoercionError() | None:
+            return error.message
+        case MissingQueryError():
+            return "There is no `query`"
+        case ValueError() if error.path is None:
+            # Python makes no integer of thousands of digits, which graphql-core does not foresee.
+            return "The document has a number of too many digits"
+    return None
+
+
 def report(error: GraphQLError) -> GraphQLError:
     """Give a top-level error a code; mask and log what was not expected."""
     if "code" in (error.extensions or {}):
@@ -148,13 +165,8 @@ def report(error: GraphQLError) -> GraphQLError:
         where, code = ".".join(map(str, error.path or ())), Code.INTERNAL
         message = f"{where} has a value that its type cannot hold: {error.message}"
         logger.error(message)
-    elif isinstance(error.original_error, CannotGetOperationTypeError):
-        message, code = error.original_error.as_http_error_reason(), Code.BAD_USER_INPUT
-    elif isinstance(error.original_error, InvalidOperationTypeError):
-        operation = error.original_error.operation_type.value
-        message, code = f"This is no way to send a {operation}", Code.BAD_USER_INPUT
-    elif isinstance(error.original_error, GraphQLError | StrawberryInputCoercionError | None):
-        message, code = error.message, Code.BAD_USER_INPUT
+    elif told := _told(error):
+        message, code = told, Code.BAD_USER_INPUT
     else:
         error_id = uuid4().hex[:12]
         logger.error("Unexpected error %s", error_id, exc_info=error.original_error)

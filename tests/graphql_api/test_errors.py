@@ -52,8 +52,9 @@ def test_a_result_that_its_type_cannot_hold_is_no_fault_of_the_client():
         ("{ twice(of: 3000000000) }", {}),
         ("query($of: Int!) { twice(of: $of) }", {"of": TOO_LARGE}),
         ("query($of: Int!) { twice(of: $of) }", {}),
+        (f"{{ twice(of: {'9' * 5_000}) }}", {}),
     ],
-    ids=["unknown", "literal", "variable", "missing"],
+    ids=["unknown", "literal", "variable", "missing", "number of 5,000 digits"],
 )
 def test_an_operation_that_does_not_fit_is_the_clients_fault(operation, variables):
     assert error_of(operation, **variables).extensions["code"] == "BAD_USER_INPUT"

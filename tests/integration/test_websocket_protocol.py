@@ -154,6 +154,19 @@ async def test_no_init_in_time_is_4408(hasty):
         assert await close_code(socket) == 4408
 
 
+async def test_an_empty_query_is_refused_alone(client):
+    async with open_socket(client) as socket:
+        await send(socket, type="subscribe", id="1", payload={"query": ""})
+        refused = await receive(socket)
+        await send(socket, type="subscribe", id="2", payload=QUERY)
+
+        assert (refused["type"], refused["id"]) == ("error", "1")
+        assert refused["payload"] == [
+            {"message": "There is no `query`", "extensions": {"code": "BAD_USER_INPUT"}}
+        ]
+        assert (await receive(socket))["type"] == "next"
+
+
 async def test_the_same_id_twice_is_4409(client):
     async with open_socket(client) as socket:
         await send(socket, type="subscribe", id="1", payload=CLUSTER)
