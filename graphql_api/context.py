@@ -63,9 +63,9 @@ class Context:
 
     def begin_answer(self) -> None:
         """Start to count anew: at an operation's beginning, and at each event."""
-        self._left = self.engine.settings.max_answer_items
+        self._left: float = self.engine.settings.max_answer_items
 
-    def take(self, count: int) -> None:
+    def take(self, count: float) -> None:
         """Count what an answer holds, before it is made.
 
         Raises:

@@ -27,7 +27,7 @@ from strawberry.extensions import SchemaExtension
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
-from graphql_api.sizes import Measure, Size
+from graphql_api.sizes import Measure, Size, count_values
 from tasks.engine.settings import Settings
 
 _CACHED = 200  # documents; a client sends few
@@ -41,6 +41,7 @@ class Policy(NamedTuple):
     most: Size
     tokens: int
     operations: int
+    values: int
     introspection: bool
     suggestions: bool
 
@@ -59,6 +60,7 @@ def policy_of(settings: Settings) -> Policy:
         most,
         settings.max_tokens,
         settings.max_operations,
+        settings.max_values,
         settings.introspection,
         settings.suggestions,
     )
@@ -104,6 +106,9 @@ class Documents(SchemaExtension):
             if not errors and document.operations > 1 and not named:
                 # Strawberry would run the first.
                 errors = [GraphQLError("Name the operation to run: the document has several")]
+            most = asked.context.policy.values
+            if not errors and count_values(asked.query or "", asked.variables or {}) > most:
+                errors = [GraphQLError(f"The variables hold more than {most:,} values")]
             asked.pre_execution_errors = errors
         yield
 

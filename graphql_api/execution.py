@@ -13,6 +13,7 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from graphql_api.codes import ApiError, Code
 
 _CHEAP = 10  # names or numbers take as long as one object with fields
+_FIELDS = 5  # fields, each of which is resolved, weigh as much as one item of a list
 
 
 class Executor(StrawberryGraphQLCoreExecutionContext):
@@ -43,8 +44,17 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
         *_, result, _ = rest
         if isinstance(result, Sized):
             is_cheap = is_leaf_type(get_named_type(return_type))
-            self.context_value.take(len(result) // (_CHEAP if is_cheap else 1))
+            self.context_value.take(len(result) / (_CHEAP if is_cheap else 1))
         return super().complete_list_value(return_type, nodes, info, *rest)
+
+    def execute_fields(self, parent_type: Any, source: Any, path: Any, fields: Any, _: Any) -> Any:
+        """Count fields before any of them is resolved: an object may have hundreds, by aliases.
+
+        Raises:
+            ApiError: there are too many.
+        """
+        self.context_value.take(len(fields) / _FIELDS)
+        return super().execute_fields(parent_type, source, path, fields, _)
 
     def execute_operation(self, serially: bool | None = None) -> Any:  # noqa: FBT001  # its signature
         """Execute the operation; a query only for so long."""

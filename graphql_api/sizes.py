@@ -6,7 +6,10 @@ holds a process for seconds.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from graphql import (
     DocumentNode,
@@ -114,3 +117,29 @@ class Measure:
 
 class _NestedTooDeep(Exception):
     """There is more within each other than is looked into."""
+
+
+def count_values(text: str, variables: dict[str, Any]) -> int:
+    """Count the values that variables hand over, in lists and objects, too.
+
+    Args:
+        text: the document; a variable counts as often as it is named there, its declaration aside,
+            because each time inputs are made of it.
+        variables: by name.
+    """
+    named = Counter(re.findall(r"\$(\w+)", text))
+    return sum(
+        _values_in(value) * (named[name] - 1) for name, value in variables.items() if named[name]
+    )
+
+
+def _values_in(value: Any) -> int:
+    count, left = 0, [value]
+    while left:  # without recursion, for it may be nested as deep as JSON is
+        held = left.pop()
+        count += 1
+        if isinstance(held, dict):
+            left += held.values()
+        elif isinstance(held, list):
+            left += held
+    return count

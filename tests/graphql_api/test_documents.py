@@ -110,6 +110,37 @@ async def test_lists_within_lists_are_counted_before_they_are_made(door):
     assert "more than 25,000 items" in result.errors[0].message
 
 
+async def test_fields_are_counted_in_an_answer_as_well(door):
+    names = " ".join(f"a{i}: name" for i in range(190))
+    cycle = "{ queue { definitions " * 3
+    began = time.process_time()
+    result = await door.run(f"{{ taskDefinitions {cycle} {{ {names} }} {'}' * 7}")
+
+    assert "more than 25,000 items" in result.errors[0].message
+    assert time.process_time() - began < 5, "it took half a minute to make all of it"
+
+
+async def test_values_of_a_variable_are_counted_before_they_are_inputs(door):
+    once = "a: enqueueAdd(input: {x: 1, y: 2}, options: {tags: $tags}) { __typename }"
+    twice = f"{once} {once.replace('a:', 'b:')}"
+    too_many = "The variables hold more than 25,000 values"
+
+    few = await door.run(f"mutation($tags: [String!]) {{ {once} }}", variable_values={"tags": [""]})
+    answers = [
+        await door.run(f"mutation($tags: [String!]) {{ {fields} }}", variable_values={"tags": tags})
+        for fields, tags in ((once, [""] * 25_000), (twice, [""] * 12_500))
+    ]
+
+    assert few.data == {"a": {"__typename": "InvalidInput"}}
+    assert [[error.message for error in answer.errors] for answer in answers] == [[too_many]] * 2
+
+
+async def test_a_stream_has_its_variables_counted(door):
+    watch = "subscription($ids: [ID!]) { tasks(filter: {ids: $ids}) { cursor } }"
+    async with aclosing(door.subscribe(watch, ids=["x"] * 25_000)) as events:
+        assert await anext(events) == [Code.BAD_USER_INPUT]
+
+
 async def test_each_event_is_counted_alone(door, engine, report):
     root, steps = await door.chain()
     watch = (
