@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import strawberry
 from strawberry.dataloader import DataLoader
@@ -16,6 +16,8 @@ from tasks.engine.engine import Engine
 from tasks.engine.graph import Graph
 from tasks.engine.records import Record
 from tasks.engine.topology import QueueStatus, WorkerStatus
+
+T = TypeVar("T")
 
 #: Makes the GraphQL object of a record: of the type that was derived from its definition. Of a
 #: step, the summary is of its workflow; of a workflow, its own; either as of an event.
@@ -50,15 +52,21 @@ class Context:
         self.is_cut_off = False  # whether Redis did not answer a mutation
         self.policy = policy_of(engine.settings)
         store = engine.store
-        self.records = _Records(self._load_records, cache=False)
+        self.records = _Records(_each_once(self._load_records), cache=False)
         self.records.context = self
-        self.metas: DataLoader[str, dict[str, Any] | None] = DataLoader(store.metas, cache=False)
-        self.inputs: DataLoader[str, dict[str, Any] | None] = DataLoader(store.inputs, cache=False)
+        self.metas: DataLoader[str, dict[str, Any] | None] = DataLoader(
+            _each_once(store.metas), cache=False
+        )
+        self.inputs: DataLoader[str, dict[str, Any] | None] = DataLoader(
+            _each_once(store.inputs), cache=False
+        )
         self.queues: DataLoader[str, QueueStatus] = DataLoader(engine.topology.queues, cache=False)
         self.workers: DataLoader[str, list[WorkerStatus]] = DataLoader(
             self._load_workers, cache=False
         )
-        self.graphs: DataLoader[str, Graph | None] = DataLoader(store.graphs, cache=False)
+        self.graphs: DataLoader[str, Graph | None] = DataLoader(
+            _each_once(store.graphs), cache=False
+        )
         self.begin_answer()
 
     def begin_answer(self) -> None:
@@ -93,6 +101,19 @@ class Context:
 
     async def _load_workers(self, keys: list[str]) -> list[list[WorkerStatus]]:
         return [await self.engine.topology.workers()] * len(keys)
+
+
+def _each_once(
+    load: Callable[[list[str]], Awaitable[list[T]]],
+) -> Callable[[list[str]], Awaitable[list[T]]]:
+    """Read what is asked for many times at once, by aliases, once: it may be of megabytes."""
+
+    async def load_each_once(keys: list[str]) -> list[T]:
+        asked = list(dict.fromkeys(keys))
+        found = dict(zip(asked, await load(asked), strict=True))
+        return [found[key] for key in keys]
+
+    return load_each_once
 
 
 class _Records(DataLoader[str, Record | None]):

@@ -14,6 +14,7 @@ from graphql_api.codes import ApiError, Code
 
 _CHEAP = 10  # names or numbers take as long as one object with fields
 _FIELDS = 5  # fields, each of which is resolved, weigh as much as one item of a list
+_CHARACTERS = 1_000  # of text, which is copied several times on its way out, do, too
 
 
 class Executor(StrawberryGraphQLCoreExecutionContext):
@@ -46,6 +47,16 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
             is_cheap = is_leaf_type(get_named_type(return_type))
             self.context_value.take(len(result) / (_CHEAP if is_cheap else 1))
         return super().complete_list_value(return_type, nodes, info, *rest)
+
+    def complete_leaf_value(self, return_type: Any, result: Any) -> Any:  # type: ignore[override]  # it is called on an executor
+        """Count the characters of a text: each alias of its field has it once more.
+
+        Raises:
+            ApiError: there are too many.
+        """
+        if isinstance(result, str):
+            self.context_value.take(len(result) / _CHARACTERS)
+        return super().complete_leaf_value(return_type, result)
 
     def execute_fields(self, parent_type: Any, source: Any, path: Any, fields: Any, _: Any) -> Any:
         """Count fields before any of them is resolved: an object may have hundreds, by aliases.

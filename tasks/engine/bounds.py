@@ -34,8 +34,8 @@ class Bounds(BaseModel):
     max_answer_items: int = Field(
         default=25_000,
         ge=1_000,
-        description="List items and tasks in one answer, or in one event; five fields weigh as "
-        "much as one.",
+        description="List items and tasks in one answer, or in one event; five fields or 1,000 "
+        "characters weigh as much as one.",
     )
     query_timeout_s: float = Field(default=10.0, gt=0, description="Seconds that a query may take.")
 

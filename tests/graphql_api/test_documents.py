@@ -120,6 +120,32 @@ async def test_fields_are_counted_in_an_answer_as_well(door):
     assert time.process_time() - began < 5, "it took half a minute to make all of it"
 
 
+async def test_texts_are_counted_by_their_length(door, engine):
+    data = await door.execute(
+        "mutation($text: String!) { enqueueEcho(input: {message: $text}) {"
+        " ... on EnqueueEchoSuccess { task { input { message } } } } }",
+        text="x" * 8_000,
+    )
+    again = " ".join(f"a{i}: message" for i in range(150))
+    engine.settings = engine.settings.model_copy(update={"max_answer_items": 1_000})
+    result = await door.run(
+        f"{{ tasks {{ nodes {{ ... on EchoTask {{ input {{ {again} }} }} }} }} }}"
+    )
+
+    assert len(data["enqueueEcho"]["task"]["input"]["message"]) == 8_000
+    assert "more than 1,000 items" in result.errors[0].message
+
+
+async def test_what_is_asked_for_many_times_is_read_once(door):
+    id_ = await door.add()
+    context = door.context
+
+    first, second = await context.inputs.load_many([id_, id_])
+
+    assert first == {"x": 1, "y": 2}
+    assert first is second
+
+
 async def test_values_of_a_variable_are_counted_before_they_are_inputs(door):
     once = "a: enqueueAdd(input: {x: 1, y: 2}, options: {tags: $tags}) { __typename }"
     twice = f"{once} {once.replace('a:', 'b:')}"
