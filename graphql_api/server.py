@@ -94,8 +94,24 @@ class Protocol(HttpToolsProtocol):
             self._head_timer = None
 
 
+_NO_OPENING = (
+    b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n"
+    b"Content-Type: text/plain\r\nContent-Length: 23\r\n\r\nThis opens no WebSocket"
+)
+
+
 class SocketProtocol(WebSocketsSansIOProtocol):
     """WebSockets that end without a traceback, which any client could fill the log with."""
+
+    def data_received(self, data: bytes) -> None:
+        """Read, and answer who asks for a WebSocket in no way that opens one.
+
+        uvicorn would be silent, and keep the connection: to a body, or too many headers.
+        """
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            self.transport.write(b"".join(self.conn.data_to_send()) or _NO_OPENING)
+            self.transport.close()
 
     def send_receive_event_to_app(self) -> None:
         """Hand over a message, or end the socket of who sends as text what is none."""

@@ -6,6 +6,7 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 
+import httpx
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
@@ -91,6 +92,20 @@ async def test_what_is_no_message_ends_the_socket_with_4400(client, message):
         await socket.send(message)
 
         assert await close_code(socket) == 4400
+
+
+@pytest.mark.parametrize(
+    ("method", "content", "more", "status"),
+    [("POST", b"", 0, 405), ("POST", b"x", 0, 400), ("GET", b"x", 0, 400), ("GET", b"", 200, 431)],
+)
+async def test_what_opens_no_websocket_is_answered(client, method, content, more, status):
+    headers = {"connection": "upgrade", "upgrade": "websocket"}
+    headers |= {f"x-{number}": "x" for number in range(more)}
+    async with httpx.AsyncClient(timeout=2) as http:
+        url = f"{client.url}/graphql"
+        answer = await http.request(method, url, content=content, headers=headers)
+
+    assert answer.status_code == status
 
 
 @pytest.fixture
