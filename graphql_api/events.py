@@ -17,6 +17,7 @@ from tasks.engine.records import Cursor, Event, EventKind, Record
 _HISTORY = 20
 _HISTORY_MAX = 100
 _STEP_LOOK = 500  # events of a workflow looked at in one round trip for those of one step
+_LOOKED_AT = 10  # events that are read and parsed take as long as one item of an answer
 
 
 described.enum(
@@ -83,7 +84,7 @@ async def read_history(
     """Read a page of a task's events, oldest first.
 
     Raises:
-        ApiError: a size out of range.
+        ApiError: a size out of range, or too much for one answer.
     """
     size = _HISTORY if first is None else first
     if not 1 <= size <= _HISTORY_MAX:
@@ -101,6 +102,7 @@ async def _kept(info: Info, task: Record, size: int, after: Cursor | None) -> li
     look = size if task.id == task.root else _STEP_LOOK
     found: list[Event] = []
     while True:
+        info.context.take(look / _LOOKED_AT)
         page = await info.context.engine.store.history(task, after, look)
         found += page.events
         if page.more_after is None or len(found) >= size:
