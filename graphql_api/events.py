@@ -17,7 +17,8 @@ from tasks.engine.records import Cursor, Event, EventKind, Record
 _HISTORY = 20
 _HISTORY_MAX = 100
 _STEP_LOOK = 500  # events of a workflow looked at in one round trip for those of one step
-_LOOKED_AT = 10  # events that are read and parsed take as long as one item of an answer
+_LOOKED_AT = 10  # events that are read take as long as one item of an answer
+_PRESENTED = 2  # events that are made objects do, too
 
 
 described.enum(
@@ -90,6 +91,7 @@ async def read_history(
     if not 1 <= size <= _HISTORY_MAX:
         text = f"A page has 1 to {_HISTORY_MAX} events, not {size}"
         raise ApiError(text, Code.BAD_USER_INPUT)
+    info.context.take(size / _PRESENTED)  # at once, before the first of many histories is read
     try:
         events = await _kept(info, task, size, Cursor(after) if after else None)
     except CursorExpired:
