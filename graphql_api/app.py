@@ -52,6 +52,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title="CeleryQL",
         lifespan=lifespan,
         openapi_url=None,
+        redirect_slashes=False,  # it would lead to whatever `Host` says
         telemetry={"exclude": lambda scope: scope["path"] in _NOT_TRACED},
     )
     app.add_middleware(RequestId)

@@ -6,9 +6,11 @@ import ast
 import hashlib
 import subprocess
 import sys
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from tasks.engine.settings import PROJECT_ROOT
 
@@ -187,3 +189,19 @@ def test_without_a_venv_module_it_says_what_to_install(project: Path) -> None:
     assert done.returncode == 1
     assert "apt install python3-venv" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_what_is_asked_for_with_extras_is_locked_with_them():
+    """Else pip 23 finds the newest release of it, which is not the locked one, and refuses."""
+    locked = (PROJECT_ROOT / "requirements-dev.lock").read_text()
+    asked = [
+        Requirement(text) for found in distributions() for text in found.requires or []
+        if "extra ==" not in text
+    ]  # fmt: skip
+    ranges = {
+        f"{need.name}[{','.join(sorted(need.extras))}]"
+        for need in asked
+        if need.extras and not str(need.specifier).startswith("==")
+    }
+
+    assert [name for name in ranges if f"\n{name}==" not in locked] == []

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from graphql_api.server import Protocol
+from graphql_api.protocols import Protocol
 from tasks.engine.settings import Settings
 from tests.serving import serving
 

@@ -10,12 +10,13 @@ import time
 from contextlib import asynccontextmanager
 
 import pytest
+from psutil import Process
 from websockets.client import ClientProtocol
 from websockets.uri import parse_uri
 
 from tasks.engine.settings import Settings
 from tasks.general import echo
-from tests.serving import serving, until_live
+from tests.serving import serving, until, until_live
 from tests.tasks.engine.conftest import backend, report
 
 __all__ = ["backend", "report"]  # fixtures
@@ -56,6 +57,7 @@ class Connection:
             parse_uri(f"ws://{host}:{port}/graphql"), subprotocols=["graphql-transport-ws"]
         )
         self._host = f"{host}:{port}"
+        self.port = self._peer.getsockname()[1]
 
     async def write(self, data):
         await asyncio.get_running_loop().sock_sendall(self._peer, data)
@@ -82,7 +84,10 @@ class Connection:
             await self.write(data)
 
     async def watch_by_stream(self, task_id, accept):
-        body = json.dumps({"query": WATCH, "variables": {"id": task_id}})
+        await self.ask(WATCH, {"id": task_id}, accept)
+
+    async def ask(self, query, variables, accept):
+        body = json.dumps({"query": query, "variables": variables})
         await self.write(
             f"POST /graphql HTTP/1.1\r\nHost: {self._host}\r\nAccept: {accept}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
@@ -151,3 +156,19 @@ async def test_who_answers_no_ping_is_let_go(api, empty_redis):
         await until_live(api, 0)
 
         assert time.monotonic() - began < 2 * PING_S + FREED_WITHIN_S
+
+
+async def test_who_does_not_read_a_large_answer_is_let_go(api, empty_redis):
+    items = [{"task": {"echo": {"message": MESSAGE}}}] * 20
+    batch = "mutation($tasks: [BatchItemInput!]!) { enqueueBatch(tasks: $tasks) { __typename } }"
+    await api.execute(batch, tasks=items)
+    connection = Connection(api)
+    query = f"{{ tasks(first: 20) {{ nodes {{ ... on EchoTask {{ {LARGE} }} }} }} }}"  # 8 MB
+    await connection.ask(query, {}, "*/*")
+
+    def is_held():
+        return any(c.raddr and c.raddr.port == connection.port for c in Process().net_connections())
+
+    assert is_held()
+    await until(lambda: not is_held())
+    await connection.close()
