@@ -21,6 +21,7 @@ _UNREAD_TIMEOUT_S = 3.0  # the same, where what is written waits in our own memo
 # The head of a request, its line and headers, is some kilobytes and comes at once; uvicorn would
 # read and keep it however long it is and takes. The same is true of what may follow a body.
 _HEAD_MAX_BYTES = 64_000
+_PIPELINED_MAX = 8  # requests behind one that is being answered; no client sends so many
 _NO_OPENING = (
     b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n"
     b"Content-Type: text/plain\r\nContent-Length: 23\r\n\r\nThis opens no WebSocket"
@@ -104,14 +105,27 @@ class Protocol(Unread, HttpToolsProtocol):
                 self.send_400_response(f"A request's head has at most {_HEAD_MAX_BYTES:,} bytes")
 
     def on_headers_complete(self) -> None:
-        """Begin to serve a request."""
+        """Begin to serve a request.
+
+        Raises:
+            ValueError: there are too many before it; this ends the connection with a 400.
+        """
         self._ended()
+        if len(self.pipeline) >= _PIPELINED_MAX:
+            raise ValueError("too many requests at once")
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Hand over a part of a body."""
-        self._ended()
+        """Hand over a part of a body; who sends it behind its answer gets no more time for it."""
+        if not self.cycle.response_complete:
+            self._ended()
         super().on_body(body)
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request, but not for ever for the rest of this one's body."""
+        if self.cycle.more_body:
+            self._await_head()
+        super().on_response_complete()
 
     def on_message_complete(self) -> None:
         """End a request."""
@@ -128,12 +142,6 @@ class Protocol(Unread, HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
-
-
-_NO_OPENING = (
-    b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n"
-    b"Content-Type: text/plain\r\nContent-Length: 23\r\n\r\nThis opens no WebSocket"
-)
 
 
 class SocketProtocol(Unread, WebSocketsSansIOProtocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import Any
 
@@ -28,6 +29,8 @@ def options(settings: Settings) -> dict[str, Any]:
         "ws_ping_interval": PING_S,
         "ws_ping_timeout": PING_S,
         "timeout_graceful_shutdown": 3,
+        # Requests come on connections, too: twice as many, and uvicorn answers 503 to more.
+        "limit_concurrency": 2 * settings.max_sockets,
         "proxy_headers": settings.proxy_headers,
         "server_header": False,
         "access_log": False,
@@ -37,23 +40,24 @@ def options(settings: Settings) -> dict[str, Any]:
 
 def main() -> int:
     """Serve until a signal, and return the exit code."""
-    settings = load_settings()
-    configure(settings)
     parser = argparse.ArgumentParser(prog="python -m graphql_api.server", description=__doc__)
-    parser.add_argument("--host", default=settings.host, help="address to bind")
-    parser.add_argument("--port", type=int, default=settings.port, help="port to bind")
+    parser.add_argument("--host", help="address to bind")
+    parser.add_argument("--port", type=int, help="port to bind")
     parser.add_argument(
         "--insecure", action="store_true", help="bind any address, without authentication, too"
     )
     asked = parser.parse_args()
     try:
+        settings = load_settings()
+        host, port = asked.host or settings.host, asked.port or settings.port
         if not (asked.insecure or Authenticator(settings).is_on):
-            refuse_public(asked.host)
+            refuse_public(host)
     except (StartRefused, BadSettings) as refusal:
         sys.stderr.write(f"{parser.prog}: {refusal}.\n")
-        return 1
+        return os.EX_CONFIG
+    configure(settings)
     factory = "graphql_api.app:create_app"
-    uvicorn.run(factory, factory=True, host=asked.host, port=asked.port, **options(settings))
+    uvicorn.run(factory, factory=True, host=host, port=port, **options(settings))
     return 0
 
 

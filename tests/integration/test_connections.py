@@ -7,6 +7,7 @@ import contextlib
 import time
 
 import pytest
+from psutil import Process
 
 from graphql_api.protocols import Protocol
 from tasks.engine.settings import Settings
@@ -109,3 +110,44 @@ async def test_a_stream_and_what_is_sent_at_once_are_served_on(connect):
 
     await reader.readuntil(b'{"status":"alive"}')
     assert not watching.at_eof()
+
+
+async def test_who_sends_requests_without_reading_answers_is_let_go(connect):
+    reader, writer = await connect()
+    before = Process().memory_info().rss
+    sending = asyncio.create_task(send_for_ever(writer, (GET + b"\r\n") * 1_000))
+    try:
+        async with asyncio.timeout(10):
+            while await reader.read(100_000):
+                pass
+    except ConnectionError:
+        pass
+    finally:
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+
+    assert Process().memory_info().rss - before < 50_000_000
+
+
+async def test_a_few_requests_at_once_are_answered_in_order(connect):
+    reader, writer = await connect()
+    writer.write((GET + b"\r\n") * 5)
+
+    async with asyncio.timeout(10):
+        for _ in range(5):
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+            await reader.readuntil(b'{"status":"alive"}')
+
+
+async def test_who_sends_a_body_behind_its_answer_gets_no_more_time(connect):
+    reader, writer = await connect()
+    writer.write(GET + b"Content-Length: 100000\r\n\r\n")
+    await reader.readuntil(b'{"status":"alive"}')
+    began = time.monotonic()
+    with contextlib.suppress(ConnectionError):
+        async with asyncio.timeout(10):
+            while not reader.at_eof():
+                writer.write(b"x")
+                await asyncio.wait({asyncio.create_task(reader.read(1))}, timeout=0.1)
+
+    assert time.monotonic() - began < 3
