@@ -36,8 +36,8 @@ def refuse_public(host: str) -> None:
     if not is_loopback:
         raise StartRefused(
             f"{host} is not a loopback address: without authentication, whoever reaches it could "
-            "run tasks; set AUTH_JWT_SECRET or AUTH_JWKS_URL (see docs/security.md), use "
-            "--host 127.0.0.1, or say --insecure if everyone on that network may"
+            "run tasks; set AUTH_JWT_SECRET, AUTH_JWKS_FILE or AUTH_JWKS_URL (docs/security.md), "
+            "use --host 127.0.0.1, or say --insecure if everyone on that network may"
         )
 
 

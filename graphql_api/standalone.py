@@ -14,8 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from graphql_api import programs
 from graphql_api.auth import Authenticator
 from graphql_api.console import Console
@@ -30,7 +28,14 @@ from graphql_api.running_env import removed, write_running_env
 from graphql_api.supervisor import Supervisor
 from tasks.engine.embedded import EmbeddedRedis, reserve_port, write_config
 from tasks.engine.errors import CeleryQLError
-from tasks.engine.settings import DATA_DIR, PROJECT_ROOT, RUNNING_ENV, LogFormat, Settings
+from tasks.engine.settings import (
+    DATA_DIR,
+    PROJECT_ROOT,
+    RUNNING_ENV,
+    LogFormat,
+    Settings,
+    read_settings,
+)
 
 # What helps those who develop, and on a machine of their own shows nobody else anything.
 SHOWN_HERE = ("introspection", "suggestions", "tracebacks")
@@ -136,7 +141,9 @@ def main(
     running_env = data_dir / RUNNING_ENV.name
     try:
         with only_one(data_dir / "up.lock"), removed(running_env):
-            settings = Settings()  # with no file to read, since one left behind names a dead Redis
+            settings = (
+                read_settings()
+            )  # with no file to read, since one left behind names a dead Redis
             host, port = host or settings.host, port or settings.port
             if not (Authenticator(settings).is_on or insecure):
                 refuse_public(host)
@@ -144,9 +151,6 @@ def main(
             return asyncio.run(serve(machine, port, restart=restart))
     except (StartRefused, CeleryQLError) as refusal:
         sys.stderr.write(f"dev: {refusal}.\n")
-    except ValidationError as error:
-        problem = error.errors()[0]
-        sys.stderr.write(f"dev: setting {str(problem['loc'][0]).upper()}: {problem['msg']}.\n")
     return 1
 
 

@@ -12,16 +12,18 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, HttpUrl, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, HttpUrl, SecretStr, StringConstraints, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from tasks.engine.bounds import Bounds
+from tasks.engine.errors import BadSettings
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 DATA_DIR = PROJECT_ROOT / ".data"
 RUNNING_ENV = DATA_DIR / "running.env"
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
+Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^/\s]+)$")]
 
 
 class SmtpSecurity(StrEnum):
@@ -104,7 +106,7 @@ class Settings(Bounds, BaseSettings):
         description="Names, as a JSON list, by which the API is reached without authentication, "
         "beside addresses, `localhost` and names without a dot.",
     )
-    cors_origins: tuple[str, ...] = Field(
+    cors_origins: tuple[Origin, ...] = Field(
         default=(),
         description="Origins, as a JSON list, whose pages may use the API from a browser.",
     )
@@ -176,11 +178,26 @@ class Settings(Bounds, BaseSettings):
     )
 
 
+def read_settings() -> Settings:
+    """Read the settings as they are now.
+
+    Raises:
+        BadSettings: one is malformed or out of range; its value, perhaps secret, is not told.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        problem = error.errors(include_input=False, include_url=False)[0]
+        raise BadSettings(f"setting {str(problem['loc'][0]).upper()}: {problem['msg']}") from None
+    except SettingsError as error:
+        raise BadSettings(f"{error}; lists are written as JSON") from None
+
+
 @cache
 def load_settings() -> Settings:
     """Read the settings once for this process.
 
     Raises:
-        pydantic.ValidationError: a value is malformed or out of range.
+        BadSettings: one is malformed or out of range.
     """
-    return Settings()
+    return read_settings()
