@@ -60,7 +60,9 @@ class Bounds(BaseModel):
 
     enqueue_rate: float = Field(
         default=1_000.0,
-        gt=0,
+        ge=0.001,
+        le=1_000_000,
+        allow_inf_nan=False,
         description="Tasks that one owner may enqueue in a second, in the long run.",
     )
     enqueue_burst: int = Field(
@@ -71,5 +73,6 @@ class Bounds(BaseModel):
     max_waiting: int = Field(
         default=1_000_000,
         ge=1,
-        description="Tasks that may wait in one queue at one priority, or for their start time.",
+        description="About how many tasks may wait in one queue at one priority, or for their "
+        "start time.",
     )

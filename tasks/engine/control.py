@@ -98,6 +98,7 @@ class Control:
             NotFinished: it has not ended.
             InvalidInput: its input was not kept whole, or nothing of it failed.
             IdempotencyConflict: the key was used for something else.
+            Throttled: there is too much already.
             Unavailable: Redis did not answer.
         """
         if not record.state.is_final:

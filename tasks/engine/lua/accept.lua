@@ -57,8 +57,8 @@ local function begin_workflow(id, asked)
   for field, value in pairs(derived_changes(id)) do asked.records[1].fields[field] = value end
 end
 
-local function accept(asked)
-  local times, id = times_of(asked), asked.records[1].id
+local function accept(asked, times)
+  local id = asked.records[1].id
   for _, new in ipairs(asked.records) do complete(asked, new, times) end
   asked.records[1].fields.expires_at = times.expires_at
   if asked.workflow then begin_workflow(id, asked) end
@@ -84,7 +84,8 @@ local function wait_for_rate(asked)
   local until_ms = taken_until + #asked.records * per_task_ms
   local wait_ms = until_ms - now_ms - request.enqueue_burst * per_task_ms
   if wait_ms > 0 and taken_until > now_ms then return math.min(wait_ms, taken_until - now_ms) end
-  redis.call('SET', key, string.format('%.3f', until_ms), 'PX', as_text(math.ceil(until_ms - now_ms)))
+  local kept_ms = math.max(1, math.ceil(until_ms - now_ms))
+  redis.call('SET', key, string.format('%.3f', until_ms), 'PX', as_text(kept_ms))
   return 0
 end
 
@@ -95,9 +96,9 @@ local function is_one_too_many(push, due_ms)
   return waiting >= request.max_waiting
 end
 
-local function throttled(asked)
+local function throttled(asked, due_ms)
   for _, push in ipairs(asked.pushes) do
-    if is_one_too_many(push, times_of(asked).due_ms) then return {3, 'queue', QUEUE_WAIT_MS} end
+    if is_one_too_many(push, due_ms) then return {3, 'queue', QUEUE_WAIT_MS} end
   end
   local wait_ms = wait_for_rate(asked)
   return wait_ms > 0 and {3, 'rate', math.ceil(wait_ms)}
@@ -108,16 +109,16 @@ local answers = {before[1] and before[1][1] or '0-0'}
 for _, asked in ipairs(request.requests) do
   local claim = claim_of(asked)
   local seen = claim and redis.call('HMGET', claim, 'task', 'digest')
-  local answer
+  local answer, times = nil, times_of(asked)
   if seen and seen[1] and record_of(seen[1]).state then
     answer = {seen[2] == asked.digest and 1 or 2, seen[1]}
   else
-    answer = throttled(asked)
+    answer = throttled(asked, times.due_ms)
   end
   if answer then
     argument = argument + #asked.pushes + #asked.reused
   else
-    local id = accept(asked)
+    local id = accept(asked, times)
     answer = {0, id}
     if claim then
       -- It lives as long as the record, whose time begins when the task has ended.

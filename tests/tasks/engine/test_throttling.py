@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from pydantic import ValidationError
 
 from tasks.engine.build import build_task
 from tasks.engine.canvas import GroupNode, StepNode
@@ -109,3 +110,14 @@ async def test_a_full_queue_takes_no_more_and_others_do(started, empty_redis):
 
     assert empty_redis.llen("celery") == 3
     assert empty_redis.zcard("celeryql:tasks") == 7, "what is refused leaves nothing behind"
+
+
+async def test_the_highest_rate_is_one_too(started):
+    async with started(enqueue_rate=1_000_000.0, enqueue_burst=1_000_000) as engine:
+        assert await accepted_of(engine, 100, "ann") == [True] * 100
+
+
+@pytest.mark.parametrize("rate", [0, -1, 1e9, float("inf"), float("nan")])
+def test_a_rate_beyond_reason_is_refused(url, rate):
+    with pytest.raises(ValidationError):
+        Settings(redis_url=url, enqueue_rate=rate)
