@@ -91,11 +91,12 @@ class TokenMutation:
             raise _refusal("There is no authentication here: whoever asks may do all")
         if not authenticator.can_sign:
             raise _refusal("Tokens are signed with AUTH_JWT_SECRET, which must be set for that")
-        if problems := [*_problems(info, input), *await _unseen(info, input.task_ids or [])]:
-            raise errors.InvalidInput(problems)
         asking = info.context.viewer
-        asking.require(*input.scopes)
         allowed = _narrowed(asking, input)
+        unseen = await _unseen(info, input.task_ids or [], allowed)
+        if problems := [*_problems(info, input), *unseen]:
+            raise errors.InvalidInput(problems)
+        asking.require(*input.scopes)
         token = authenticator.sign(allowed)
         if len(token) > TOKEN_MAX:
             raise _refusal(f"It would be longer than {TOKEN_MAX:,} characters: name less")
@@ -129,13 +130,15 @@ def _problems(info: Info, asked: CreateTokenInput) -> Iterator[errors.Problem]:
         yield errors.Problem(("input", "expires_in_seconds"), text)
 
 
-async def _unseen(info: Info, ids: list[strawberry.ID]) -> list[errors.Problem]:
-    """Refuse tasks that the viewer may not see: so those that remain are all within its own."""
+async def _unseen(
+    info: Info, ids: list[strawberry.ID], made: viewer.Viewer
+) -> list[errors.Problem]:
+    """Refuse tasks that the token would not show, as others' without ADMIN."""
     seen = await info.context.records.load_many(ids[:_ENTRIES_MAX])
     return [
         errors.Problem(("input", "task_ids", str(i)), str(errors.NotFound(id_)))
         for i, (id_, record) in enumerate(zip(ids, seen, strict=False))
-        if record is None
+        if record is None or not made.may_see(record)
     ]
 
 

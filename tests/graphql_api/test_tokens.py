@@ -121,6 +121,15 @@ async def test_a_token_names_no_task_of_another(door_of):
     assert told[0][0] == told[1][0] == "input.taskIds.0"
 
 
+async def test_an_admin_gives_no_token_that_shows_nothing(door_of):
+    """What it makes for others' tasks needs ADMIN as well: else all of them would be hidden."""
+    task_id = await door_of("ann").add()
+    path, _ = await problem(door_of("eve", ADMIN), taskIds=[task_id])
+
+    assert path == "input.taskIds.0"
+    assert (await made_by(door_of("eve", ADMIN), ADMIN, taskIds=[task_id])).task_ids == {task_id}
+
+
 @pytest.mark.parametrize(
     ("given", "path"),
     [
