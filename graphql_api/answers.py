@@ -19,6 +19,7 @@ from strawberry.types.graphql import OperationType
 
 from graphql_api.codes import ApiError, Code
 from graphql_api.context import Context
+from graphql_api.documents import is_mutation
 from graphql_api.negotiation import JSON, RESPONSE, Wanted
 from graphql_api.parsing import parse_request, read_parameters
 from graphql_api.streams import Multipart, ServerSentEvents, until
@@ -68,14 +69,15 @@ class Answers(GraphQL[Any, None]):
             try:
                 result = await self._execute(request_data, context, allowed)
             except InvalidOperationTypeError as error:
-                if error.operation_type is OperationType.MUTATION:
-                    raise HTTPException(405, "Send mutations by POST") from error
-                if not wanted.stream:
+                if not wanted.stream and error.operation_type is OperationType.SUBSCRIPTION:
                     raise HTTPException(400, f"Subscribe {_STREAMS}") from error
             else:
                 is_new_type = wanted.single == RESPONSE
                 sub_response.status_code = 400 if is_new_type and _is_refused(result) else 200
                 return result
+        asked = request_data.query, request_data.operation_name, context.policy
+        if request_adapter.method == "GET" and is_mutation(self.schema, *asked):
+            raise HTTPException(405, "Send mutations by POST")
         transport = self._get_stream_transport(wanted.stream or "")
         if transport is None:
             raise HTTPException(406, f"There are {JSON} and {RESPONSE}; subscribe {_STREAMS}")

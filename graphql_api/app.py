@@ -30,6 +30,8 @@ _NOT_TRACED = {"/healthz", "/readyz", "/metrics"}  # asked for all the time, by 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Make the app; it connects to Redis when it is started, not before.
 
+    What binds it says who reaches it, and bounds what they can hold: `graphql_api/server.py`.
+
     Raises:
         SystemExit: a task cannot be offered, or settings make no sense; the reason is on standard
             error.
@@ -39,6 +41,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings = settings or load_settings()
         authenticator = Authenticator(settings)
     engine = Engine(settings, api.definitions)
+    metrics = Metrics(engine.submitter.durations)
+    router = Router(api, engine, authenticator, metrics)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -46,6 +50,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         traces.carry()
         async with engine:
             yield
+            await router.finish()
         await asyncio.to_thread(traces.flush)
 
     app = FastAPI(
@@ -56,20 +61,26 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         telemetry={"exclude": lambda scope: scope["path"] in _NOT_TRACED},
     )
     app.add_middleware(RequestId)
-    app.mount("/graphql/assets", graphiql.Assets(settings.graphiql_dir))
-    metrics = Metrics(engine.submitter.durations)
-    app.router.routes += _at("/graphql", Router(api, engine, authenticator, metrics))
-    app.router.routes.append(Route("/metrics", Scrape(metrics, engine)))
-
     if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type", "X-Request-ID", "traceparent"],
-            expose_headers=["X-Request-ID"],
-        )
+        _let_pages_in(app, settings.cors_origins)
+    app.mount("/graphql/assets", graphiql.Assets(settings.graphiql_dir))
+    app.router.routes += _at("/graphql", router)
+    app.router.routes.append(Route("/metrics", Scrape(metrics, engine), methods=["GET"]))
+    _add_probes(app, engine)
+    return app
 
+
+def _let_pages_in(app: FastAPI, origins: tuple[str, ...]) -> None:
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=origins,
+        allow_methods=["GET", "POST"],
+        allow_headers=["Authorization", "Content-Type", "X-Request-ID", "traceparent"],
+        expose_headers=["X-Request-ID"],
+    )
+
+
+def _add_probes(app: FastAPI, engine: Engine) -> None:
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
         return {"status": "alive"}
@@ -79,8 +90,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         if await engine.is_ready():
             return JSONResponse({"status": "ready"})
         return JSONResponse({"status": "Redis does not answer"}, status_code=503)
-
-    return app
 
 
 def _at(path: str, endpoint: ASGIApp) -> list[BaseRoute]:

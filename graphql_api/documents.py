@@ -1,9 +1,7 @@
 """Documents on their way to execution: parsed once, measured, then validated.
 
-Strawberry's own limiters walk a fragment each time it is spread, so that a document of 744 bytes
-holds a process for seconds, and its caches keep documents of any size. This is one extension in
-place of both: what a document comes to is known after one visit of each of its fragments, before
-anything slower looks at it.
+Strawberry's caches keep documents of any size, and its limiters are slow (see `sizes.py`). One
+extension stands here for both: what a document comes to is known before anything slower sees it.
 """
 
 from __future__ import annotations
@@ -122,8 +120,12 @@ def look(schema: Any, text: str, policy: Policy) -> Document:
     return (_look_once if len(text) <= _CACHED_LENGTH else _look)(schema, text, policy)
 
 
+def _parse(text: str, policy: Policy) -> DocumentNode:
+    return parse(text, max_tokens=policy.tokens)
+
+
 def _look(schema: Any, text: str, policy: Policy) -> Document:
-    parsed = parse(text, max_tokens=policy.tokens)
+    parsed = _parse(text, policy)
     measure = Measure(parsed, policy.most)
     if excess := measure.excess(policy.operations):
         errors = [GraphQLError(excess)]
@@ -140,6 +142,8 @@ _look_once = lru_cache(_CACHED)(_look)
 def is_mutation(schema: Any, text: str, operation_name: str | None, policy: Policy) -> bool:
     """Tell whether a document's operation is a mutation; False where it has no such operation."""
     with suppress(GraphQLError):
-        operation = get_operation_ast(look(schema, text, policy).parsed, operation_name)
+        is_known = len(text) <= _CACHED_LENGTH
+        parsed = look(schema, text, policy).parsed if is_known else _parse(text, policy)
+        operation = get_operation_ast(parsed, operation_name)
         return operation is not None and operation.operation is OperationType.MUTATION
     return False

@@ -157,7 +157,7 @@ def report(error: GraphQLError) -> GraphQLError:
     """Give a top-level error a code; mask and log what was not expected."""
     if "code" in (error.extensions or {}):
         return error
-    if is_outage(error.original_error):
+    if is_outage(error.original_error) or isinstance(error.original_error, engine.Unavailable):
         message, code = "Redis did not answer in time: retry later", Code.UNAVAILABLE
     elif isinstance(error.original_error, engine.Forbidden):
         message, code = str(error.original_error), Code.FORBIDDEN

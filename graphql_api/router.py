@@ -38,6 +38,7 @@ from graphql_api.negotiation import JSON, negotiate
 from graphql_api.parsing import decode_json
 from graphql_api.schema import Api
 from graphql_api.sockets import Connection, SocketAdapter, SocketHandler
+from tasks.engine.accept import ANSWER_TIMEOUT_S
 from tasks.engine.engine import Engine
 
 logger = logging.getLogger(__name__)
@@ -95,8 +96,11 @@ class Router(Answers):
         response = await self._respond(request)
 
         async def send_in_time(message: Message) -> None:
-            async with asyncio.timeout(self.engine.settings.send_timeout_s):
-                await send(message)
+            try:
+                async with asyncio.timeout(self.engine.settings.send_timeout_s) as timeout:
+                    await send(message)
+            except TimeoutError as error:
+                raise (ClientDisconnect() if timeout.expired() else error) from error
 
         async with AsyncExitStack() as held:
             if isinstance(response, StreamingResponse):
@@ -106,8 +110,13 @@ class Router(Answers):
                     held.enter_context(self._sockets.opened(_address(request)))
                 except TooManySockets as error:
                     response = _refusal(429, str(error), request)
-            with suppress(TimeoutError):  # who does not read is let go
+            with suppress(ClientDisconnect):  # who does not read is let go
                 await response(scope, receive, send_in_time)
+
+    async def finish(self) -> None:
+        """Wait for mutations whose clients have left; each has its time."""
+        if self.finishing:
+            await asyncio.wait(self.finishing, timeout=2 * ANSWER_TIMEOUT_S)
 
     async def _respond(self, request: Request) -> Response:
         try:

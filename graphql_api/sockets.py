@@ -77,7 +77,8 @@ class SocketAdapter(ASGIWebSocketAdapter):
             async with asyncio.timeout(self._send_timeout_s):
                 await sending
         except TimeoutError as error:
-            self.deadline.reschedule(0)  # whatever waits for this client waits in vain
+            with suppress(RuntimeError):  # it has been let go already
+                self.deadline.reschedule(0)  # whatever waits for this client waits in vain
             raise WebSocketDisconnected from error
 
 
@@ -89,11 +90,18 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
     context: Connection
     _expiry: asyncio.Task[None] | None = None
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._left: set[asyncio.Task[None]] = set()  # mutations whose client waits no more
+
     async def handle(self) -> None:
         """Serve until either side leaves."""
-        with suppress(TimeoutError):
+        try:
             async with self.websocket.deadline:
                 await super().handle()
+        except TimeoutError:
+            if not self.websocket.deadline.expired():
+                raise
 
     async def shutdown(self) -> None:
         """Stop all that goes on."""
@@ -127,7 +135,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
         """Refuse an operation too many, and it alone."""
         most = self.view.engine.settings.max_operations_per_socket
         is_new = self.connection_acknowledged and message["id"] not in self.operations
-        if is_new and len(self.operations) >= most:
+        if is_new and len(self.operations) + len(self._left) >= most:
             text = f"A socket has at most {most} operations at a time"
             error = ApiError(text, Code.UNAVAILABLE).formatted
             await self.send_message({"id": message["id"], "type": "error", "payload": [error]})
@@ -149,6 +157,8 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
             await asyncio.shield(running)
         except asyncio.CancelledError:
             operation.completed = True  # so that nothing more is sent
+            self._left.add(running)
+            running.add_done_callback(self._left.discard)
             raise
 
     async def _run(self, operation: Operation[Any, None], context: Context) -> None:

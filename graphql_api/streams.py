@@ -75,11 +75,13 @@ async def until(
         while True:
             left_s = None if expires_at is None else max(0.0, expires_at - time())
             try:
-                async with asyncio.timeout(left_s):
+                async with asyncio.timeout(left_s) as timeout:
                     text = await anext(texts)
             except StopAsyncIteration:
                 return
             except TimeoutError:
+                if not timeout.expired():
+                    raise
                 break
             yield text
     error = ApiError("The token has expired", Code.UNAUTHENTICATED).formatted

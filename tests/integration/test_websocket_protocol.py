@@ -13,7 +13,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.frames import Frame, Opcode
 
 from tests.client import Client
-from tests.processes import running_api
+from tests.processes import Server, running_api
 
 pytestmark = pytest.mark.slow
 
@@ -303,3 +303,26 @@ async def test_a_mutation_ends_though_its_client_has_left(client):
             if len(data["tasks"]["nodes"]) == 20:
                 break
     assert [message["id"] for message in told] == ["2"]
+
+
+async def test_mutations_that_were_left_count_until_they_have_ended(tmp_path):
+    redis = Server(tmp_path / "redis")
+    redis.start()
+    few = {"REDIS_URL": redis.url, "MAX_OPERATIONS_PER_SOCKET": "3"}
+    add = {"query": "mutation { enqueueAdd(input: {x: 1, y: 2}) { __typename } }"}
+    try:
+        with running_api(few, tmp_path / "api.log") as url:
+            async with open_socket(Client(url)) as socket:
+                redis.freeze()
+                for number in range(10):
+                    id_ = str(number)
+                    await send(socket, type="subscribe", id=id_, payload=add)
+                    await send(socket, type="complete", id=id_)
+                refused = await receive(socket)
+                redis.thaw()
+    finally:
+        redis.close()
+
+    assert refused["type"] == "error"
+    assert refused["payload"][0]["extensions"]["code"] == "UNAVAILABLE"
+    assert int(refused["id"]) >= 3
