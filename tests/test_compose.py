@@ -20,7 +20,8 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 SERVICES = COMPOSE["services"]
 WORKERS = [name for name in SERVICES if name.endswith("worker")]
 SOFT_SHUTDOWN_S = Settings.model_fields["soft_shutdown_timeout"].default
-NOT_SETTINGS = {"REMAP_SIGTERM", "QUEUE", "BROKER_URL"}  # the health check's and Flower's own
+# The health check's, Flower's and uvicorn's own.
+NOT_SETTINGS = {"REMAP_SIGTERM", "QUEUE", "BROKER_URL", "FORWARDED_ALLOW_IPS"}
 
 
 def words(service: str) -> list[str]:
