@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from graphql_api import graphiql
 from graphql_api.auth import Authenticator
+from graphql_api.context import Services
 from graphql_api.metrics import Metrics
 from graphql_api.request_id import RequestId
 from graphql_api.router import Router
@@ -42,7 +43,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         authenticator = Authenticator(settings)
     engine = Engine(settings, api.definitions)
     metrics = Metrics(engine.submitter.durations)
-    router = Router(api, engine, authenticator, metrics)
+    services = Services(engine, api.present, authenticator, metrics)
+    router = Router(api.schema, services)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

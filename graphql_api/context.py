@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import strawberry
@@ -24,6 +25,16 @@ T = TypeVar("T")
 Present = Callable[..., Any]
 
 
+@dataclass(frozen=True)
+class Services:
+    """What one API process has for all operations."""
+
+    engine: Engine
+    present: Present
+    authenticator: Authenticator
+    metrics: Metrics
+
+
 class Context:
     """What one operation has: one per HTTP request, and one per operation of a socket.
 
@@ -35,39 +46,22 @@ class Context:
     all events) is held to the viewer's reach by the engine's filter.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        viewer: Viewer,
-        present: Present,
-        authenticator: Authenticator,
-        metrics: Metrics,
-    ) -> None:
-        self.engine = engine
+    def __init__(self, services: Services, viewer: Viewer) -> None:
+        self.engine = engine = services.engine
+        self.present = services.present
+        self.authenticator = services.authenticator
+        self.metrics = services.metrics
         self.viewer = viewer
-        self.present = present
-        self.authenticator = authenticator
-        self.metrics = metrics
+        self.policy = policy_of(engine.settings)
         self.is_refused = False  # whether the answer holds an error that was expected
         self.is_cut_off = False  # whether Redis did not answer a mutation
-        self.policy = policy_of(engine.settings)
-        store = engine.store
-        self.records = _Records(_each_once(self._load_records), cache=False)
-        self.records.context = self
-        self.metas: DataLoader[str, dict[str, Any] | None] = DataLoader(
-            _each_once(store.metas), cache=False
-        )
-        self.inputs: DataLoader[str, dict[str, Any] | None] = DataLoader(
-            _each_once(store.inputs), cache=False
-        )
-        self.queues: DataLoader[str, QueueStatus] = DataLoader(engine.topology.queues, cache=False)
-        self.workers: DataLoader[str, list[WorkerStatus]] = DataLoader(
-            self._load_workers, cache=False
-        )
-        self.graphs: DataLoader[str, Graph | None] = DataLoader(
-            _each_once(store.graphs), cache=False
-        )
         self.begin_answer()
+        self.records = _Records(self._load_records, self.take)
+        self.metas: Loader[dict[str, Any] | None] = Loader(engine.store.metas)
+        self.inputs: Loader[dict[str, Any] | None] = Loader(engine.store.inputs)
+        self.graphs: Loader[Graph | None] = Loader(engine.store.graphs)
+        self.queues: Loader[QueueStatus] = Loader(engine.topology.queues)
+        self.workers: Loader[list[WorkerStatus]] = Loader(self._load_workers)
 
     def begin_answer(self) -> None:
         """Start to count anew: at an operation's beginning, and at each event."""
@@ -103,26 +97,31 @@ class Context:
         return [await self.engine.topology.workers()] * len(keys)
 
 
-def _each_once(
-    load: Callable[[list[str]], Awaitable[list[T]]],
-) -> Callable[[list[str]], Awaitable[list[T]]]:
-    """Read what is asked for many times at once, by aliases, once: it may be of megabytes."""
+class Loader(DataLoader[str, T]):
+    """Reads what is asked for many times at once, by aliases, once: it may be of megabytes."""
 
-    async def load_each_once(keys: list[str]) -> list[T]:
-        asked = list(dict.fromkeys(keys))
-        found = dict(zip(asked, await load(asked), strict=True))
-        return [found[key] for key in keys]
+    def __init__(self, load: Callable[[list[str]], Awaitable[list[T]]]) -> None:
+        async def load_each_once(keys: list[str]) -> list[T]:
+            asked = list(dict.fromkeys(keys))
+            found = dict(zip(asked, await load(asked), strict=True))
+            return [found[key] for key in keys]
 
-    return load_each_once
+        super().__init__(load_each_once, cache=False)
 
 
-class _Records(DataLoader[str, Record | None]):
+class _Records(Loader[Record | None]):
     """Counts what is asked for before it is read: a workflow of a thousand steps is one list."""
 
-    context: Context
+    def __init__(
+        self,
+        load: Callable[[list[str]], Awaitable[list[Record | None]]],
+        take: Callable[[float], None],
+    ) -> None:
+        super().__init__(load)
+        self._take = take
 
     def load(self, key: str) -> Awaitable[Record | None]:
-        self.context.take(1)
+        self._take(1)
         return super().load(key)
 
 

@@ -20,6 +20,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 from strawberry.exceptions import ConnectionRejectionError
+from strawberry.schema.base import BaseSchema
 from strawberry.subscriptions import (
     GRAPHQL_SSE_PROTOCOL,
     GRAPHQL_TRANSPORT_WS_PROTOCOL,
@@ -29,17 +30,14 @@ from structlog.contextvars import bind_contextvars
 
 from graphql_api import graphiql
 from graphql_api.answers import Answers
-from graphql_api.auth import Authenticator, Unauthenticated, Viewer
+from graphql_api.auth import Unauthenticated, Viewer
 from graphql_api.codes import ApiError, Code
-from graphql_api.context import Context
+from graphql_api.context import Context, Services
 from graphql_api.limits import Sockets, TooManySockets, bounded, is_trusted_host
-from graphql_api.metrics import Metrics
 from graphql_api.negotiation import JSON, negotiate
 from graphql_api.parsing import decode_json
-from graphql_api.schema import Api
 from graphql_api.sockets import Connection, SocketAdapter, SocketHandler
 from tasks.engine.accept import ANSWER_TIMEOUT_S
-from tasks.engine.engine import Engine
 
 logger = logging.getLogger(__name__)
 
@@ -62,12 +60,10 @@ class Router(Answers):
     websocket_adapter_class = SocketAdapter
     graphql_transport_ws_handler_class = SocketHandler
 
-    def __init__(
-        self, api: Api, engine: Engine, authenticator: Authenticator, metrics: Metrics
-    ) -> None:
-        settings = engine.settings
+    def __init__(self, schema: BaseSchema, services: Services) -> None:
+        settings = services.engine.settings
         super().__init__(
-            api.schema,
+            schema,
             graphql_ide=None,
             subscription_protocols=[
                 GRAPHQL_TRANSPORT_WS_PROTOCOL,
@@ -78,13 +74,11 @@ class Router(Answers):
             max_subscriptions_per_connection=None,  # the socket's handler says it with a code
             allowed_origins=settings.cors_origins,
         )
-        self.engine = engine
-        self._authenticator = authenticator
+        self.engine = services.engine
+        self._services = services
         self.finishing: set[asyncio.Task[None]] = set()  # mutations whose clients have left
-        self._present = api.present
-        self._metrics = metrics
         self._sockets = Sockets(settings)
-        metrics.open_sockets.set_function(lambda: self._sockets.total)
+        services.metrics.open_sockets.set_function(lambda: self._sockets.total)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request or a socket; what goes wrong is an answer, too."""
@@ -150,20 +144,20 @@ class Router(Answers):
     def _refuse_strange_host(self, connection: HTTPConnection) -> None:
         host = connection.headers.get("host", "")
         trusted = self.engine.settings.allowed_hosts
-        if not self._authenticator.is_on and not is_trusted_host(host, trusted):
+        if not self._services.authenticator.is_on and not is_trusted_host(host, trusted):
             raise HTTPException(403, f"This API is not reached as {host!r}: see ALLOWED_HOSTS")
 
     def new_context(self, viewer: Viewer) -> Context:
         """Make what one operation of a viewer has."""
         bind_contextvars(owner=viewer.subject)  # for what is logged and sent from here on
-        return Context(self.engine, viewer, self._present, self._authenticator, self._metrics)
+        return Context(self._services, viewer)
 
     async def get_context(self, request: Any, response: Any) -> Any:  # noqa: ARG002  # its signature
         """Authenticate a request; a socket says later who it is."""
         if isinstance(request, WebSocket):
             return Connection(request)
         try:
-            viewer = await self._authenticator.viewer(request.headers.get("authorization"))
+            viewer = await self._services.authenticator.viewer(request.headers.get("authorization"))
         except Unauthenticated as error:
             raise HTTPException(401, str(error)) from error
         request.state.expires_at = viewer.expires_at
@@ -174,7 +168,7 @@ class Router(Answers):
         given = context.connection_params or {}
         named = given.get("Authorization") or given.get("authorization")
         try:
-            context.viewer = await self._authenticator.viewer(
+            context.viewer = await self._services.authenticator.viewer(
                 named if isinstance(named, str) else context.socket.headers.get("authorization")
             )
         except Unauthenticated as error:

@@ -12,7 +12,7 @@ import pytest
 from strawberry.types import ExecutionResult
 
 from graphql_api.auth import Authenticator, Scope, Viewer
-from graphql_api.context import Context
+from graphql_api.context import Context, Services
 from graphql_api.metrics import Metrics
 from graphql_api.schema import build_schema
 from tasks.engine.celery_app import QUEUES
@@ -27,17 +27,15 @@ class Door:
     """Queries, mutations and subscriptions of one viewer, without a server."""
 
     def __init__(self, engine, viewer, settings=None):
-        self._api = build_schema()
-        self._engine, self._viewer = engine, viewer
-        self._authenticator = Authenticator(settings or Settings())
+        self._api, self._viewer = build_schema(), viewer
         self.metrics = Metrics()
+        authenticator = Authenticator(settings or Settings())
+        self._services = Services(engine, self._api.present, authenticator, self.metrics)
 
     @property
     def context(self) -> Context:
         """What one operation has."""
-        return Context(
-            self._engine, self._viewer, self._api.present, self._authenticator, self.metrics
-        )
+        return Context(self._services, self._viewer)
 
     async def run(self, operation: str, **options: Any) -> ExecutionResult:
         """Run a query or mutation, and give all that came of it."""
