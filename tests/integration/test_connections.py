@@ -52,6 +52,12 @@ async def send_for_ever(writer, more):
         await writer.drain()
 
 
+async def send_slowly(writer, more):
+    while True:
+        writer.write(more)
+        await asyncio.sleep(0.1)  # less than the time that a client has
+
+
 @pytest.mark.parametrize(
     "sent",
     [b"", b"GET /healthz HTT", GET, GET + b"X: "],
@@ -143,11 +149,12 @@ async def test_who_sends_a_body_behind_its_answer_gets_no_more_time(connect):
     reader, writer = await connect()
     writer.write(GET + b"Content-Length: 100000\r\n\r\n")
     await reader.readuntil(b'{"status":"alive"}')
-    began = time.monotonic()
-    with contextlib.suppress(ConnectionError):
-        async with asyncio.timeout(10):
-            while not reader.at_eof():
-                writer.write(b"x")
-                await asyncio.wait({asyncio.create_task(reader.read(1))}, timeout=0.1)
-
-    assert time.monotonic() - began < 3
+    dripping = asyncio.create_task(send_slowly(writer, b"x"))
+    try:
+        async with asyncio.timeout(10):  # uvicorn alone would wait for ever
+            with contextlib.suppress(ConnectionError):
+                while await reader.read(100):
+                    pass
+    finally:
+        dripping.cancel()
+        await asyncio.gather(dripping, return_exceptions=True)
