@@ -18,7 +18,6 @@ from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from graphql_api.codes import ApiError, Code
-from graphql_api.context import Context
 from graphql_api.documents import is_mutation
 from graphql_api.negotiation import JSON, RESPONSE, Wanted
 from graphql_api.parsing import parse_request, read_parameters
@@ -65,9 +64,16 @@ class Answers(GraphQL[Any, None]):
         allowed = {OperationType.QUERY}
         if request_adapter.method == "POST":
             allowed.add(OperationType.MUTATION)
+        asked = {
+            "query": request_data.query,
+            "variable_values": request_data.variables,
+            "context_value": context,
+            "operation_name": request_data.operation_name,
+            "operation_extensions": request_data.extensions,
+        }
         if wanted.single:
             try:
-                result = await self._execute(request_data, context, allowed)
+                result = await self._execute(asked, allowed)
             except InvalidOperationTypeError as error:
                 if not wanted.stream and error.operation_type is OperationType.SUBSCRIPTION:
                     raise HTTPException(400, f"Subscribe {_STREAMS}") from error
@@ -75,36 +81,19 @@ class Answers(GraphQL[Any, None]):
                 is_new_type = wanted.single == RESPONSE
                 sub_response.status_code = 400 if is_new_type and _is_refused(result) else 200
                 return result
-        asked = request_data.query, request_data.operation_name, context.policy
-        if request_adapter.method == "GET" and is_mutation(self.schema, *asked):
+        document = request_data.query, request_data.operation_name, context.policy
+        if request_adapter.method == "GET" and is_mutation(self.schema, *document):
             raise HTTPException(405, "Send mutations by POST")
         transport = self._get_stream_transport(wanted.stream or "")
         if transport is None:
             raise HTTPException(406, f"There are {JSON} and {RESPONSE}; subscribe {_STREAMS}")
         request_data.protocol = wanted.stream
-        return await self.schema.stream(
-            request_data.query,
-            variable_values=request_data.variables,
-            context_value=context,
-            operation_name=request_data.operation_name,
-            operation_extensions=request_data.extensions,
-            allowed_operation_types=transport.allowed_operation_types(
-                allowed | {OperationType.SUBSCRIPTION}
-            ),
-        )
+        streamed = transport.allowed_operation_types(allowed | {OperationType.SUBSCRIPTION})
+        return await self.schema.stream(**asked, allowed_operation_types=streamed)
 
-    async def _execute(
-        self, asked: GraphQLRequestData, context: Context, allowed: set[OperationType]
-    ) -> ExecutionResult:
+    async def _execute(self, asked: dict[str, Any], allowed: set[OperationType]) -> ExecutionResult:
         try:
-            return await self.schema.execute(
-                asked.query,
-                variable_values=asked.variables,
-                context_value=context,
-                operation_name=asked.operation_name,
-                operation_extensions=asked.extensions,
-                allowed_operation_types=allowed,
-            )
+            return await self.schema.execute(**asked, allowed_operation_types=allowed)
         except CannotGetOperationTypeError as error:
             refused = ApiError(error.as_http_error_reason(), Code.BAD_USER_INPUT)
             return ExecutionResult(data=None, errors=[refused])

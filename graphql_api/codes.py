@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from enum import StrEnum
+from uuid import uuid4
 
 from graphql import GraphQLError
+
+logger = logging.getLogger(__name__)
 
 
 class Code(StrEnum):
@@ -29,3 +33,10 @@ class ApiError(GraphQLError):
 def not_found(what: str) -> ApiError:
     """Say that something does not exist, or not for this viewer."""
     return ApiError(f"{what} was never accepted, or has passed retention", Code.NOT_FOUND)
+
+
+def mask(error: BaseException | None) -> str:
+    """Log an error that was not expected, with an id; give the message that names it alone."""
+    error_id = uuid4().hex[:12]
+    logger.error("Unexpected error %s", error_id, exc_info=error)
+    return f"Internal error {error_id}: it was logged"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
 
 from graphql import GraphQLError
 from strawberry.exceptions import MissingQueryError, StrawberryInputCoercionError
@@ -19,7 +18,7 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types.field import StrawberryField
 from strawberry.utils.str_converters import to_camel_case
 
-from graphql_api.codes import Code
+from graphql_api.codes import Code, mask
 from graphql_api.context import Info
 from graphql_api.described import Guard
 from graphql_api.refusals import (
@@ -168,9 +167,7 @@ def report(error: GraphQLError) -> GraphQLError:
     elif told := _told(error):
         message, code = told, Code.BAD_USER_INPUT
     else:
-        error_id = uuid4().hex[:12]
-        logger.error("Unexpected error %s", error_id, exc_info=error.original_error)
-        message, code = f"Internal error {error_id}: it was logged", Code.INTERNAL
+        message, code = mask(error.original_error), Code.INTERNAL
     return GraphQLError(
         message,
         nodes=error.nodes,

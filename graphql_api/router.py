@@ -7,12 +7,10 @@ version is pinned, because not all that is overridden is public.
 from __future__ import annotations
 
 import asyncio
-import logging
 from contextlib import AsyncExitStack, aclosing, suppress
 from datetime import timedelta
 from json import JSONDecodeError
 from typing import Any
-from uuid import uuid4
 
 from cross_web import HTTPException
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
@@ -31,15 +29,13 @@ from structlog.contextvars import bind_contextvars
 from graphql_api import graphiql
 from graphql_api.answers import Answers
 from graphql_api.auth import Unauthenticated, Viewer
-from graphql_api.codes import ApiError, Code
+from graphql_api.codes import ApiError, Code, mask
 from graphql_api.context import Context, Services
 from graphql_api.limits import Sockets, TooManySockets, bounded, is_trusted_host
 from graphql_api.negotiation import JSON, negotiate
 from graphql_api.parsing import decode_json
 from graphql_api.sockets import Connection, SocketAdapter, SocketHandler
 from tasks.engine.accept import ANSWER_TIMEOUT_S
-
-logger = logging.getLogger(__name__)
 
 _CODES = {
     401: Code.UNAUTHENTICATED,
@@ -126,10 +122,8 @@ class Router(Answers):
             return _refusal(refusal.status_code, refusal.reason, request)
         except ClientDisconnect:
             return Response(status_code=400)  # to nobody
-        except Exception:
-            error_id = uuid4().hex[:12]
-            logger.exception("Unexpected error %s", error_id)
-            return _refusal(500, f"Internal error {error_id}: it was logged", request)
+        except Exception as error:  # noqa: BLE001  # it is logged
+            return _refusal(500, mask(error), request)
 
     async def _serve(self, socket: WebSocket) -> None:
         try:

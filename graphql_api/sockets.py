@@ -11,7 +11,6 @@ Source: PROTOCOL.md of the npm package `graphql-ws`.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
@@ -29,14 +28,12 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
 )
 
 from graphql_api.auth import Viewer
-from graphql_api.codes import ApiError, Code
+from graphql_api.codes import ApiError, Code, mask
 from graphql_api.context import Context
 from graphql_api.documents import is_mutation
 from graphql_api.messages import MESSAGE
 
 NOBODY = Viewer("nobody", frozenset())
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -174,10 +171,8 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
             await operation.send_operation_message({"id": operation.id, "type": "complete"})
         except WebSocketDisconnected:
             pass
-        except Exception:
-            logger.exception("Operation %r broke off", operation.id)
-            error = ApiError("Internal error: it was logged", Code.INTERNAL)
-            await operation.send_initial_errors([error])
+        except Exception as error:  # noqa: BLE001  # it is logged
+            await operation.send_initial_errors([ApiError(mask(error), Code.INTERNAL)])
 
     @staticmethod
     def _get_pre_execution_close_reason(_: GraphQLError) -> None:
