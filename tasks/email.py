@@ -19,7 +19,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from tasks.engine import Claim, Retryable, app
-from tasks.engine.settings import OnUnknown, Settings, SmtpSecurity, load_settings
+from tasks.engine.mail_settings import OnUnknown, SmtpSecurity
+from tasks.engine.settings import Settings, load_settings
 
 _BODY_MAX = 1_000_000  # characters; servers commonly refuse messages above 10 MB
 

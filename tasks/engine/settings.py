@@ -17,21 +17,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from tasks.engine.bounds import Bounds
 from tasks.engine.errors import BadSettings
+from tasks.engine.mail_settings import MailSettings, Port
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 DATA_DIR = PROJECT_ROOT / ".data"
 RUNNING_ENV = DATA_DIR / "running.env"
 
-Port = Annotated[int, Field(ge=1, le=65_535)]
 Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^/\s]+)$")]
-
-
-class SmtpSecurity(StrEnum):
-    """How the connection to the mail server is protected."""
-
-    NONE = "none"
-    STARTTLS = "starttls"
-    SSL = "ssl"
 
 
 class LogFormat(StrEnum):
@@ -51,14 +43,7 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
-class OnUnknown(StrEnum):
-    """What to do where it is not known whether a mail was sent."""
-
-    RESEND = "resend"
-    FAIL = "fail"
-
-
-class Settings(Bounds, BaseSettings):
+class Settings(Bounds, MailSettings, BaseSettings):
     """Everything that differs between one installation and the next."""
 
     model_config = SettingsConfigDict(
@@ -154,27 +139,6 @@ class Settings(Bounds, BaseSettings):
     graphiql_dir: Path = Field(
         default=DATA_DIR / "graphiql",
         description="Folder with the files of the page at `/graphql`.",
-    )
-
-    smtp_host: str = Field(default="127.0.0.1", description="Mail server.")
-    smtp_port: Port = Field(default=1025, description="Port of the mail server.")
-    smtp_security: SmtpSecurity = Field(
-        default=SmtpSecurity.NONE, description="Transport security."
-    )
-    smtp_username: str | None = Field(
-        default=None, description="Login, where the server wants one."
-    )
-    smtp_password: SecretStr | None = Field(default=None, description="Password of that login.")
-    smtp_timeout_s: float = Field(
-        default=10.0, gt=0, description="Seconds that one SMTP step may take."
-    )
-    email_on_unknown: OnUnknown = Field(
-        default=OnUnknown.RESEND,
-        description="Where a crash leaves open whether a mail was sent: `resend`, with the same "
-        "Message-ID, or `fail`.",
-    )
-    email_from: str = Field(
-        default="CeleryQL <celeryql@localhost>", description="From header and envelope sender."
     )
 
 
