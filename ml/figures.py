@@ -7,8 +7,15 @@ from math import sqrt
 
 @dataclass(frozen=True)
 class Figures:
-    """Say how well spam was told from ham: `mcc` in [-1, 1], the others in [0, 1]."""
+    """Count verdicts, spam being positive, and say how good they are.
 
+    `mcc`, the Matthews correlation, is in [-1, 1], the other rates in [0, 1].
+    """
+
+    true_positives: int
+    false_positives: int
+    false_negatives: int
+    true_negatives: int
     precision: float
     recall: float
     f1: float
@@ -18,10 +25,14 @@ class Figures:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Part the probabilities: HAM below `unsure`, UNSURE up to `spam`, SPAM from there on."""
+    """Part the probabilities: HAM below `unsure`, UNSURE up to `spam`, SPAM from there on.
+
+    A message is out of domain from a share of unknown words of `unknown` on.
+    """
 
     unsure: float
     spam: float
+    unknown: float
 
     def __post_init__(self) -> None:
         if not 0 <= self.unsure <= self.spam <= 1:
@@ -35,6 +46,10 @@ def measure(is_spam: Sequence[bool], predicted: Sequence[bool]) -> Figures:
     fn, tn = pairs.count((True, False)), pairs.count((False, False))
     root = sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
     return Figures(
+        true_positives=tp,
+        false_positives=fp,
+        false_negatives=fn,
+        true_negatives=tn,
         precision=_ratio(tp, tp + fp),
         recall=_ratio(tp, tp + fn),
         f1=_ratio(2 * tp, 2 * tp + fp + fn),
@@ -58,6 +73,25 @@ def threshold_for(
     highest_below = ham[int(false_positive_rate * len(ham))]
     lowest_above = min((score for score in scores if score > highest_below), default=1.0)
     return (highest_below + lowest_above) / 2
+
+
+def false_positives_at_recall(
+    is_spam: Sequence[bool], scores: Sequence[float], recall: float
+) -> float:
+    """Give the share of ham that is let through as spam to find that share of the spam."""
+    pairs = list(zip(is_spam, scores, strict=True))
+    spam = sorted(score for label, score in pairs if label)
+    threshold = spam[int((1 - recall) * len(spam))]
+    ham = [score for label, score in pairs if not label]
+    return _ratio(sum(score >= threshold for score in ham), len(ham))
+
+
+def calibration_error(is_spam: Sequence[bool], probabilities: Sequence[float]) -> float:
+    """Give how far probabilities are from what happens: ECE, of ten bins of equal width."""
+    bins: list[list[float]] = [[] for _ in range(10)]
+    for label, probability in zip(is_spam, probabilities, strict=True):
+        bins[min(9, int(10 * probability))].append(label - probability)
+    return _ratio(sum(abs(sum(each)) for each in bins), len(probabilities))
 
 
 def _ratio(part: float, whole: float) -> float:

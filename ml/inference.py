@@ -4,32 +4,34 @@ The model is linear, so a probability is the logistic function of a sum, and eac
 adds its own share to that sum. The shares are also the reasons given for a verdict.
 """
 
-from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
-from itertools import chain, zip_longest
-from math import exp, isclose, log, sqrt
+from heapq import nlargest
+from itertools import zip_longest
+from math import exp, isclose, log
+from operator import itemgetter
 from pathlib import Path
 from string import punctuation
-from typing import Self
+from typing import NamedTuple, Self
 
-from ml.artefact import DEFAULT_MODEL, FoldedModel, ViewWeights, read_manifest, read_model
+from ml.artefact import FoldedModel, read_model
+from ml.channels import Channel
+from ml.disguise import undisguise
 from ml.errors import ModelCorrupt
 from ml.figures import Thresholds
-from ml.normalise import Views, views
-from ml.terms import character_terms, word_terms
+from ml.manifest import read_manifest
+from ml.normalise import views, windows
+from ml.terms import word_terms
+from ml.vocabulary import CharacterVocabulary, WordVocabulary
 
 GOLDEN = (  # between them they show each kind of feature
     "",
     "Hi, are you coming to lunch at 1? Mum says 15:30 is fine too",
     "WINNER!! You have won a £1000 prize! Call 09061 701 461 now, claim code KL341",
-    "Fr33 e n t r y: see www.example.com or mail joe@example.com, 80086",
+    "Fr33 e n t r y: see www.example.com or mail joe@example.com, 80086" + ", then home" * 30,
     "\u0421all m\u0435, \uff37\uff29\uff2e \xabphone\xbb caf\u0435\u0301\u200b 10 pounds",
 )
 REASONS = 5  # what a person reads at a glance
-CACHED_CHARACTERS = 24  # of a word; longer ones seldom come back, and would fill the memory
 
 
 class SpamLabel(StrEnum):
@@ -40,20 +42,20 @@ class SpamLabel(StrEnum):
     SPAM = "SPAM"
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(NamedTuple):
     """Hold a part of the message and its share of the score; above 0 it speaks for spam."""
 
     term: str
     weight: float
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """Hold what the model makes of one message.
 
     `threshold` is the `spam_probability` from which the label is SPAM. `reasons` are the parts that
     weigh most, heaviest first. `truncated`: only the first 8,192 characters were read.
+    `out_of_domain`: it has more unknown words than 99 in 100 messages of the model's channel have,
+    so that the probability means little.
     """
 
     label: SpamLabel
@@ -62,41 +64,65 @@ class Verdict:
     reasons: tuple[Reason, ...]
     model_version: str
     truncated: bool
+    out_of_domain: bool
+
+
+class Score(NamedTuple):
+    """Hold what the labels are made of: a probability, and the share of unknown words."""
+
+    spam_probability: float
+    unknown: float
+    weights: dict[str, float]
+    truncated: bool
+
+
+class _Window(NamedTuple):
+    """Hold a window's score, what its words added to it, and how many terms it has."""
+
+    score: float
+    weights: dict[str, float]
+    unknown: int
+    terms: int
 
 
 class SpamModel:
     """Score messages; immutable, so threads may share one. About 20 MB, loaded in 0.1 s."""
 
-    def __init__(self, model: FoldedModel, thresholds: Thresholds, version: str) -> None:
+    def __init__(
+        self, model: FoldedModel, channel: Channel, thresholds: Thresholds, version: str
+    ) -> None:
         self.thresholds = thresholds
         self.version = version
+        self._recipe = channel.recipe
         self._intercept = model.intercept
-        self._words = _Vocabulary(model.words)
-        self._characters = _Vocabulary(model.characters)
-        # words repeat from message to message; a few MB when full
-        self._short_fragments = lru_cache(maxsize=10_000)(
-            lambda word: self._characters.find(character_terms(word))
-        )
+        self._words = WordVocabulary(model.words)
+        self._characters = CharacterVocabulary(model.characters)
 
     @classmethod
-    def load(cls, folder: Path = DEFAULT_MODEL) -> Self:
+    def load(cls, folder: Path, trusted: frozenset[str] = frozenset()) -> Self:
         """Load the model in use from an artefact's folder.
+
+        Args:
+            folder: where training wrote it.
+            trusted: the SHA-256 of manifests to accept; none: those that training wrote down.
 
         Raises:
             ModelNotTrained: there is none; the message says how to train one.
             ModelCorrupt: it is not what training wrote, or was trained when messages were read
                 in another way, so that its scores would be wrong.
         """
-        manifest = read_manifest(folder)
-        model = cls(read_model(folder, manifest), manifest.thresholds, manifest.version)
-        for expected, found in zip_longest(manifest.golden, model.score(GOLDEN), fillvalue=-1.0):
+        manifest = read_manifest(folder, trusted)
+        channel, thresholds = manifest.channel, manifest.thresholds
+        model = cls(read_model(folder, manifest), channel, thresholds, manifest.version)
+        scores = model.probabilities(GOLDEN)
+        for expected, found in zip_longest(manifest.golden, scores, fillvalue=-1.0):
             if not isclose(expected, found, rel_tol=0, abs_tol=1e-9):
                 raise ModelCorrupt(folder, "this version of the code scores in another way")
         return model
 
-    def score(self, messages: Iterable[str]) -> list[float]:
+    def probabilities(self, messages: Iterable[str]) -> list[float]:
         """Give the probabilities of spam alone, in the order of the messages."""
-        return [self.verdict(message).spam_probability for message in messages]
+        return [self.score(message).spam_probability for message in messages]
 
     def verdict(self, message: str) -> Verdict:
         """Say what a message is taken for, and why.
@@ -107,78 +133,53 @@ class SpamModel:
         Raises:
             InvalidMessage: it has a lone surrogate.
         """
-        read = views(message)
-        weights = self._weigh(read)
-        probability = _logistic(self._intercept + sum(weights.values()))
+        score = self.score(message)
         return Verdict(
-            label=self._label(probability),
-            spam_probability=probability,
+            label=self._label(score.spam_probability),
+            spam_probability=score.spam_probability,
             threshold=self.thresholds.spam,
-            reasons=_heaviest(weights),
+            reasons=_heaviest(score.weights),
             model_version=self.version,
-            truncated=read.truncated,
+            truncated=score.truncated,
+            out_of_domain=score.unknown >= self.thresholds.unknown,
         )
 
-    def _weigh(self, read: Views) -> dict[str, float]:
-        """Part the score, less the intercept, among the words of the message and their pairs."""
-        weights: defaultdict[str, float] = defaultdict(float)
-        places = self._words.places
-        words = [(term, places[term]) for term in word_terms(read.words) if term in places]
-        shares, length = self._words.shares([place for _, place in words])
-        for term, place in words:
-            weights[term] += shares[place] / length
-        # of characters, not each fragment is named but its word: `winn` tells a reader nothing
-        fragments = [(word, self._fragments(word)) for word in read.characters.split()]
-        shares, length = self._characters.shares(chain.from_iterable([f[1] for f in fragments]))
-        for word, found in fragments:
-            if found:
-                name = word.strip(punctuation) or word
-                weights[name] += sum([shares[place] for place in found]) / length
-        return weights
+    def score(self, message: str) -> Score:
+        """Score a message by its most suspicious window.
 
-    def _fragments(self, word: str) -> tuple[int, ...]:
-        if len(word) > CACHED_CHARACTERS:
-            return self._characters.find(character_terms(word))
-        return self._short_fragments(word)
+        Raises:
+            InvalidMessage: it has a lone surrogate.
+        """
+        plain = undisguise(self._recipe.text_of(message))
+        weighed = [self._weigh(window) for window in windows(plain.text, self._recipe.window)]
+        worst = max(weighed, key=itemgetter(0))
+        terms = sum([window.terms for window in weighed])
+        return Score(
+            # n windows have n chances to look like spam by accident
+            spam_probability=_logistic(worst.score - log(len(weighed))),
+            unknown=sum([window.unknown for window in weighed])
+            / (terms + self._recipe.unknown_ground),
+            weights=worst.weights,
+            truncated=plain.truncated,
+        )
+
+    def _weigh(self, window: str) -> _Window:
+        read = views(window)
+        terms = dict.fromkeys(word_terms(read.words))
+        by_words, weights = self._words.weigh(terms)
+        unknown = len(terms) - len(weights)
+        by_characters, more = self._characters.weigh(dict.fromkeys(read.characters.split()))
+        # of characters, not each fragment is named but its word: `winn` tells a reader nothing
+        for word, weight in more.items():
+            name = word.strip(punctuation) or word
+            weights[name] = weights.get(name, 0.0) + weight
+        score = self._intercept + by_words + by_characters
+        return _Window(score, weights, unknown, len(terms))
 
     def _label(self, probability: float) -> SpamLabel:
         if probability >= self.thresholds.spam:
             return SpamLabel.SPAM
         return SpamLabel.UNSURE if probability >= self.thresholds.unsure else SpamLabel.HAM
-
-
-class _Vocabulary:
-    """Weigh the terms of one view: tf-idf, scaled to length 1, times the coefficients."""
-
-    def __init__(self, weights: ViewWeights) -> None:
-        self.places = {term: place for place, term in enumerate(weights.terms)}
-        # lists, as an item of an array is slower to read
-        self._squares: list[float] = (weights.idf**2).tolist()
-        self._products: list[float] = (weights.idf * weights.coefficients).tolist()
-
-    def find(self, terms: Iterable[str]) -> tuple[int, ...]:
-        """Find the places of those terms that the model knows."""
-        places = self.places
-        return tuple([places[term] for term in terms if term in places])
-
-    def shares(self, places: Iterable[int]) -> tuple[dict[int, float], float]:
-        """Weigh terms that were found in a message, repeated as they are.
-
-        Returns:
-            What one occurrence of each adds to the score, and the length to divide it by.
-        """
-        squares, products = self._squares, self._products
-        shares: dict[int, float] = {}
-        square = 0.0
-        for place, count in Counter(places).items():
-            if count == 1:  # nearly always
-                square += squares[place]
-                shares[place] = products[place]
-            else:
-                frequency = 1.0 + log(count)
-                square += frequency * frequency * squares[place]
-                shares[place] = frequency / count * products[place]
-        return shares, sqrt(square) or 1.0
 
 
 def _logistic(x: float) -> float:
@@ -188,5 +189,5 @@ def _logistic(x: float) -> float:
 
 
 def _heaviest(weights: dict[str, float]) -> tuple[Reason, ...]:
-    terms = sorted(weights, key=lambda term: -abs(weights[term]))[:REASONS]
+    terms = nlargest(REASONS, weights, key=lambda term: abs(weights[term]))
     return tuple([Reason(term, weights[term]) for term in terms])

@@ -3,10 +3,9 @@
 import re
 from itertools import pairwise
 
-WORD_PATTERN = (
-    r"«[^»]{1,16}»|\w+|[^\w\s]"  # a name put in by `normalise.py`, a word, or one sign: `!`
-)
-CHARACTER_NGRAMS = (3, 5)
+# A name put in by `normalise.py`; a word, or a character of a script without blanks; a sign: `!`.
+WORD_PATTERN = r"«[^»]{1,16}»|[^\W\u3040-\u9fff]+|[\u3040-\u9fff]|[^\w\s]"
+CHARACTER_NGRAMS = (2, 4)
 
 _find_tokens = re.compile(WORD_PATTERN).findall
 

@@ -1,52 +1,104 @@
-"""Train the spam detector: `python -m ml.train_spam_detector [--data FILE] [--out DIR]`."""
+"""Train the spam detector of a channel: `python -m ml.train_spam_detector --help`."""
 
 import argparse
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from ml.artefact import DEFAULT_MODEL
-from ml.console import DATA_HELP, load_corpus, run, say, say_figures
-from ml.training import FOLDS, SPAM_RATE, UNSURE_RATE, assess, cross_validate, train
+from ml.channels import Channel
+from ml.console import add_channel, load_corpus, run, say, say_figures
+from ml.features import SpamClassifier
+from ml.manifest import DEFAULT_MODELS, hashes_path
+from ml.model_card import CARDS, write_card
+from ml.reading import DATA_HELP
+from ml.training import FOLDS, UNSURE_RATES, assess, cross_validate, split, train
+
+
+@dataclass(frozen=True)
+class Options:
+    """Hold what the command line says."""
+
+    channel: Channel
+    data: Path | None
+    out: Path
+    false_positive_rate: float
+    report: bool
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
+    options = _read(arguments)
+    return run(lambda: _train(options))
+
+
+def _read(arguments: Sequence[str] | None) -> Options:
     parser = argparse.ArgumentParser(
         prog="python -m ml.train_spam_detector",
         description="Judge the recipe by cross-validation, train on all messages, store the model.",
     )
+    add_channel(parser)
     parser.add_argument(
-        "--data",
-        type=Path,
-        metavar="FILE",
-        help=f"{DATA_HELP} (default: the SMS Spam Collection, fetched once)",
+        "--data", type=Path, metavar="PATH", help=f"{DATA_HELP} (default: fetched once)"
     )
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", default=DEFAULT_MODEL, help="default: %(default)s"
+        "--out", type=Path, metavar="DIR", help=f"default: {DEFAULT_MODELS}/CHANNEL"
     )
-    options = parser.parse_args(arguments)
-    return run(lambda: _train(options.data, options.out))
+    parser.add_argument(
+        "--false-positive-rate",
+        type=_share,
+        metavar="SHARE",
+        help="of ham that may be called SPAM, in [0, 0.5] (default: 0.002 of SMS, 0.005 of e-mail)",
+    )
+    parser.add_argument(
+        "--report",
+        action="store_true",
+        help="measure, print and write docs/model-card.md (of e-mail: model-card-email.md), too, "
+        "which takes minutes",
+    )
+    found = parser.parse_args(arguments)
+    rate = found.false_positive_rate
+    return Options(
+        channel=found.channel,
+        data=found.data,
+        out=found.out or DEFAULT_MODELS / found.channel,
+        false_positive_rate=found.channel.recipe.false_positive_rate if rate is None else rate,
+        report=found.report,
+    )
 
 
-def _train(data: Path | None, out: Path) -> None:
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 <= share <= 0.5:  # noqa: PLR2004  (named in the help)
+        raise ValueError(text)
+    return share
+
+
+def _train(options: Options) -> None:
     started = time.monotonic()
-    corpus = load_corpus(data)
+    corpus = load_corpus(options.data, options.channel)
+    corpus.require_learnable()
     folds = []
-    for fold in cross_validate(corpus):
+    for fold in cross_validate(split(corpus.messages), SpamClassifier(options.channel)):
         folds.append(fold)
         say(f"Cross-validation: {len(folds)} of {FOLDS} folds scored")
-    assessment = assess(folds)
+    rate = options.false_positive_rate
+    assessment = assess(folds, rate)
     say("Messages that the model had not seen:")
-    say_figures(assessment.at_spam_threshold, f"SPAM, chosen for {SPAM_RATE:.1%} false positives")
+    say_figures(assessment.at_spam_threshold, f"SPAM, chosen for {rate:.1%} false positives")
     say_figures(assessment.at_half, "SPAM from probability 0.5")
     say("Training on all messages ...")
-    manifest = train(corpus, assessment, out)
+    manifest = train(corpus, options.channel, assessment, rate, options.out)
     spam, unsure = manifest.thresholds.spam, manifest.thresholds.unsure
-    say(f"SPAM from probability {spam:.3f} ({SPAM_RATE:.1%} of ham reached it in cross-validation)")
-    say(f"UNSURE from probability {unsure:.3f} ({UNSURE_RATE:.1%})")
-    say(f"Model {manifest.version} written to {out} after {time.monotonic() - started:.1f} s")
+    say(f"SPAM from probability {spam:.3f} ({rate:.1%} of ham reached it in cross-validation)")
+    say(f"UNSURE from probability {unsure:.3f} ({UNSURE_RATES * rate:.1%})")
+    say(
+        f"Model {manifest.version} written to {options.out}, its hash to {hashes_path(options.out)}"
+    )
+    say(f"That took {time.monotonic() - started:.1f} s")
+    if options.report:
+        write_card(CARDS[options.channel], corpus, manifest, say)
 
 
 if __name__ == "__main__":

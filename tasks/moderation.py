@@ -25,5 +25,7 @@ def describe_verdict(
     lines += [f"  {reason.weight:+.2f}  {reason.term!r}" for reason in verdict.reasons]
     if verdict.truncated:
         lines.append("Only the beginning of the message was read.")
+    if verdict.out_of_domain:
+        lines.append("The message is far from what the model was trained on.")
     lines.append(f"Model: {verdict.model_version}")
     return "\n".join(lines)

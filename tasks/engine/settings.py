@@ -135,6 +135,11 @@ class Settings(Bounds, MailSettings, BaseSettings):
     model_dir: Path = Field(
         default=DATA_DIR / "models", description="Folder with one trained model per channel."
     )
+    model_sha256: tuple[Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")], ...] = Field(
+        default=(),
+        description="SHA-256, as a JSON list, of the `manifest.json` of each model to trust, "
+        "instead of those that training wrote beside the models' folders.",
+    )
 
     graphiql_dir: Path = Field(
         default=DATA_DIR / "graphiql",

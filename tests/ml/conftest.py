@@ -4,9 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from ml.corpus import Corpus, read_corpus
+from ml.channels import Channel
+from ml.corpus import Corpus
+from ml.features import SpamClassifier
 from ml.inference import SpamModel
-from ml.training import assess, cross_validate, train
+from ml.reading import read_corpus
+from ml.training import assess, cross_validate, split, train
 
 PRIZES = ["a holiday", "£1000 cash", "a new phone", "free tickets"]
 CALLS = ["Call 08712223344 now", "Text WIN to 80086", "Visit www.prizes.example.com", "Reply YES"]
@@ -30,8 +33,9 @@ def corpus(corpus_file: Path) -> Corpus:
 
 @pytest.fixture(scope="session")
 def model_folder(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    train(corpus, assess(list(cross_validate(corpus))), folder)
+    folder = tmp_path_factory.mktemp("models") / "sms"
+    folds = list(cross_validate(split(corpus.messages), SpamClassifier()))
+    train(corpus, Channel.SMS, assess(folds, 0.002), 0.002, folder)
     return folder
 
 

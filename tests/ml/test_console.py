@@ -1,10 +1,14 @@
+import argparse
 import io
 import sys
+from pathlib import Path
 
 import pytest
 
-from ml.console import run, say
-from ml.errors import CorpusUnavailable
+from ml.channels import Channel
+from ml.console import add_channel, load_corpus, run, say, say_figures
+from ml.errors import BadCorpus, CorpusUnavailable
+from ml.figures import Figures
 
 
 def interrupt() -> None:
@@ -34,3 +38,66 @@ def test_a_terminal_that_lacks_a_character_gets_its_code(monkeypatch: pytest.Mon
     say("«phone»")
 
     assert terminal.buffer.getvalue() == b"\\xabphone\\xbb\n"
+
+
+def test_a_command_that_succeeds_gives_zero():
+    assert run(lambda: None) == 0
+
+
+def test_an_unexpected_error_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError):
+        run(lambda: 1 / 0)
+
+
+def test_figures_are_a_line_and_the_confusion_table(capsys: pytest.CaptureFixture[str]):
+    figures = Figures(1640, 10, 20, 4330, 0.99394, 0.98795, 0.9909, 0.9875, 0.0023)
+
+    say_figures(figures, "At the threshold of SPAM:")
+
+    assert capsys.readouterr().out == (
+        "  At the threshold of SPAM:                    precision 0.994  recall 0.988  "
+        "F1 0.991  MCC 0.988  false positives 0.23%\n"
+        "    ham: 4,330 let through, 10 caught    spam: 20 let through, 1,640 caught\n"
+    )
+
+
+def test_messages_of_ones_own_are_counted(corpus_file: Path, capsys: pytest.CaptureFixture[str]):
+    corpus = load_corpus(corpus_file, Channel.SMS)
+
+    assert (corpus.ham, corpus.spam) == (16, 16)
+    assert capsys.readouterr() == (
+        "Corpus small.tsv: 16 ham and 16 spam, 0 duplicates left out\n",
+        "",
+    )
+
+
+def test_nothing_is_said_to_who_wants_quiet(corpus_file: Path, capsys: pytest.CaptureFixture[str]):
+    load_corpus(corpus_file, Channel.EMAIL, quiet=True)
+
+    assert capsys.readouterr() == ("", "")
+
+
+def test_missing_messages_are_not_replaced_by_others(tmp_path: Path):
+    with pytest.raises(BadCorpus, match="No such file"):
+        load_corpus(tmp_path / "missing.tsv", Channel.SMS)
+
+
+@pytest.mark.parametrize(
+    ("argv", "channel"),
+    [([], Channel.SMS), (["--channel", "sms"], Channel.SMS), (["--channel=email"], Channel.EMAIL)],
+)
+def test_a_command_can_be_told_the_channel(argv: list[str], channel: Channel):
+    parser = argparse.ArgumentParser()
+    add_channel(parser)
+
+    assert parser.parse_args(argv).channel is channel
+
+
+def test_another_channel_is_refused_with_those_there_are(capsys: pytest.CaptureFixture[str]):
+    parser = argparse.ArgumentParser()
+    add_channel(parser)
+
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--channel", "fax"])
+
+    assert "sms" in capsys.readouterr().err

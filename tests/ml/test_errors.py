@@ -39,9 +39,35 @@ def test_a_missing_model_says_how_to_train_one():
     )
 
 
+def test_a_missing_model_of_e_mails_says_how_to_train_that():
+    assert str(ModelNotTrained(Path("/models/email"))) == (
+        "There is no spam model in /models/email: "
+        "run `python -m ml.train_spam_detector --channel email`."
+    )
+
+
+def test_a_refused_model_says_why_and_what_to_do():
+    assert str(ModelCorrupt(Path("/models/email"), "altered")) == (
+        "The spam model in /models/email is refused: altered. "
+        "Run `python -m ml.train_spam_detector --channel email` again."
+    )
+
+
 def test_a_missing_corpus_names_the_option_that_does_without():
     assert "--data FILE" in str(CorpusUnavailable("no network"))
 
 
 def test_a_bad_line_is_named_by_its_number():
     assert str(BadCorpus(Path("sms.tsv"), 3, "no tab")) == "sms.tsv, line 3: no tab."
+
+
+def test_a_bad_file_is_named_without_a_line():
+    assert str(BadCorpus(Path("mail"), None, "no label")) == "mail: no label."
+
+
+def test_a_file_that_cannot_be_written_is_named_with_the_reason():
+    assert str(CannotWrite(FOLDER, "no space")) == "Cannot write /models/sms: no space."
+
+
+def test_a_text_that_cannot_be_scored_is_a_bad_value_too():
+    assert isinstance(InvalidMessage(7), ValueError)

@@ -2,7 +2,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.figures import Figures, Thresholds, measure, threshold_for
+from ml.figures import (
+    Figures,
+    Thresholds,
+    calibration_error,
+    false_positives_at_recall,
+    measure,
+    threshold_for,
+)
 
 SCORES = st.lists(st.floats(0.001, 0.999), min_size=1)
 
@@ -12,12 +19,20 @@ def test_figures_are_those_of_the_textbook():
     predicted = [True] * 3 + [False] + [True] + [False] * 5
 
     assert measure(is_spam, predicted) == Figures(
-        precision=0.75, recall=0.75, f1=0.75, mcc=14 / 24, false_positive_rate=1 / 6
+        true_positives=3,
+        false_positives=1,
+        false_negatives=1,
+        true_negatives=5,
+        precision=0.75,
+        recall=0.75,
+        f1=0.75,
+        mcc=14 / 24,
+        false_positive_rate=1 / 6,
     )
 
 
 def test_figures_without_a_base_are_zero():
-    assert measure([], []) == Figures(0, 0, 0, 0, 0)
+    assert measure([], []) == Figures(0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 def test_the_threshold_lies_halfway_above_the_ham_that_must_stay_below():
@@ -45,4 +60,68 @@ def test_no_larger_share_of_the_ham_reaches_the_threshold(
 @pytest.mark.parametrize(("unsure", "spam"), [(0.6, 0.5), (-0.1, 0.5), (0.5, 1.1)])
 def test_thresholds_out_of_order_are_refused(unsure: float, spam: float):
     with pytest.raises(ValueError, match="out of order"):
-        Thresholds(unsure, spam)
+        Thresholds(unsure, spam, unknown=0.5)
+
+
+def test_equal_thresholds_leave_nothing_unsure():
+    thresholds = Thresholds(unsure=0.5, spam=0.5, unknown=0.5)
+
+    assert (thresholds.unsure, thresholds.spam, thresholds.unknown) == (0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize(("recall", "share"), [(1, 0.75), (0.75, 0.5), (0.5, 0.25), (0.25, 0)])
+def test_more_spam_is_found_at_the_cost_of_more_ham(recall: float, share: float):
+    is_spam = [True, True, True, True, False, False, False, False]
+    scores = [0.9, 0.2, 0.7, 0.6, 0.1, 0.8, 0.3, 0.65]
+
+    assert false_positives_at_recall(is_spam, scores, recall) == share
+
+
+def test_ham_that_scores_as_the_last_spam_that_counts_is_a_false_positive():
+    assert false_positives_at_recall([True, False, False], [0.5, 0.5, 0.4], recall=1) == 0.5
+
+
+def test_without_ham_there_are_no_false_positives():
+    assert false_positives_at_recall([True, True], [0.5, 0.6], recall=1) == 0
+
+
+@given(ham=SCORES, spam=SCORES)
+def test_scores_that_part_all_cost_no_ham(ham: list[float], spam: list[float]):
+    is_spam = [False] * len(ham) + [True] * len(spam)
+    scores = [score - 1 for score in ham] + spam
+
+    assert false_positives_at_recall(is_spam, scores, recall=0.95) == 0
+
+
+def test_probabilities_that_come_true_as_often_as_they_say_have_no_error():
+    is_spam = [True, False, False, False, True, True, True, False]
+
+    assert calibration_error(is_spam, [0.25] * 4 + [0.75] * 4) == 0
+
+
+def test_the_calibration_error_is_the_distance_within_bins():
+    is_spam = [True, False, False, False]
+
+    error = calibration_error(is_spam, [0.92, 0.98, 0.15, 0.15])
+
+    assert error == pytest.approx((0.9 + 0.3) / 4)
+
+
+def test_errors_of_different_bins_do_not_cancel_out():
+    assert calibration_error([True, False], [0.2, 0.8]) == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize(("is_spam", "error"), [([True, False], 0.0), ([False, True], 1.0)])
+def test_certainty_has_a_bin(is_spam: list[bool], error: float):
+    assert calibration_error(is_spam, [1.0, 0.0]) == error
+
+
+def test_no_probabilities_have_no_calibration_error():
+    assert calibration_error([], []) == 0
+
+
+@given(st.lists(st.tuples(st.booleans(), st.floats(0, 1))))
+def test_the_calibration_error_is_a_share(pairs: list[tuple[bool, float]]):
+    error = calibration_error([label for label, _ in pairs], [share for _, share in pairs])
+
+    assert 0 <= error <= 1

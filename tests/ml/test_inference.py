@@ -9,14 +9,18 @@ import joblib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.pipeline import Pipeline
 
-from ml.artefact import read_manifest, read_model
+from ml.artefact import read_model
+from ml.channels import Channel
 from ml.corpus import Corpus
+from ml.disguise import undisguise
 from ml.errors import InvalidMessage, ModelCorrupt, ModelNotTrained
+from ml.features import SpamClassifier
 from ml.figures import Thresholds
+from ml.files import sha256
 from ml.inference import GOLDEN, SpamLabel, SpamModel
-from ml.normalise import views
+from ml.manifest import hashes_path, manifest_path, read_manifest
+from ml.normalise import views, windows
 from ml.terms import word_terms
 
 SPAM = "You have WON £1000 cash! Call 08712223344 now"
@@ -24,14 +28,14 @@ HAM = "Lunch at the pub?"
 
 
 @pytest.fixture(scope="module")
-def pipeline(model_folder: Path) -> Pipeline:
+def classifier(model_folder: Path) -> SpamClassifier:
     version = read_manifest(model_folder).version
     return joblib.load(model_folder / version / "model.joblib")
 
 
 def with_thresholds(folder: Path, unsure: float, spam: float) -> SpamModel:
     folded = read_model(folder, read_manifest(folder))
-    return SpamModel(folded, Thresholds(unsure, spam), "v1")
+    return SpamModel(folded, Channel.SMS, Thresholds(unsure, spam, unknown=1), "v1")
 
 
 def test_spam_is_told_from_ham(model: SpamModel):
@@ -52,24 +56,24 @@ def test_a_verdict_names_its_model(model_folder: Path, model: SpamModel):
 
 
 def test_probabilities_are_those_of_scikit_learn(
-    model: SpamModel, pipeline: Pipeline, corpus: Corpus
+    model: SpamModel, classifier: SpamClassifier, corpus: Corpus
 ):
     texts = [message.text for message in corpus.messages]
 
-    scores = model.score(texts)
+    scores = model.probabilities(texts)
 
-    assert scores == pytest.approx(pipeline.predict_proba(texts)[:, 1].tolist(), abs=1e-9)
+    assert scores == pytest.approx(classifier.predict_proba(texts)[:, 1].tolist(), abs=1e-9)
 
 
-@given(st.lists(st.sampled_from(["won", "call", "free", "lunch", "at", "?", "ü", "£5"])))
+@given(st.lists(st.sampled_from(["won", "call", "free", "lunch", "at", "?", "ü", "£5", "x" * 70])))
 def test_probabilities_of_any_words_are_those_of_scikit_learn(
-    model: SpamModel, pipeline: Pipeline, words: list[str]
+    model: SpamModel, classifier: SpamClassifier, words: list[str]
 ):
     text = " ".join(words)
 
-    score = model.verdict(text).spam_probability
+    score = model.score(text).spam_probability
 
-    assert score == pytest.approx(pipeline.predict_proba([text])[0, 1], abs=1e-9)
+    assert score == pytest.approx(classifier.predict_proba([text])[0, 1], abs=1e-9)
 
 
 def test_reasons_for_spam_are_parts_of_the_message_that_speak_for_spam(model: SpamModel):
@@ -82,6 +86,36 @@ def test_reasons_are_few_and_the_heaviest_comes_first(model: SpamModel):
     weights = [abs(reason.weight) for reason in model.verdict(SPAM).reasons]
 
     assert (len(weights), weights) == (5, sorted(weights, reverse=True))
+
+
+def test_spam_within_much_ham_is_found(model: SpamModel):
+    ham = "Dinner with mum at the office, see you at the station. " * 6
+
+    probabilities = model.probabilities([f"{ham}{SPAM} {ham}", ham])
+
+    assert probabilities[0] > 5 * probabilities[1]
+
+
+def test_reasons_come_from_the_window_that_made_the_score(model: SpamModel):
+    ham = "Dinner with mum at the office, see you at the station. " * 6
+    text = f"{ham}{SPAM} {ham}"
+    alone = [model.verdict(window) for window in windows(text, 160)]
+
+    verdict = model.verdict(text)
+
+    assert verdict.reasons == max(alone, key=lambda each: each.spam_probability).reasons
+
+
+@pytest.mark.parametrize(
+    "text", ["Привет, как дела сегодня вечером? " * 3, "你好最近怎么样明天晚上八点在电影院门口等你"]
+)
+def test_a_text_of_unknown_words_is_out_of_domain(model_folder: Path, text: str):
+    folded = read_model(model_folder, read_manifest(model_folder))
+    model = SpamModel(folded, Channel.SMS, Thresholds(0.1, 0.2, unknown=0.35), "v1")
+
+    verdicts = [model.verdict(each) for each in (text, SPAM, "")]
+
+    assert [verdict.out_of_domain for verdict in verdicts] == [True, False, False]
 
 
 def test_an_empty_message_is_ham(model: SpamModel):
@@ -113,7 +147,7 @@ def test_a_megabyte_takes_no_longer_than_what_is_read_of_it(model: SpamModel, pi
 
     model.verdict(message)
 
-    assert time.process_time() - started < 0.2
+    assert time.process_time() - started < 0.2  # 0.03 s
 
 
 def test_a_missing_model_says_how_to_train_one(tmp_path: Path):
@@ -123,29 +157,31 @@ def test_a_missing_model_says_how_to_train_one(tmp_path: Path):
 
 def test_a_model_whose_scores_have_changed_is_refused(model_folder: Path, tmp_path: Path):
     folder = shutil.copytree(model_folder, tmp_path / "copy")
-    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest = json.loads(manifest_path(folder).read_text())
     manifest["golden"][1] += 1e-6
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    manifest_path(folder).write_text(json.dumps(manifest))
+    hashes_path(folder).write_text(sha256(manifest_path(folder).read_bytes()))
 
     with pytest.raises(ModelCorrupt, match="scores in another way"):
         SpamModel.load(folder)
 
 
 def test_golden_messages_show_each_kind_of_feature():
-    found = {term for message in GOLDEN for term in word_terms(views(message).words)}
+    cut = [window for message in GOLDEN for window in windows(undisguise(message).text, 160)]
+    found = {term for window in cut for term in word_terms(views(window).words)}
 
     assert {"free", "entry", "win", "call", "cafe", '" phone', "! call"} <= found
     assert {"«url»", "«mail»", "«money»", "«phone»", "«code»", "«5 digits»"} <= found
     assert {"«0+ long»", "«64+ long»", "«0%+ capitals»", "«20%+ capitals»"} <= found
 
 
-def test_serving_loads_neither_scikit_learn_nor_joblib(model_folder: Path):
+def test_serving_loads_no_library(model_folder: Path):
     code = f"""
 import sys
 from pathlib import Path
 from ml.inference import SpamModel
 assert SpamModel.load(Path({str(model_folder)!r})).verdict("You have WON").reasons
-sys.exit(", ".join({{"sklearn", "joblib", "scipy"}} & set(sys.modules)) or 0)
+sys.exit(", ".join({{"sklearn", "joblib", "scipy", "numpy"}} & set(sys.modules)) or 0)
 """
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -28,7 +29,8 @@ def test_a_corpus_that_the_model_has_seen_is_scored_by_a_twin(
 ):
     main(["--model", str(model_folder), "--data", str(corpus_file)])
 
-    assert "7 held-out messages, scored by the twin" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "A twin, trained on four fifths, scored\nthe other fifth: 3 ham and 4 spam." in said
 
 
 def test_of_another_file_only_the_new_messages_are_scored(
@@ -40,8 +42,37 @@ def test_of_another_file_only_the_new_messages_are_scored(
     main(["--model", str(model_folder), "--data", str(more)])
 
     said = capsys.readouterr().out
-    assert "2 messages are new to model" in said
-    assert "(32 are not)" in said
+    assert "1 ham and 1 spam are new to model" in said
+    assert "(32 are not, and were left out)" in said
+
+
+def test_figures_can_be_had_as_json(
+    model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    new = tmp_path / "new.tsv"
+    new.write_text(
+        "spam\tYou have WON two phones\nham\tTea at 5?\nham\tTea at 6, then\nham\ttea at 5\n"
+    )
+
+    code = main(["--model", str(model_folder), "--data", str(new), "--json"])
+
+    found = json.loads(capsys.readouterr().out)
+    assert (code, found["ham"], found["spam"], found["duplicates"]) == (0, 2, 1, 1)
+    assert (found["roc_auc"], found["seen_in_training"], found["scored_by_twin"]) == (1.0, 0, False)
+    counts = ("true_positives", "false_positives", "false_negatives", "true_negatives")
+    for name in ("at_spam_threshold", "at_half"):
+        assert sum(found[name][count] for count in counts) == 3
+        assert {"precision", "recall", "f1", "mcc"} < set(found[name])
+
+
+def test_one_label_alone_has_no_roc_auc(
+    model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "new.tsv").write_text("ham\tTea at 5?\n")
+
+    code = main(["--model", str(model_folder), "--data", str(tmp_path / "new.tsv")])
+
+    assert (code, "ROC-AUC undefined" in capsys.readouterr().out) == (0, True)
 
 
 def test_a_missing_model_says_how_to_train_one_and_fails(tmp_path: Path):

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from ml.artefact import read_manifest
 from ml.inference import SpamModel
+from ml.manifest import read_manifest
 from ml.train_spam_detector import main
 
 

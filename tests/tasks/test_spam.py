@@ -7,9 +7,10 @@ import pytest
 from ml.errors import ModelNotTrained
 from tasks.engine.errors import InvalidArguments
 from tasks.engine.settings import load_settings
-from tasks.spam import SpamLabel, SpamVerdict, detect_spam
+from tasks.spam import SpamChannel, SpamLabel, SpamVerdict, detect_spam, detect_spam_batch
 
 PRIZE = "URGENT! You have won a 1 week FREE membership in our 100000 prize jackpot! Txt CLAIM"
+LUNCH = "See you at lunch, mum"
 
 
 @pytest.fixture
@@ -35,16 +36,24 @@ def test_spam_is_detected(worker):
 
     assert verdict["label"] == "SPAM"
     assert verdict["spam_probability"] > 0.9 > verdict["threshold"] > 0
-    assert verdict["truncated"] is False
+    assert (verdict["truncated"], verdict["out_of_domain"]) == (False, False)
     assert {type(reason["term"]) for reason in verdict["reasons"]} == {str}
     assert sorted(verdict) == [
-        "label", "model_version", "reasons", "spam_probability", "threshold", "truncated",
+        "label", "model_version", "out_of_domain", "reasons", "spam_probability", "threshold",
+        "truncated",
     ]  # fmt: skip
 
 
 @pytest.mark.slow
 def test_ham_is_let_through(worker):
-    assert detect_spam.delay(message="See you at lunch, mum").get(timeout=20)["label"] == "HAM"
+    assert detect_spam.delay(message=LUNCH).get(timeout=20)["label"] == "HAM"
+
+
+@pytest.mark.slow
+def test_a_text_in_another_script_is_out_of_domain(worker):
+    text = "你好，最近怎么样？明天晚上八点在电影院门口等你，别忘了带票"  # noqa: RUF001
+
+    assert detect_spam.delay(text).get(timeout=20)["out_of_domain"] is True
 
 
 @pytest.mark.slow
@@ -64,6 +73,22 @@ def test_a_message_out_of_bounds_is_refused(worker, message, problem):
 
 
 @pytest.mark.slow
+def test_a_batch_has_one_verdict_each_in_their_order(worker):
+    labels = [v["label"] for v in detect_spam_batch.delay([PRIZE, LUNCH] * 500).get(timeout=60)]
+
+    assert labels == ["SPAM", "HAM"] * 500
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "messages", [[], [LUNCH] * 1_001, [LUNCH, ""]], ids=["0", "1,001", "empty"]
+)
+def test_a_batch_out_of_bounds_is_refused(worker, messages):
+    with pytest.raises(InvalidArguments, match="detect_spam_batch: messages"):
+        detect_spam_batch.delay(messages).get(timeout=20)
+
+
+@pytest.mark.slow
 def test_detect_spam_called_directly_gives_the_typed_verdict(use_models, model_dir):
     use_models(model_dir)
 
@@ -73,8 +98,15 @@ def test_detect_spam_called_directly_gives_the_typed_verdict(use_models, model_d
     assert verdict.label is SpamLabel.SPAM
 
 
-def test_without_a_model_the_failure_says_how_to_train_one(use_models, tmp_path):
+@pytest.mark.parametrize(
+    ("channel", "command"),
+    [
+        (SpamChannel.SMS, r"`python -m ml\.train_spam_detector`"),
+        (SpamChannel.EMAIL, r"`python -m ml\.train_spam_detector --channel email`"),
+    ],
+)
+def test_without_a_model_the_failure_says_how_to_train_one(use_models, tmp_path, channel, command):
     use_models(tmp_path)
 
-    with pytest.raises(ModelNotTrained, match=r"python -m ml\.train_spam_detector"):
-        detect_spam("hello")
+    with pytest.raises(ModelNotTrained, match=command):
+        detect_spam("hello", channel)

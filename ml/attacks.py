@@ -1,0 +1,86 @@
+"""Disguise messages as spammers do, to measure how well the model sees through it.
+
+Each attack takes a message and a random generator, so that a table of them can be had again.
+"""
+
+from collections.abc import Callable
+from random import Random
+from string import ascii_lowercase
+
+Attack = Callable[[str, Random], str]
+
+_HOMOGLYPHS = dict(zip("aceikopsxyABCEHIKMOPTX", "асеіκорѕхуАВСЕНІКМОРТХ", strict=True))
+_LEET = {
+    "a": "4@",
+    "b": "8",
+    "e": "3",
+    "g": "9",
+    "i": "1!",
+    "l": "1",
+    "o": "0",
+    "s": "5$",
+    "t": "7",
+}
+_INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"
+_FULL_WIDTH = {code: code + 0xFEE0 for code in range(0x21, 0x7F)}
+_SHORTEST = 3  # letters of a word that is worth to be taken apart
+_HALF, _THIRTY_PERCENT, _TENTH = 0.5, 0.3, 0.1
+
+
+def _homoglyphs(message: str, random: Random) -> str:
+    return "".join(
+        _HOMOGLYPHS[each] if each in _HOMOGLYPHS and random.random() < _HALF else each
+        for each in message
+    )
+
+
+def _zero_width(message: str, random: Random) -> str:
+    return "".join(
+        each + random.choice(_INVISIBLE) if random.random() < _THIRTY_PERCENT else each
+        for each in message
+    )
+
+
+def _leet(message: str, random: Random) -> str:
+    return "".join(
+        random.choice(_LEET[each.lower()])
+        if each.lower() in _LEET and random.random() < _THIRTY_PERCENT
+        else each
+        for each in message
+    )
+
+
+def _taken_apart(separator: str) -> Attack:
+    def attack(message: str, random: Random) -> str:
+        return " ".join(
+            separator.join(word)
+            if word.isalpha() and len(word) >= _SHORTEST and random.random() < _HALF
+            else word
+            for word in message.split(" ")
+        )
+
+    return attack
+
+
+def _typing_errors(message: str, random: Random) -> str:
+    """Drop, double, replace or add beside one letter in ten."""
+    typed = []
+    for each in message:
+        if each.isalpha() and random.random() < _TENTH:
+            other = random.choice(ascii_lowercase)
+            typed.append(random.choice(["", each * 2, other, each + other]))
+        else:
+            typed.append(each)
+    return "".join(typed)
+
+
+ATTACKS: dict[str, Attack] = {
+    "as they were sent": lambda message, _: message,
+    "homoglyphs for half of the letters that have one": _homoglyphs,
+    "zero-width characters after 30 % of the characters": _zero_width,
+    "full-width letters": lambda message, _: message.translate(_FULL_WIDTH),
+    "leet for 30 % of the letters that have one": _leet,
+    "half of the words s p a c e d": _taken_apart(" "),
+    "half of the words d.o.t.t.e.d": _taken_apart("."),
+    "typing errors in 10 % of the letters": _typing_errors,
+}

@@ -1,0 +1,67 @@
+"""Keep the model of a folder loaded, and follow it when training stores another."""
+
+import logging
+import time
+from pathlib import Path
+
+from ml.errors import MlError
+from ml.inference import SpamModel
+from ml.manifest import hashes_path, manifest_path
+
+RETRY_S = 10  # a model that is copied, not trained, may have its manifest before the rest
+
+logger = logging.getLogger(__name__)
+
+Stamp = tuple[tuple[int, ...], ...]
+
+
+class LiveModel:
+    """Give the model in use; about 3 us while it stays the same."""
+
+    def __init__(self, folder: Path, trusted: frozenset[str] = frozenset()) -> None:
+        self._folder = folder
+        self._trusted = trusted
+        self._model: SpamModel | None = None
+        self._stamp: Stamp = ()
+        self._refused_at = 0.0
+        self._refusal = ""
+
+    def current(self) -> SpamModel:
+        """Give the model of the folder: the one it had before, if it is not to be trusted now.
+
+        Raises:
+            ModelNotTrained: there is none, and was none before.
+            ModelCorrupt: there is one, but not what training wrote, and was none before.
+        """
+        stamp = _stamp(self._folder)
+        if self._model and stamp == self._stamp and not self._is_retry_due():
+            return self._model
+        try:
+            self._model = SpamModel.load(self._folder, self._trusted)
+            if self._stamp:
+                logger.info("spam model %s is in use from now on", self._model.version)
+            self._refusal = ""
+        except MlError as error:
+            if self._model is None:
+                raise
+            if str(error) != self._refusal:  # once, not at each message
+                logger.error("spam model %s stays in use: %s", self._model.version, error)  # noqa: TRY400
+            self._refusal = str(error)
+            self._refused_at = time.monotonic()
+        self._stamp = stamp
+        return self._model
+
+    def _is_retry_due(self) -> bool:
+        return bool(self._refusal) and time.monotonic() - self._refused_at > RETRY_S
+
+
+def _stamp(folder: Path) -> Stamp:
+    """Tell one state of the files that decide from the next; of a missing file by nothing."""
+    found: list[tuple[int, ...]] = []
+    for path in (manifest_path(folder), hashes_path(folder)):
+        try:
+            stat = path.stat()
+            found.append((stat.st_mtime_ns, stat.st_ino, stat.st_size))
+        except OSError:
+            found.append(())
+    return tuple(found)

@@ -1,0 +1,81 @@
+"""Store a trained model so that nobody ever reads half of one; `artefact.py` says where it lies."""
+
+import contextlib
+import io
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from ml.artefact import MODEL, FoldedModel
+from ml.channels import Channel
+from ml.errors import ModelCorrupt, ModelNotTrained
+from ml.figures import Thresholds
+from ml.files import sha256, write_whole
+from ml.manifest import VERSION, Manifest, Training, manifest_path, read_manifest, vouch_for
+
+_PIPELINE = "model.joblib"
+
+
+def write_artefact(
+    folder: Path,
+    model: FoldedModel,
+    pipeline: bytes,
+    channel: Channel,
+    thresholds: Thresholds,
+    golden: list[float],
+    training: Training,
+) -> Manifest:
+    """Store a model and make it the one in use, in one step for whoever reads.
+
+    `pipeline` is the same model as joblib dumps it.
+
+    Raises:
+        CannotWrite: no permission, no space, or `folder` is a file.
+    """
+    packed = _pack(model)
+    digest = sha256(packed)
+    version = digest[:12]
+    manifest = Manifest(channel, version, digest, sha256(pipeline), thresholds, golden, training)
+    write_whole(folder / version / MODEL, packed)
+    write_whole(folder / version / _PIPELINE, pipeline)
+    replaced = _version_in_use(folder)
+    content = json.dumps(asdict(manifest), indent=2).encode()
+    # before the manifest is there: who reads it must find its hash
+    vouch_for(folder, content)
+    write_whole(manifest_path(folder), content)
+    if replaced:
+        _remove_versions(folder, {version, replaced})
+    return manifest
+
+
+def _pack(model: FoldedModel) -> bytes:
+    arrays = {
+        "intercept": np.array([model.intercept], dtype=np.float64),
+        "trained_on": np.array(model.trained_on, dtype=np.uint64),
+    }
+    for name, view in (("words", model.words), ("characters", model.characters)):
+        # one text, as numpy would pad each term to the longest; no term holds a line feed
+        arrays[f"{name}_terms"] = np.frombuffer("\n".join(view.terms).encode(), np.uint8)
+        arrays[f"{name}_idf"] = np.array(view.idf)
+        arrays[f"{name}_coefficients"] = np.array(view.coefficients)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def _version_in_use(folder: Path) -> str:
+    try:
+        return read_manifest(folder).version
+    except (ModelNotTrained, ModelCorrupt):
+        return ""  # and what is there is not ours to remove
+
+
+def _remove_versions(folder: Path, keep: set[str]) -> None:
+    for path in folder.iterdir():
+        if VERSION.fullmatch(path.name) and path.name not in keep:
+            (path / MODEL).unlink(missing_ok=True)
+            (path / _PIPELINE).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # somebody keeps a file of theirs in it
+                path.rmdir()

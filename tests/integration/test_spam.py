@@ -1,0 +1,91 @@
+"""Spam detection from the door to the worker: batches with progress, models that are replaced."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from ml.train_spam_detector import main as train
+from tasks.engine.embedded import private_redis
+from tests.client import Client
+from tests.processes import running_api, running_worker, wait_until
+
+pytestmark = pytest.mark.slow
+
+BATCH = """
+mutation($messages: [String!]!) { enqueueDetectSpamBatch(input: {messages: $messages}) {
+  ... on EnqueueDetectSpamBatchSuccess { task { id } }
+  ... on InvalidInput { problems { path message } } } }
+"""
+WATCH = """
+subscription($id: ID!) { task(id: $id) { task { state progress { current total }
+  ... on DetectSpamBatchTask { result { label outOfDomain reasons { term } } } } } }
+"""
+DETECT = """
+mutation($message: String!, $channel: SpamChannel) {
+  enqueueDetectSpam(input: {message: $message, channel: $channel}) {
+    ... on EnqueueDetectSpamSuccess { task { id } } } }
+"""
+VERDICT = """
+subscription($id: ID!) { task(id: $id) { task { state failure { message }
+  ... on DetectSpamTask { result { label modelVersion } } } } }
+"""
+
+
+async def detect(client, message, channel="SMS"):
+    answer = await client.execute(DETECT, message=message, channel=channel)
+    events = await client.events(VERDICT, id=answer["enqueueDetectSpam"]["task"]["id"])
+    return events[-1]["task"]
+
+
+async def test_a_batch_shows_how_far_it_is_and_gives_one_verdict_each(client, workers):
+    messages = ["Txt CLAIM to 80086 to win a FREE prize", "See you at lunch, mum"] * 500
+
+    answer = await client.execute(BATCH, messages=messages)
+    events = await client.events(WATCH, id=answer["enqueueDetectSpamBatch"]["task"]["id"])
+
+    tasks = [event["task"] for event in events]
+    assert [verdict["label"] for verdict in tasks[-1]["result"]] == ["SPAM", "HAM"] * 500
+    steps = [task["progress"] for task in tasks if task["progress"]]
+    assert steps[-1] == {"current": 1000.0, "total": 1000.0}
+    assert steps == sorted(steps, key=lambda step: step["current"])
+
+
+@pytest.mark.parametrize("count", [0, 1_001])
+async def test_a_batch_has_one_to_a_thousand_messages(client, count):
+    answer = (await client.execute(BATCH, messages=["Hi"] * count))["enqueueDetectSpamBatch"]
+
+    assert [problem["path"] for problem in answer["problems"]] == [["input", "messages"]]
+
+
+async def test_a_channel_without_a_model_fails_and_says_how_to_train_it(client, workers):
+    task = await detect(client, "Subject: Hi\n\nLunch?", "EMAIL")
+
+    assert task["state"] == "FAILED"
+    assert "python -m ml.train_spam_detector --channel email" in task["failure"]["message"]
+
+
+async def test_a_running_worker_takes_up_a_new_model_and_refuses_a_forged_one(tmp_path, model_dir):
+    models = shutil.copytree(model_dir, tmp_path / "models")
+    few = tmp_path / "few.tsv"
+    names = "abcdefghijkl"
+    lines = [f"spam\tYou have WON prize {n}! Call" for n in names]
+    few.write_text("\n".join([*lines, *(f"ham\tLunch with {n} at one?" for n in names)]))
+    log = tmp_path / "worker.log"
+    with private_redis(tmp_path / "redis") as url:
+        settings = {"REDIS_URL": url, "MODEL_DIR": str(models)}
+        with (
+            running_api(settings, tmp_path / "api.log") as api,
+            running_worker("ml_service", settings, log),
+        ):
+            client = Client(api)
+            versions = [(await detect(client, "Hello"))["result"]["modelVersion"]]
+            assert train(["--data", str(few), "--out", str(models / "sms")]) == 0
+            versions.append((await detect(client, "Hello"))["result"]["modelVersion"])
+            (models / "sms" / "manifest.json").write_text("{}")
+            versions.append((await detect(client, "Hello"))["result"]["modelVersion"])
+            refusal = f"spam model {versions[1]} stays in use: The spam model in"
+            wait_until(lambda: refusal in log.read_text(), "the refusal in the worker's log")
+
+    assert versions[0] != versions[1] == versions[2]

@@ -1,0 +1,27 @@
+from random import Random
+
+import pytest
+
+from ml.attacks import ATTACKS
+from ml.disguise import undisguise
+from ml.normalise import views
+
+MESSAGE = "Call now and win the prize of 500 pounds"
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_can_be_had_again(name: str):
+    assert ATTACKS[name](MESSAGE, Random(1)) == ATTACKS[name](MESSAGE, Random(1))
+
+
+@pytest.mark.parametrize("name", [name for name in ATTACKS if name != "as they were sent"])
+def test_an_attack_changes_the_message(name: str):
+    assert ATTACKS[name](MESSAGE, Random(1)) != MESSAGE
+
+
+@pytest.mark.parametrize("name", [name for name in ATTACKS if "typing" not in name])
+def test_what_an_attack_did_is_undone(name: str):
+    read = views(undisguise(ATTACKS[name]("Call now and win the prize", Random(1))).text)
+
+    undone = read.characters.replace(" ", "")
+    assert undone.replace("l", "i") == "caiinowandwintheprize"  # for `1` may stand for both
