@@ -66,7 +66,7 @@ async def test_a_channel_without_a_model_fails_and_says_how_to_train_it(client, 
     assert "python -m ml.train_spam_detector --channel email" in task["failure"]["message"]
 
 
-async def test_a_running_worker_takes_up_a_new_model_and_refuses_a_forged_one(tmp_path, model_dir):
+async def test_a_running_worker_takes_up_new_models_and_refuses_a_forged_one(tmp_path, model_dir):
     models = shutil.copytree(model_dir, tmp_path / "models")
     few = tmp_path / "few.tsv"
     names = "abcdefghijkl"
@@ -83,9 +83,13 @@ async def test_a_running_worker_takes_up_a_new_model_and_refuses_a_forged_one(tm
             versions = [(await detect(client, "Hello"))["result"]["modelVersion"]]
             assert train(["--data", str(few), "--out", str(models / "sms")]) == 0
             versions.append((await detect(client, "Hello"))["result"]["modelVersion"])
+            argv = ["--channel", "email", "--data", str(few), "--out", str(models / "email")]
+            assert train(argv) == 0
+            email = await detect(client, "Subject: Prize\n\nYou have WON prize x! Call", "EMAIL")
             (models / "sms" / "manifest.json").write_text("{}")
             versions.append((await detect(client, "Hello"))["result"]["modelVersion"])
             refusal = f"spam model {versions[1]} stays in use: The spam model in"
             wait_until(lambda: refusal in log.read_text(), "the refusal in the worker's log")
 
-    assert versions[0] != versions[1] == versions[2]
+    assert versions[0] != versions[1] == versions[2] != email["result"]["modelVersion"]
+    assert email["result"]["label"] == "SPAM"

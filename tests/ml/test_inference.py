@@ -7,7 +7,7 @@ from pathlib import Path
 
 import joblib
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml.artefact import read_model
@@ -25,6 +25,16 @@ from ml.terms import word_terms
 
 SPAM = "You have WON £1000 cash! Call 08712223344 now"
 HAM = "Lunch at the pub?"
+PIECES = [
+    *"a1 .-_*,@$!|€£+(é\u0301\u200b\ufdfa你",
+    "www.",
+    "http://",
+    "a.",
+    "1,",
+    "com/",
+    "\n",
+    "won ",
+]
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +158,27 @@ def test_a_megabyte_takes_no_longer_than_what_is_read_of_it(model: SpamModel, pi
     model.verdict(message)
 
     assert time.process_time() - started < 0.2  # 0.03 s
+
+
+def took(model: SpamModel, message: str) -> float:
+    times = []
+    for _ in range(3):
+        started = time.process_time()
+        model.verdict(message)
+        times.append(time.process_time() - started)
+    return max(0.001, min(times))  # less is not told from noise
+
+
+@pytest.mark.slow
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=4))
+def test_time_grows_no_faster_than_length(model: SpamModel, pieces: list[str]):
+    pattern = "".join(pieces)
+    quarter, whole = (pattern * (length // len(pattern)) for length in (2_048, 8_192))
+
+    growth = took(model, whole) / took(model, quarter)
+
+    assert growth < 12  # 4 is linear, 16 quadratic
 
 
 def test_a_missing_model_says_how_to_train_one(tmp_path: Path):
