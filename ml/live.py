@@ -4,6 +4,7 @@ import logging
 import time
 from pathlib import Path
 
+from ml.channels import Channel
 from ml.errors import MlError
 from ml.inference import SpamModel
 from ml.manifest import hashes_path, manifest_path
@@ -18,8 +19,11 @@ Stamp = tuple[tuple[int, ...], ...]
 class LiveModel:
     """Give the model in use; about 3 us while it stays the same."""
 
-    def __init__(self, folder: Path, trusted: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, folder: Path, channel: Channel, trusted: frozenset[str] = frozenset()
+    ) -> None:
         self._folder = folder
+        self._channel = channel
         self._trusted = trusted
         self._model: SpamModel | None = None
         self._stamp: Stamp = ()
@@ -37,7 +41,7 @@ class LiveModel:
         if self._model and stamp == self._stamp and not self._is_retry_due():
             return self._model
         try:
-            self._model = SpamModel.load(self._folder, self._trusted)
+            self._model = SpamModel.load(self._folder, self._trusted, self._channel)
             if self._stamp:
                 logger.info("spam model %s is in use from now on", self._model.version)
             self._refusal = ""

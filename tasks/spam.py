@@ -80,11 +80,11 @@ class SpamVerdict(BaseModel):
 Message = Annotated[
     str, Field(min_length=1, max_length=_MESSAGE_MAX, description="The message as plain text.")
 ]
-Channel = Annotated[SpamChannel, Field(description="How it came.")]
+Way = Annotated[SpamChannel, Field(description="How it came.")]
 
 
 @app.task(acks_late=True, time_limit=60)
-def detect_spam(message: Message, channel: Channel = SpamChannel.SMS) -> SpamVerdict:
+def detect_spam(message: Message, channel: Way = SpamChannel.SMS) -> SpamVerdict:
     """Classify one message as spam or ham."""
     return _verdict(_model(channel), message)
 
@@ -95,7 +95,7 @@ def detect_spam_batch(
         list[Message],
         Field(min_length=1, max_length=_MESSAGES_MAX, description="Messages of one channel."),
     ],
-    channel: Channel = SpamChannel.SMS,
+    channel: Way = SpamChannel.SMS,
 ) -> Annotated[list[SpamVerdict], Field(max_length=_MESSAGES_MAX)]:
     """Classify messages as spam or ham, all by one model; one verdict each, in their order."""
     model = _model(channel)
@@ -109,16 +109,17 @@ def detect_spam_batch(
 def _model(channel: SpamChannel) -> SpamModel:
     """Give the channel's model: the one that training has stored last."""
     settings = load_settings()
-    folder = settings.model_dir / channel.value.lower()
-    return _live_model(folder, frozenset(settings.model_sha256)).current()
+    trusted = frozenset(settings.model_sha256)
+    return _live_model(settings.model_dir, channel.lower(), trusted).current()
 
 
 @cache
-def _live_model(folder: Path, trusted: frozenset[str]) -> LiveModel:
+def _live_model(models: Path, channel: str, trusted: frozenset[str]) -> LiveModel:
     # Imported here, so that neither the API nor the other workers load it.
+    from ml.channels import Channel  # noqa: PLC0415
     from ml.live import LiveModel  # noqa: PLC0415
 
-    return LiveModel(folder, trusted)
+    return LiveModel(models / channel, Channel(channel), trusted)
 
 
 def _verdict(model: SpamModel, message: str) -> SpamVerdict:

@@ -28,13 +28,13 @@ def train_again(corpus: Corpus, folder: Path) -> Manifest:
 
 
 def test_the_same_model_is_not_loaded_twice(folder: Path):
-    live = LiveModel(folder)
+    live = LiveModel(folder, Channel.SMS)
 
     assert live.current() is live.current()
 
 
 def test_a_new_model_is_in_use_with_the_next_message(folder: Path, corpus: Corpus):
-    live = LiveModel(folder)
+    live = LiveModel(folder, Channel.SMS)
     before = live.current().version
 
     manifest = train_again(corpus, folder)
@@ -46,7 +46,7 @@ def test_a_new_model_is_in_use_with_the_next_message(folder: Path, corpus: Corpu
 def test_a_model_that_is_not_trusted_leaves_the_old_one_in_use(
     folder: Path, caplog: pytest.LogCaptureFixture, damage: str
 ):
-    live = LiveModel(folder)
+    live = LiveModel(folder, Channel.SMS)
     before = live.current()
     if damage == "forged manifest":
         manifest_path(folder).write_text("{}")
@@ -63,8 +63,13 @@ def test_a_model_that_is_not_trusted_leaves_the_old_one_in_use(
     assert f"spam model {before.version} stays in use: " in record.getMessage()
 
 
+def test_a_model_of_another_channel_is_refused(folder: Path):
+    with pytest.raises(ModelCorrupt, match="it is for sms, not for email"):
+        LiveModel(folder, Channel.EMAIL).current()
+
+
 def test_a_mended_model_is_taken_up(folder: Path, corpus: Corpus):
-    live = LiveModel(folder)
+    live = LiveModel(folder, Channel.SMS)
     live.current()
     manifest_path(folder).write_text("{}")
     live.current()
@@ -75,7 +80,7 @@ def test_a_mended_model_is_taken_up(folder: Path, corpus: Corpus):
 
 
 def test_without_any_model_the_failure_is_not_kept(model_folder: Path, tmp_path: Path):
-    live = LiveModel(tmp_path / "sms")
+    live = LiveModel(tmp_path / "sms", Channel.SMS)
     with pytest.raises(ModelNotTrained):
         live.current()
 
