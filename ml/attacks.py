@@ -1,13 +1,13 @@
 """Disguise messages as spammers do, to measure how well the model sees through it.
 
-Each attack takes a message and a random generator, so that a table of them can be had again.
+Each attack takes a message, a random generator, so that it can be had again, and some ham.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from string import ascii_lowercase
 
-Attack = Callable[[str, Random], str]
+Attack = Callable[[str, Random, Sequence[str]], str]
 
 _HOMOGLYPHS = dict(zip("aceikopsxyABCEHIKMOPTX", "асеіκорѕхуАВСЕНІКМОРТХ", strict=True))
 _LEET = {
@@ -27,21 +27,21 @@ _SHORTEST = 3  # letters of a word that is worth to be taken apart
 _HALF, _THIRTY_PERCENT, _TENTH = 0.5, 0.3, 0.1
 
 
-def _homoglyphs(message: str, random: Random) -> str:
+def _homoglyphs(message: str, random: Random, _: Sequence[str]) -> str:
     return "".join(
         _HOMOGLYPHS[each] if each in _HOMOGLYPHS and random.random() < _HALF else each
         for each in message
     )
 
 
-def _zero_width(message: str, random: Random) -> str:
+def _zero_width(message: str, random: Random, _: Sequence[str]) -> str:
     return "".join(
         each + random.choice(_INVISIBLE) if random.random() < _THIRTY_PERCENT else each
         for each in message
     )
 
 
-def _leet(message: str, random: Random) -> str:
+def _leet(message: str, random: Random, _: Sequence[str]) -> str:
     return "".join(
         random.choice(_LEET[each.lower()])
         if each.lower() in _LEET and random.random() < _THIRTY_PERCENT
@@ -51,7 +51,7 @@ def _leet(message: str, random: Random) -> str:
 
 
 def _taken_apart(separator: str) -> Attack:
-    def attack(message: str, random: Random) -> str:
+    def attack(message: str, random: Random, _: Sequence[str]) -> str:
         return " ".join(
             separator.join(word)
             if word.isalpha() and len(word) >= _SHORTEST and random.random() < _HALF
@@ -62,7 +62,7 @@ def _taken_apart(separator: str) -> Attack:
     return attack
 
 
-def _typing_errors(message: str, random: Random) -> str:
+def _typing_errors(message: str, random: Random, _: Sequence[str]) -> str:
     """Drop, double, replace or add beside one letter in ten."""
     typed = []
     for each in message:
@@ -74,13 +74,27 @@ def _typing_errors(message: str, random: Random) -> str:
     return "".join(typed)
 
 
+def _appended(message: str, random: Random, ham: Sequence[str]) -> str:
+    return " ".join([message, *random.sample(ham, 3)])
+
+
+def _surrounded(message: str, random: Random, ham: Sequence[str]) -> str:
+    before, after = random.sample(ham, 2)
+    return f"{before} {message} {after}"
+
+
 ATTACKS: dict[str, Attack] = {
-    "as they were sent": lambda message, _: message,
+    "as they were sent": lambda message, *_: message,
     "homoglyphs for half of the letters that have one": _homoglyphs,
     "zero-width characters after 30 % of the characters": _zero_width,
-    "full-width letters": lambda message, _: message.translate(_FULL_WIDTH),
+    "full-width letters": lambda message, *_: message.translate(_FULL_WIDTH),
     "leet for 30 % of the letters that have one": _leet,
     "half of the words s p a c e d": _taken_apart(" "),
     "half of the words d.o.t.t.e.d": _taken_apart("."),
     "typing errors in 10 % of the letters": _typing_errors,
+    "each word s p a c e d, so that none is whole": lambda message, *_: " ".join(
+        " ".join(word) for word in message.split(" ")
+    ),
+    "three ham messages appended": _appended,
+    "between two ham messages": _surrounded,
 }

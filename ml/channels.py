@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ml import mail
+from ml.disguise import MAX_CHARACTERS
 
 
 class Channel(StrEnum):
@@ -33,8 +34,8 @@ class Recipe:
         min_messages_of_words: the same of a word.
         max_terms: how many words, and how many fragments, are known at most.
         false_positive_rate: the share of ham that may be called SPAM, unless training is told.
-        unknown_ground: added to the number of words when the share of unknown ones is taken, so
-            that a short message is not far from the others for a name and a typing error.
+        unknown_ground: added to the number of words and pairs when the share of unknown ones is
+            taken, so that a short message is not far from the others for a name and a typing error.
         text_of: finds the text in a message.
     """
 
@@ -56,7 +57,7 @@ def _mail_text(message: str) -> str:
 _RECIPES = {
     Channel.SMS: Recipe(
         window=160,  # characters of one SMS
-        learnt=8_192,
+        learnt=MAX_CHARACTERS,
         min_messages=2,
         min_messages_of_words=1,
         max_terms=None,

@@ -1,6 +1,7 @@
 """Own what the two commands share: where messages come from, how they speak and how they fail."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,9 @@ def run(command: Callable[[], None]) -> int:
         command()
     except MlError as error:
         sys.stderr.write(f"{error}\n")
+        return 1
+    except BrokenPipeError:  # whoever reads has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         return 130

@@ -45,14 +45,14 @@ class Corpus:
         """Count the messages that are not."""
         return len(self.messages) - self.spam
 
-    def require_learnable(self) -> None:
-        """Refuse a corpus with too few messages of one label.
+    def require_learnable(self, fewest: int = MIN_PER_LABEL) -> None:
+        """Refuse a corpus with too few messages of one label to train on parts of it.
 
         Raises:
-            BadCorpus: fewer than `MIN_PER_LABEL`.
+            BadCorpus: fewer than that.
         """
-        if min(self.ham, self.spam) < MIN_PER_LABEL:
-            needed = f"training needs {MIN_PER_LABEL} different ones of each"
+        if min(self.ham, self.spam) < fewest:
+            needed = f"that needs {fewest} different messages of each label"
             reason = f"{needed}, and it has {self.ham} ham and {self.spam} spam"
             raise BadCorpus(self.path, None, reason)
 

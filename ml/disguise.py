@@ -2,7 +2,7 @@
 
     full-width, mathematical, circled letters   NFKD, which Unicode made for this
     accents, invisible characters               deleted
-    Cyrillic, Greek, Cherokee look-alikes       replaced, by the tables below
+    Cyrillic, Greek, Lisu, ... look-alikes      replaced, by the table below
     small capitals, letters with hooks, ...     replaced, by their Unicode names
     `f r e e`, `f.r.e.e`                        joined
     `fr33`, `c@$h`                              spelt out, word by word (`unleet`)
@@ -20,14 +20,14 @@ from ml.errors import InvalidMessage
 MAX_CHARACTERS = 8_192  # an SMS has 160, ten joined ones 1,530; what lies beyond is not read
 
 _LOOK_ALIKES = {
-    "a": "аαɑ", "b": "ьвβßƅᏏ", "c": "сϲ¢", "d": "ԁɗðᏧժ", "e": "еєҽɘəɛℯ", "f": "ƒẝғք", "g": "ɡցǥ",
-    "h": "һнհɦᏂ", "i": "іιıɩɪӏǀ¡", "j": "јϳյ", "k": "кκҡ", "l": "ⅼɭ", "m": "м", "n": "пηոռɴ",
-    "o": "оοσօөø", "p": "рρþƿ", "q": "ԛգզ", "r": "гяɾʀ", "s": "ѕʂꜱ§", "t": "тτեƭ",
-    "u": "υսʋџ", "v": "νѵᴠ", "w": "ԝωшщɯա", "x": "хχ×", "y": "уүγʏყ", "z": "ʐᴢʒ",
-    "A": "АΑᎪ", "B": "ВΒᏴ", "C": "СϹᏟ", "D": "ᎠÐ", "E": "ЕΕᎬ", "F": "Ϝ", "G": "ԌᏀ", "H": "НΗᎻ",
-    "I": "ІΙӀᏆ", "J": "ЈᎫ", "K": "КΚᏦ", "L": "Ꮮ", "M": "МΜᎷ", "N": "Ν", "O": "ОΟՕӨØ",
-    "P": "РΡᏢ", "Q": "Ԛ", "R": "ЯᏒ", "S": "ЅՏᏚ", "T": "ТΤᎢ", "U": "Ս", "V": "ѴᏙ", "W": "ԜᎳ",
-    "X": "ХΧ", "Y": "УΥҮ", "Z": "ΖᏃ",
+    "a": "аαɑⲁ", "b": "ьвβßƅᏏⲃ", "c": "сϲ¢ⲥ", "d": "ԁɗðᏧժ", "e": "еєҽɘəɛℯⲉ", "f": "ƒẝғք",
+    "g": "ɡցǥ", "h": "һнհɦᏂⲏ", "i": "іιıɩɪӏǀ¡ⲓ", "j": "јϳյ", "k": "кκҡⲕ", "l": "ⅼɭ", "m": "мⲙ",
+    "n": "пηոռɴⲛ", "o": "оοσօөøⲟ", "p": "рρþƿⲣ", "q": "ԛգզ", "r": "гяɾʀ", "s": "ѕʂꜱ§",
+    "t": "тτեƭⲧ", "u": "υսʋџ", "v": "νѵᴠ", "w": "ԝωшщɯաⲱ", "x": "хχ×ⲭ", "y": "уүγʏყⲩ",
+    "z": "ʐᴢʒⲍ", "A": "АΑᎪꓮⲀ", "B": "ВΒᏴꓐⲂ", "C": "СϹᏟꓚⲤ", "D": "ᎠÐꓓ", "E": "ЕΕᎬꓰⲈ", "F": "Ϝꓝ",
+    "G": "ԌᏀꓖ", "H": "НΗᎻꓧⲎ", "I": "ІΙӀᏆꓲⲒ", "J": "ЈᎫꓙ", "K": "КΚᏦꓗⲔ", "L": "Ꮮꓡ", "M": "МΜᎷꓟⲘ",
+    "N": "ΝꓠⲚ", "O": "ОΟՕӨØꓳⲞ", "P": "РΡᏢꓑⲢ", "Q": "Ԛ", "R": "ЯᏒꓣ", "S": "ЅՏᏚꓢ", "T": "ТΤᎢꓔⲦ",
+    "U": "Սꓴ", "V": "ѴᏙꓦ", "W": "ԜᎳꓪⲰ", "X": "ХΧꓫⲬ", "Y": "УΥҮꓬⲨ", "Z": "ΖᏃꓜⲌ",
 }  # fmt: skip
 _INVISIBLE = (
     *(0x00AD, 0x061C, 0x115F, 0x1160, 0x180E, 0x3164, 0xFEFF, 0xFFA0),  # hyphens, marks, fillers
@@ -53,8 +53,8 @@ _LETTER_NAME = re.compile(
 )
 _SPACED = re.compile(  # f r e e, f.r.e.e, 8 0 0 8 6
     r"""
-    (?<!\w) (?: [^\W\d_] ([ .\-_*]) (?:[^\W\d_]\1){1,30} [^\W\d_]
-              | \d ([ .\-_*]) (?:\d\2){2,30} \d ) (?!\w)
+    (?<!\w) (?: [^\W\d_] ([ .\-_*·•‧∙|~]) (?:[^\W\d_]\1){1,30} [^\W\d_]
+              | \d ([ .\-_*·•‧∙|~]) (?:\d\2){2,30} \d ) (?!\w)
     """,
     re.VERBOSE,
 )

@@ -35,9 +35,9 @@ class CorpusUnavailable(MlError):
 class BadCorpus(MlError):
     """A labelled file cannot be used; `line` counts from 1, None means the file as a whole."""
 
-    def __init__(self, path: Path, line: int | None, reason: str) -> None:
-        super().__init__(path, line, reason)
-        self.path = path
+    def __init__(self, path: Path | str, line: int | None, reason: str) -> None:
+        super().__init__(str(path), line, reason)
+        self.path = Path(path)
         self.line = line
         self.reason = reason
 
@@ -49,9 +49,9 @@ class BadCorpus(MlError):
 class CannotWrite(MlError):
     """A file or its folder cannot be written."""
 
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(path, reason)
-        self.path = path
+    def __init__(self, path: Path | str, reason: str) -> None:
+        super().__init__(str(path), reason)
+        self.path = Path(path)
         self.reason = reason
 
     def __str__(self) -> str:
@@ -61,9 +61,9 @@ class CannotWrite(MlError):
 class ModelNotTrained(MlError):
     """A folder holds no artefact."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.path = path
+    def __init__(self, path: Path | str) -> None:
+        super().__init__(str(path))
+        self.path = Path(path)
 
     def __str__(self) -> str:
         return f"There is no spam model in {self.path}: run `{_training(self.path)}`."
@@ -72,9 +72,9 @@ class ModelNotTrained(MlError):
 class ModelCorrupt(MlError):
     """An artefact is not what training wrote, or was written by another version of this code."""
 
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(path, reason)
-        self.path = path
+    def __init__(self, path: Path | str, reason: str) -> None:
+        super().__init__(str(path), reason)
+        self.path = Path(path)
         self.reason = reason
 
     def __str__(self) -> str:
@@ -97,5 +97,5 @@ class InvalidMessage(MlError, ValueError):
 
 def _training(folder: Path) -> str:
     """Give the command that trains the model of a folder, which has the name of its channel."""
-    command = "python -m ml.train_spam_detector"
-    return f"{command} --channel email" if folder.name == "email" else command
+    channel = " --channel email" if folder.name == "email" else ""
+    return f"python -m ml.train_spam_detector{channel} --out {folder}"

@@ -20,6 +20,7 @@ from ml.artefact import FoldedModel, ViewWeights
 from ml.channels import Channel, Recipe
 from ml.corpus import LabelledMessage, fingerprint
 from ml.disguise import undisguise
+from ml.figures import HALF
 from ml.normalise import views, windows
 from ml.terms import CHARACTER_NGRAMS, WORD_PATTERN, word_terms
 
@@ -64,7 +65,7 @@ class SpamClassifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, messages: Sequence[str]) -> NDArray[np.bool_]:
         """Say of each message whether it is spam: from a probability of 0.5."""
-        is_spam: NDArray[np.bool_] = self.predict_proba(messages)[:, 1] >= 0.5  # noqa: PLR2004
+        is_spam: NDArray[np.bool_] = self.predict_proba(messages)[:, 1] >= HALF
         return is_spam
 
     def _plain(self, message: str) -> str:

@@ -27,7 +27,7 @@ class Figures:
 class Thresholds:
     """Part the probabilities: HAM below `unsure`, UNSURE up to `spam`, SPAM from there on.
 
-    A message is out of domain from a share of unknown words of `unknown` on.
+    A message is out of domain from a share of unknown words and pairs of `unknown` on.
     """
 
     unsure: float
@@ -37,6 +37,9 @@ class Thresholds:
     def __post_init__(self) -> None:
         if not 0 <= self.unsure <= self.spam <= 1:
             raise ValueError(f"thresholds out of order: {self.unsure}, {self.spam}")
+
+
+HALF = 0.5  # the threshold that other work reports
 
 
 def measure(is_spam: Sequence[bool], predicted: Sequence[bool]) -> Figures:
@@ -66,11 +69,17 @@ def threshold_for(
     The scores must be by models that had not seen the message they score.
 
     Returns:
-        The probability halfway between the highest ham that must stay below and the next score.
+        The probability halfway between the highest ham that must stay below and the next score; 1
+        where there is no next.
+
+    Raises:
+        ValueError: there is no ham.
     """
     pairs = list(zip(is_spam, scores, strict=True))
     ham = sorted((score for spam, score in pairs if not spam), reverse=True)
-    highest_below = ham[int(false_positive_rate * len(ham))]
+    if not ham:
+        raise ValueError("without ham there is no share of it")
+    highest_below = ham[int(false_positive_rate * len(ham) + 1e-9)]  # 0.29 * 100 is a bit less
     lowest_above = min((score for score in scores if score > highest_below), default=1.0)
     return (highest_below + lowest_above) / 2
 
@@ -78,10 +87,16 @@ def threshold_for(
 def false_positives_at_recall(
     is_spam: Sequence[bool], scores: Sequence[float], recall: float
 ) -> float:
-    """Give the share of ham that is let through as spam to find that share of the spam."""
+    """Give the share of ham that is called spam where that share of the spam is.
+
+    Raises:
+        ValueError: there is no spam.
+    """
     pairs = list(zip(is_spam, scores, strict=True))
     spam = sorted(score for label, score in pairs if label)
-    threshold = spam[int((1 - recall) * len(spam))]
+    if not spam:
+        raise ValueError("without spam there is no recall")
+    threshold = spam[min(len(spam) - 1, int((1 - recall) * len(spam) + 1e-9))]
     ham = [score for label, score in pairs if not label]
     return _ratio(sum(score >= threshold for score in ham), len(ham))
 

@@ -1,7 +1,7 @@
 """Score messages with a trained model; loads neither scikit-learn nor joblib.
 
 The model is linear, so a probability is the logistic function of a sum, and each term of a message
-adds its own share to that sum. The shares are also the reasons given for a verdict.
+adds to that sum. What the words of the message add are the reasons given for a verdict.
 """
 
 from collections.abc import Iterable
@@ -43,7 +43,10 @@ class SpamLabel(StrEnum):
 
 
 class Reason(NamedTuple):
-    """Hold a part of the message and its share of the score; above 0 it speaks for spam."""
+    """Hold a part of the message and what it adds to the score; above 0 it speaks for spam.
+
+    Words that share fragments each count them, so the weights need not add up to the score.
+    """
 
     term: str
     weight: float
@@ -54,8 +57,8 @@ class Verdict(NamedTuple):
 
     `threshold` is the `spam_probability` from which the label is SPAM. `reasons` are the parts that
     weigh most, heaviest first. `truncated`: only the first 8,192 characters were read.
-    `out_of_domain`: it has more unknown words than 99 in 100 messages of the model's channel have,
-    so that the probability means little.
+    `out_of_domain`: it has more unknown words and pairs than 99 in 100 messages of the model's
+    channel have, so that the probability means little.
     """
 
     label: SpamLabel
@@ -68,7 +71,7 @@ class Verdict(NamedTuple):
 
 
 class Score(NamedTuple):
-    """Hold what the labels are made of: a probability, and the share of unknown words."""
+    """Hold what the labels are made of: a probability, and the share of unknown terms."""
 
     spam_probability: float
     unknown: float

@@ -5,6 +5,7 @@ the folder, so that who can write only there cannot put another model in its pla
 which training writes, or hashes that the reader is given.
 """
 
+import contextlib
 import json
 import re
 from dataclasses import dataclass
@@ -57,6 +58,7 @@ def manifest_path(folder: Path) -> Path:
 
 def hashes_path(folder: Path) -> Path:
     """Name the file that says which manifests training wrote; it lies beside the folder."""
+    folder = folder.absolute()  # `.` has no name
     return folder.with_name(f"{folder.name}.sha256")
 
 
@@ -79,18 +81,23 @@ def read_manifest(folder: Path, trusted: frozenset[str] = frozenset()) -> Manife
         raise ModelCorrupt(folder, f"{_MANIFEST} cannot be read ({error.strerror})") from error
     digest = sha256(content)
     if digest not in (trusted or _read_hashes(folder)):
-        place = "MODEL_SHA256" if trusted else str(hashes_path(folder))
-        raise ModelCorrupt(folder, f"the hash of its {_MANIFEST}, {digest}, is not in {place}")
+        reason = f"the hash of its {_MANIFEST}, {digest}, is not in"
+        if trusted:
+            raise ModelCorrupt(folder, f"{reason} MODEL_SHA256, where it belongs if you trust it")
+        raise ModelCorrupt(folder, f"{reason} {hashes_path(folder)}")
     return _parse(folder, content)
 
 
 def vouch_for(folder: Path, content: bytes) -> None:
-    """Write down that training made this manifest, and the one that it replaces.
+    """Write down that training made this manifest, beside the one that it will replace.
 
     Raises:
         CannotWrite: no permission or no space.
     """
-    hashes = [sha256(content), *_read_hashes(folder)[:1]]
+    hashes = [sha256(content)]
+    with contextlib.suppress(OSError):
+        present = sha256((folder / _MANIFEST).read_bytes())
+        hashes += [present] if present in _read_hashes(folder) else []
     write_whole(hashes_path(folder), "".join(f"{each}\n" for each in hashes).encode())
 
 

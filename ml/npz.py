@@ -11,8 +11,10 @@ import ast
 import io
 import struct
 import zipfile
+import zlib
 from array import array
 
+_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, TypeError, RuntimeError)
 _CODES = {"<f8": "d", "<u8": "Q", "|u1": "B"}
 _MAGIC = b"\x93NUMPY\x01\x00"
 _MAX_HEADER = 1_000  # bytes; ours have 118
@@ -30,8 +32,8 @@ def read_npz(packed: bytes) -> dict[str, array[float] | array[int]]:
                 name.removesuffix(".npy"): _read_npy(archive.read(name))
                 for name in archive.namelist()
             }
-    except (zipfile.BadZipFile, struct.error, SyntaxError) as error:
-        raise ValueError(str(error)) from error
+    except (*_BROKEN, struct.error, SyntaxError) as error:
+        raise ValueError(f"it is no whole zip file of arrays ({error})") from error
 
 
 def _read_npy(content: bytes) -> array[float] | array[int]:

@@ -1,7 +1,7 @@
 """Measure all that a model card tells; `model_card.py` words it.
 
-Every figure is of messages that the model at hand had not seen, at a threshold that those messages
-did not help to choose.
+Every figure is of messages that the model at hand had not seen. Verdicts are by a threshold that
+other messages chose.
 """
 # ruff: noqa: S311  (nothing is secret)
 
@@ -15,7 +15,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import StratifiedGroupKFold
 
-from ml.attacks import ATTACKS
+from ml.attacks import ATTACKS, Attack
 from ml.corpus import LabelledMessage
 from ml.features import SpamClassifier
 from ml.figures import calibration_error, false_positives_at_recall, measure, threshold_for
@@ -28,6 +28,7 @@ from ml.training import (
     assess,
     cross_validate,
     join,
+    score_all,
     split,
     train_model,
 )
@@ -35,7 +36,6 @@ from ml.training import (
 PUBLISHED_FOLDS = 10
 RECALL = 0.95
 ALIKE = 0.7  # cosine of two messages' words from which they are near-duplicates
-HAM_APPENDED = 3
 
 
 @dataclass(frozen=True)
@@ -113,17 +113,18 @@ def attack(messages: Messages, classifier: SpamClassifier, rate: float) -> list[
     splits = split(messages)
     models = [train_model(train, classifier) for train, _ in splits]
     tests = [test for _, test in splits]
-    clean = _score(models, tests)
-    threshold = threshold_for(clean.is_spam, clean.probabilities, rate)
+    thresholds = _thresholds(_score(models, tests), rate)
     rows = []
     for name, disguise in ATTACKS.items():
-        random = Random(0)
-        disguised = [[_with(m, disguise(m.text, random)) for m in test] for test in tests]
-        rows.append(_robustness(name, _score(models, disguised), threshold))
+        disguised = [_disguised(test, disguise) for test in tests]
+        rows.append(_robustness(name, _score(models, disguised), thresholds))
+    return rows
+
+
+def _disguised(messages: Messages, disguise: Attack) -> Messages:
     random = Random(0)
-    padded = [[_with(m, _pad(m.text, test, random)) for m in test] for test in tests]
-    name = f"{HAM_APPENDED} ham messages appended"
-    return [*rows, _robustness(name, _score(models, padded), threshold)]
+    ham = [message.text for message in messages if not message.is_spam]
+    return [LabelledMessage(disguise(m.text, random, ham), m.is_spam) for m in messages]
 
 
 def _candidates(classifier: SpamClassifier) -> list[SpamClassifier]:
@@ -136,25 +137,24 @@ def _average_precision(messages: Messages, classifier: SpamClassifier) -> float:
     return float(average_precision_score(scored.is_spam, scored.probabilities))
 
 
-def _with(message: LabelledMessage, text: str) -> LabelledMessage:
-    return LabelledMessage(text, message.is_spam)
+def _score(models: Sequence[SpamModel], tests: Sequence[Messages]) -> list[Scored]:
+    return [score_all(model, test) for model, test in zip(models, tests, strict=True)]
 
 
-def _pad(text: str, others: Messages, random: Random) -> str:
-    ham = [message.text for message in others if not message.is_spam]
-    return " ".join([text, *random.sample(ham, HAM_APPENDED)])
+def _thresholds(folds: Sequence[Scored], rate: float) -> list[float]:
+    """Choose for each fold the threshold by the others."""
+    found = []
+    for fold in folds:
+        others = join([other for other in folds if other is not fold])
+        found.append(threshold_for(others.is_spam, others.probabilities, rate))
+    return found
 
 
-def _score(models: Sequence[SpamModel], tests: Sequence[Messages]) -> Scored:
-    pairs = [(m, model) for model, test in zip(models, tests, strict=True) for m in test]
-    scores = [model.score(message.text) for message, model in pairs]
-    return Scored(
-        tuple(message.is_spam for message, _ in pairs),
-        tuple(score.spam_probability for score in scores),
-        tuple(score.unknown for score in scores),
-    )
-
-
-def _robustness(name: str, scored: Scored, threshold: float) -> Robustness:
-    figures = measure(scored.is_spam, [p >= threshold for p in scored.probabilities])
+def _robustness(name: str, folds: Sequence[Scored], thresholds: Sequence[float]) -> Robustness:
+    predicted = [
+        probability >= threshold
+        for fold, threshold in zip(folds, thresholds, strict=True)
+        for probability in fold.probabilities
+    ]
+    figures = measure(join(folds).is_spam, predicted)
     return Robustness(name, figures.recall, figures.false_positive_rate)

@@ -1,8 +1,10 @@
 """Store a trained model so that nobody ever reads half of one; `artefact.py` says where it lies."""
 
 import contextlib
+import fcntl
 import io
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import numpy as np
 
 from ml.artefact import MODEL, FoldedModel
 from ml.channels import Channel
-from ml.errors import ModelCorrupt, ModelNotTrained
+from ml.errors import CannotWrite, ModelCorrupt, ModelNotTrained
 from ml.figures import Thresholds
 from ml.files import sha256, write_whole
 from ml.manifest import VERSION, Manifest, Training, manifest_path, read_manifest, vouch_for
@@ -29,7 +31,8 @@ def write_artefact(
 ) -> Manifest:
     """Store a model and make it the one in use, in one step for whoever reads.
 
-    `pipeline` is the same model as joblib dumps it.
+    Trainings into one folder wait for each other here. `pipeline` is the same model as joblib dumps
+    it.
 
     Raises:
         CannotWrite: no permission, no space, or `folder` is a file.
@@ -38,16 +41,29 @@ def write_artefact(
     digest = sha256(packed)
     version = digest[:12]
     manifest = Manifest(channel, version, digest, sha256(pipeline), thresholds, golden, training)
-    write_whole(folder / version / MODEL, packed)
-    write_whole(folder / version / _PIPELINE, pipeline)
-    replaced = _version_in_use(folder)
-    content = json.dumps(asdict(manifest), indent=2).encode()
-    # before the manifest is there: who reads it must find its hash
-    vouch_for(folder, content)
-    write_whole(manifest_path(folder), content)
-    if replaced:
-        _remove_versions(folder, {version, replaced})
+    with _alone(folder):
+        replaced = _version_in_use(folder)
+        write_whole(folder / version / MODEL, packed)
+        write_whole(folder / version / _PIPELINE, pipeline)
+        content = json.dumps(asdict(manifest), indent=2).encode()
+        # before the manifest is there: who reads it must find its hash
+        vouch_for(folder, content)
+        write_whole(manifest_path(folder), content)
+        if replaced not in ("", version):  # else what is there is the one before, or not ours
+            _remove_versions(folder, {version, replaced})
     return manifest
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    except OSError as error:
+        raise CannotWrite(folder, str(error)) from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _pack(model: FoldedModel) -> bytes:
@@ -69,7 +85,7 @@ def _version_in_use(folder: Path) -> str:
     try:
         return read_manifest(folder).version
     except (ModelNotTrained, ModelCorrupt):
-        return ""  # and what is there is not ours to remove
+        return ""
 
 
 def _remove_versions(folder: Path, keep: set[str]) -> None:

@@ -19,12 +19,10 @@ from ml.artefact import read_model
 from ml.channels import Channel
 from ml.console import add_channel, load_corpus, run, say, say_figures
 from ml.corpus import Corpus, LabelledMessage, fingerprint
-from ml.figures import Figures, measure
+from ml.figures import HALF, Figures, measure
 from ml.inference import SpamModel
 from ml.manifest import DEFAULT_MODELS, read_manifest
 from ml.reading import DATA_HELP
-
-HALF = 0.5  # the threshold that other work reports
 
 
 @dataclass(frozen=True)
@@ -66,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     found = parser.parse_args(arguments)
+    if found.json and found.messages:
+        parser.error("--json is for the figures of --data: leave out the messages")
     folder = found.model or DEFAULT_MODELS / found.channel
     return run(lambda: _test(found.messages, folder, found.channel, found.data, as_json=found.json))
 
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _test(
     messages: Sequence[str], folder: Path, channel: Channel, data: Path | None, *, as_json: bool
 ) -> None:
-    model = SpamModel.load(folder)
+    model = SpamModel.load(folder, channel=channel)
     for message in messages:
         _say_verdict(model, message)
     if data is None and messages:
@@ -90,14 +90,12 @@ def score(folder: Path, model: SpamModel, corpus: Corpus) -> Scores:
     # here, as to score a message needs no scikit-learn, which takes a second to load
     from sklearn.metrics import roc_auc_score  # noqa: PLC0415
 
-    manifest = read_manifest(folder)
+    manifest, thresholds = read_manifest(folder), model.thresholds
     seen = set(read_model(folder, manifest).trained_on)
     unseen: Sequence[LabelledMessage] = [
-        m for m in corpus.messages if fingerprint(m.text) not in seen
+        message for message in corpus.messages if fingerprint(message.text) not in seen
     ]
-    known = len(corpus.messages) - len(unseen)
-    is_twin = not unseen
-    thresholds = model.thresholds
+    known, is_twin = len(corpus.messages) - len(unseen), not unseen
     if is_twin:
         model, unseen = _twin(corpus, manifest.channel)
     labels = [message.is_spam for message in unseen]

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from ml.channels import Channel
 from ml.console import add_channel, load_corpus, run, say, say_figures
+from ml.corpus import MIN_PER_LABEL
 from ml.features import SpamClassifier
 from ml.manifest import DEFAULT_MODELS, hashes_path
-from ml.model_card import CARDS, write_card
+from ml.model_card import CARDS, MIN_FOR_REPORT, write_card
 from ml.reading import DATA_HELP
-from ml.training import FOLDS, UNSURE_RATES, assess, cross_validate, split, train
+from ml.training import FOLDS, MAX_UNSURE_RATE, assess, cross_validate, split, train, unsure_rate
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _read(arguments: Sequence[str] | None) -> Options:
+    found = _parser().parse_args(arguments)
+    rate = found.false_positive_rate
+    return Options(
+        channel=found.channel,
+        data=found.data,
+        out=found.out or DEFAULT_MODELS / found.channel,
+        false_positive_rate=found.channel.recipe.false_positive_rate if rate is None else rate,
+        report=found.report,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m ml.train_spam_detector",
         description="Judge the recipe by cross-validation, train on all messages, store the model.",
@@ -57,28 +70,23 @@ def _read(arguments: Sequence[str] | None) -> Options:
         help="measure, print and write docs/model-card.md (of e-mail: model-card-email.md), too, "
         "which takes minutes",
     )
-    found = parser.parse_args(arguments)
-    rate = found.false_positive_rate
-    return Options(
-        channel=found.channel,
-        data=found.data,
-        out=found.out or DEFAULT_MODELS / found.channel,
-        false_positive_rate=found.channel.recipe.false_positive_rate if rate is None else rate,
-        report=found.report,
-    )
+    return parser
 
 
 def _share(text: str) -> float:
-    share = float(text)
-    if not 0 <= share <= 0.5:  # noqa: PLR2004  (named in the help)
-        raise ValueError(text)
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1
+    if not 0 <= share <= MAX_UNSURE_RATE:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share in [0, {MAX_UNSURE_RATE}]")
     return share
 
 
 def _train(options: Options) -> None:
     started = time.monotonic()
     corpus = load_corpus(options.data, options.channel)
-    corpus.require_learnable()
+    corpus.require_learnable(MIN_FOR_REPORT if options.report else MIN_PER_LABEL)
     folds = []
     for fold in cross_validate(split(corpus.messages), SpamClassifier(options.channel)):
         folds.append(fold)
@@ -86,13 +94,13 @@ def _train(options: Options) -> None:
     rate = options.false_positive_rate
     assessment = assess(folds, rate)
     say("Messages that the model had not seen:")
-    say_figures(assessment.at_spam_threshold, f"SPAM, chosen for {rate:.1%} false positives")
+    say_figures(assessment.at_spam_threshold, f"SPAM, chosen for {rate:.2%} false positives")
     say_figures(assessment.at_half, "SPAM from probability 0.5")
     say("Training on all messages ...")
     manifest = train(corpus, options.channel, assessment, rate, options.out)
     spam, unsure = manifest.thresholds.spam, manifest.thresholds.unsure
-    say(f"SPAM from probability {spam:.3f} ({rate:.1%} of ham reached it in cross-validation)")
-    say(f"UNSURE from probability {unsure:.3f} ({UNSURE_RATES * rate:.1%})")
+    say(f"SPAM from probability {spam:.3f}, chosen for at most {rate:.2%} of ham")
+    say(f"UNSURE from probability {unsure:.3f}, chosen for at most {unsure_rate(rate):.2%}")
     say(
         f"Model {manifest.version} written to {options.out}, its hash to {hashes_path(options.out)}"
     )

@@ -16,7 +16,7 @@ from sklearn.model_selection import StratifiedKFold
 from ml.channels import Channel
 from ml.corpus import Corpus, LabelledMessage
 from ml.features import SpamClassifier, fit, fold
-from ml.figures import Figures, Thresholds, measure, threshold_for
+from ml.figures import HALF, Figures, Thresholds, measure, threshold_for
 from ml.inference import GOLDEN, SpamModel
 from ml.manifest import Manifest, Training
 from ml.storing import write_artefact
@@ -26,8 +26,8 @@ Split = tuple[Messages, Messages]
 
 FOLDS = 5
 UNSURE_RATES = 5  # times as much ham may be called UNSURE or SPAM as SPAM
+MAX_UNSURE_RATE = 0.5  # of ham; more would make all of it unsure
 OUT_OF_DOMAIN_RATE = 0.01  # of the channel's messages may be called far from them
-HALF = 0.5  # the threshold that other work reports
 NO_THRESHOLDS = Thresholds(unsure=HALF, spam=HALF, unknown=1.0)
 
 
@@ -37,7 +37,7 @@ class Scored:
 
     is_spam: tuple[bool, ...]
     probabilities: tuple[float, ...]
-    unknown: tuple[float, ...]  # the shares of unknown words
+    unknown: tuple[float, ...]  # the shares of unknown words and pairs
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,17 @@ def split(messages: Messages, folds: int = FOLDS, seed: int = 0) -> list[Split]:
 def cross_validate(splits: Iterable[Split], classifier: SpamClassifier) -> Iterator[Scored]:
     """Score each fold with a model trained on the others, by the code that serves."""
     for train, test in splits:
-        model = train_model(train, classifier)
-        scores = [model.score(message.text) for message in test]
-        yield Scored(
-            tuple(message.is_spam for message in test),
-            tuple(score.spam_probability for score in scores),
-            tuple(score.unknown for score in scores),
-        )
+        yield score_all(train_model(train, classifier), test)
+
+
+def score_all(model: SpamModel, messages: Messages) -> Scored:
+    """Score messages that a model never saw."""
+    scores = [model.score(message.text) for message in messages]
+    return Scored(
+        tuple(message.is_spam for message in messages),
+        tuple(score.spam_probability for score in scores),
+        tuple(score.unknown for score in scores),
+    )
 
 
 def train_model(messages: Messages, classifier: SpamClassifier) -> SpamModel:
@@ -96,7 +100,7 @@ def assess(folds: Sequence[Scored], false_positive_rate: float) -> Assessment:
         predicted += [probability >= threshold for probability in fold_.probabilities]
     unsure, spam = (
         threshold_for(together.is_spam, together.probabilities, rate)
-        for rate in (min(0.5, UNSURE_RATES * false_positive_rate), false_positive_rate)
+        for rate in (unsure_rate(false_positive_rate), false_positive_rate)
     )
     everything = [False] * len(together.unknown)
     unknown = threshold_for(everything, together.unknown, OUT_OF_DOMAIN_RATE)
@@ -105,6 +109,11 @@ def assess(folds: Sequence[Scored], false_positive_rate: float) -> Assessment:
         at_spam_threshold=measure(together.is_spam, predicted),
         at_half=measure(together.is_spam, [p >= HALF for p in together.probabilities]),
     )
+
+
+def unsure_rate(false_positive_rate: float) -> float:
+    """Give the share of ham that may be called UNSURE or SPAM."""
+    return min(MAX_UNSURE_RATE, UNSURE_RATES * false_positive_rate)
 
 
 def train(
@@ -122,7 +131,15 @@ def train(
     classifier = fit(corpus.messages, SpamClassifier(channel))
     dumped = io.BytesIO()
     joblib.dump(classifier, dumped, compress=3)
-    training = Training(
+    model = fold(classifier, corpus.messages)
+    thresholds = assessment.thresholds
+    golden = SpamModel(model, channel, thresholds, version="new").probabilities(GOLDEN)
+    training = _record(corpus, assessment, false_positive_rate)
+    return write_artefact(folder, model, dumped.getvalue(), channel, thresholds, golden, training)
+
+
+def _record(corpus: Corpus, assessment: Assessment, false_positive_rate: float) -> Training:
+    return Training(
         trained_at=datetime.now(UTC).isoformat(timespec="seconds"),
         corpus=corpus.path.name,
         corpus_sha256=corpus.sha256,
@@ -139,10 +156,6 @@ def train(
         at_spam_threshold=assessment.at_spam_threshold,
         at_half=assessment.at_half,
     )
-    model = fold(classifier, corpus.messages)
-    thresholds = assessment.thresholds
-    golden = SpamModel(model, channel, thresholds, version="new").probabilities(GOLDEN)
-    return write_artefact(folder, model, dumped.getvalue(), channel, thresholds, golden, training)
 
 
 def join(folds: Sequence[Scored]) -> Scored:

@@ -13,7 +13,7 @@ from math import sqrt
 from ml.artefact import ViewWeights
 from ml.terms import character_terms
 
-_KEPT_WORDS = 32_768  # words come back from message to message; 12 MB when full
+_KEPT_WORDS = 8_192  # the usual ones come back from message to message; 5 MB when full
 _KEPT_CHARACTERS = 24  # of a word; longer ones seldom come back, and would fill the memory
 
 

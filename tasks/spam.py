@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ml.live import LiveModel
 
 
-_MESSAGE_MAX = 8_192  # characters; the model reads no more
+_MESSAGE_MAX = 8_192  # characters; of the text of a message, the model reads no more
 _MESSAGES_MAX = 1_000
 
 
@@ -25,7 +25,7 @@ class SpamChannel(StrEnum):
     """How a message came; each channel has a model of its own.
 
     SMS: A text message.
-    EMAIL: An e-mail: its source, or subject, blank line and text.
+    EMAIL: An e-mail: its source or the beginning of it, or subject, blank line and text.
     """
 
     SMS = "SMS"
@@ -52,7 +52,7 @@ class SpamReason(BaseModel):
 
     term: str = Field(max_length=_MESSAGE_MAX, description="The part of the message.")
     weight: float = Field(
-        allow_inf_nan=False, description="Its share of the score: above 0 speaks for spam."
+        allow_inf_nan=False, description="What it adds to the score: above 0 speaks for spam."
     )
 
 
@@ -78,13 +78,13 @@ class SpamVerdict(BaseModel):
 
 
 Message = Annotated[
-    str, Field(min_length=1, max_length=_MESSAGE_MAX, description="The message as plain text.")
+    str, Field(min_length=1, max_length=_MESSAGE_MAX, description="The message, as it came.")
 ]
-Way = Annotated[SpamChannel, Field(description="How it came.")]
+ChannelArgument = Annotated[SpamChannel, Field(description="How it came.")]
 
 
 @app.task(acks_late=True, time_limit=60)
-def detect_spam(message: Message, channel: Way = SpamChannel.SMS) -> SpamVerdict:
+def detect_spam(message: Message, channel: ChannelArgument = SpamChannel.SMS) -> SpamVerdict:
     """Classify one message as spam or ham."""
     return _verdict(_model(channel), message)
 
@@ -95,7 +95,7 @@ def detect_spam_batch(
         list[Message],
         Field(min_length=1, max_length=_MESSAGES_MAX, description="Messages of one channel."),
     ],
-    channel: Way = SpamChannel.SMS,
+    channel: ChannelArgument = SpamChannel.SMS,
 ) -> Annotated[list[SpamVerdict], Field(max_length=_MESSAGES_MAX)]:
     """Classify messages as spam or ham, all by one model; one verdict each, in their order."""
     model = _model(channel)

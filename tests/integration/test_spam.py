@@ -63,7 +63,7 @@ async def test_a_channel_without_a_model_fails_and_says_how_to_train_it(client, 
     task = await detect(client, "Subject: Hi\n\nLunch?", "EMAIL")
 
     assert task["state"] == "FAILED"
-    assert "python -m ml.train_spam_detector --channel email" in task["failure"]["message"]
+    assert "python -m ml.train_spam_detector --channel email --out" in task["failure"]["message"]
 
 
 async def test_a_running_worker_takes_up_new_models_and_refuses_a_forged_one(tmp_path, model_dir):

@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,7 @@ from ml.artefact import FoldedModel, ViewWeights, read_model
 from ml.channels import Channel
 from ml.errors import CannotWrite, ModelCorrupt
 from ml.figures import Thresholds, measure
-from ml.manifest import Manifest, Training, read_manifest
+from ml.manifest import Manifest, Training, read_manifest, vouch_for
 from ml.storing import write_artefact
 
 FIGURES = measure([True, False, False], [True, True, False])
@@ -123,3 +124,29 @@ def test_a_file_in_place_of_the_folder_is_an_expected_error(tmp_path: Path):
 
     with pytest.raises(CannotWrite):
         write(tmp_path / "file")
+
+
+def test_training_that_was_ended_early_leaves_the_model_in_use(tmp_path: Path):
+    manifest = write(tmp_path / "sms")
+
+    for abandoned in (b"one", b"two"):  # a training ends after this, before the manifest is there
+        vouch_for(tmp_path / "sms", abandoned)
+
+    assert read_manifest(tmp_path / "sms") == manifest
+
+
+def test_training_the_same_again_keeps_the_version_before(tmp_path: Path):
+    first, second = (write(tmp_path / "sms", intercept) for intercept in (1, 2))
+
+    write(tmp_path / "sms", intercept=2)
+
+    folders = {path.name for path in (tmp_path / "sms").iterdir() if path.is_dir()}
+    assert folders == {first.version, second.version}
+
+
+def test_trainings_at_one_time_leave_a_whole_model(tmp_path: Path):
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda intercept: write(tmp_path / "sms", intercept), range(24)))
+
+    manifest = read_manifest(tmp_path / "sms")
+    assert read_model(tmp_path / "sms", manifest).intercept in range(24)

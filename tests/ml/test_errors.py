@@ -35,21 +35,22 @@ def test_an_error_survives_the_way_between_processes(error: MlError):
 
 def test_a_missing_model_says_how_to_train_one():
     assert str(ModelNotTrained(FOLDER)) == (
-        "There is no spam model in /models/sms: run `python -m ml.train_spam_detector`."
+        "There is no spam model in /models/sms: "
+        "run `python -m ml.train_spam_detector --out /models/sms`."
     )
 
 
 def test_a_missing_model_of_e_mails_says_how_to_train_that():
     assert str(ModelNotTrained(Path("/models/email"))) == (
         "There is no spam model in /models/email: "
-        "run `python -m ml.train_spam_detector --channel email`."
+        "run `python -m ml.train_spam_detector --channel email --out /models/email`."
     )
 
 
 def test_a_refused_model_says_why_and_what_to_do():
     assert str(ModelCorrupt(Path("/models/email"), "altered")) == (
         "The spam model in /models/email is refused: altered. "
-        "Run `python -m ml.train_spam_detector --channel email` again."
+        "Run `python -m ml.train_spam_detector --channel email --out /models/email` again."
     )
 
 

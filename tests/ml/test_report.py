@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from ml.attacks import ATTACKS
 from ml.corpus import Corpus, LabelledMessage
 from ml.features import SpamClassifier
 from ml.manifest import read_manifest
@@ -30,8 +31,7 @@ def test_the_recipe_is_chosen_without_the_fold_that_judges_it(corpus: Corpus):
 def test_each_disguise_is_measured_on_spam_and_on_ham(corpus: Corpus):
     rows = attack(corpus.messages, SpamClassifier(), 0.002)
 
-    assert [row.attack for row in rows][-1] == "3 ham messages appended"
-    assert len(rows) == 9
+    assert [row.attack for row in rows] == list(ATTACKS)
     assert all(0 <= row.recall <= 1 and 0 <= row.false_positive_rate <= 1 for row in rows)
 
 

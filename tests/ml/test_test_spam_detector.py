@@ -80,7 +80,8 @@ def test_a_missing_model_says_how_to_train_one_and_fails(tmp_path: Path):
 
     done = subprocess.run(command, capture_output=True, text=True, check=False)
 
-    error = f"There is no spam model in {tmp_path}: run `python -m ml.train_spam_detector`.\n"
+    command = f"python -m ml.train_spam_detector --out {tmp_path}"
+    error = f"There is no spam model in {tmp_path}: run `{command}`.\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", error)
 
 

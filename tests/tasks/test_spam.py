@@ -98,11 +98,20 @@ def test_detect_spam_called_directly_gives_the_typed_verdict(use_models, model_d
     assert verdict.label is SpamLabel.SPAM
 
 
+def test_the_failure_reads_the_same_where_the_result_is_asked_for(tmp_path):
+    error = ModelNotTrained(tmp_path / "sms")
+    backend = detect_spam.app.backend
+
+    stored = backend.decode(backend.encode(backend.prepare_exception(error)))
+
+    assert str(backend.exception_to_python(stored)) == str(error)
+
+
 @pytest.mark.parametrize(
     ("channel", "command"),
     [
-        (SpamChannel.SMS, r"`python -m ml\.train_spam_detector`"),
-        (SpamChannel.EMAIL, r"`python -m ml\.train_spam_detector --channel email`"),
+        (SpamChannel.SMS, r"`python -m ml\.train_spam_detector --out .*/sms`"),
+        (SpamChannel.EMAIL, r"`python -m ml\.train_spam_detector --channel email --out .*/email`"),
     ],
 )
 def test_without_a_model_the_failure_says_how_to_train_one(use_models, tmp_path, channel, command):
