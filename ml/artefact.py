@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ml.errors import ModelCorrupt
-from ml.files import sha256
+from ml.files import read_file, sha256
 from ml.manifest import Manifest
 from ml.npz import read_npz
 
 MODEL = "model.npz"
+MAX_MODEL = 1 << 26  # bytes; that of e-mail has about a million
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,14 @@ def read_model(folder: Path, manifest: Manifest) -> FoldedModel:
         ModelCorrupt: it is missing or altered.
     """
     try:
-        packed = (folder / manifest.version / MODEL).read_bytes()
+        packed = read_file(folder / manifest.version / MODEL, MAX_MODEL)
     except OSError as error:
         raise ModelCorrupt(folder, f"{MODEL} cannot be read ({error.strerror})") from error
     if sha256(packed) != manifest.model_sha256:
         raise ModelCorrupt(folder, f"{MODEL} is not the file that was written at training")
     try:
         return _unpack(packed)
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, ArithmeticError) as error:
         raise ModelCorrupt(folder, f"{MODEL} has another layout ({error})") from error
 
 

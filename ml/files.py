@@ -1,7 +1,9 @@
 """Own how `ml` puts bytes on disk: whole or not at all; what is in them is the caller's."""
 
+import errno
 import hashlib
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -13,6 +15,22 @@ DATA = Path(__file__).resolve().parent.parent / ".data"  # default home of all w
 def sha256(content: bytes) -> str:
     """Name content by its SHA-256, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
+
+
+def read_file(path: Path, most: int) -> bytes:
+    """Read a regular file; of another kind (a pipe without a writer) one might wait for ever.
+
+    Raises:
+        OSError: it cannot be read, is of another kind, or has more than so many bytes.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
+    return content
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -56,7 +56,8 @@ class Verdict(NamedTuple):
     """Hold what the model makes of one message.
 
     `threshold` is the `spam_probability` from which the label is SPAM. `reasons` are the parts that
-    weigh most, heaviest first. `truncated`: only the first 8,192 characters were read.
+    weigh most, heaviest first. `truncated`: only the first 8,192 characters were read,
+    so that it is not called HAM.
     `out_of_domain`: it has more unknown words and pairs than 99 in 100 messages of the model's
     channel have, so that the probability means little.
     """
@@ -146,7 +147,7 @@ class SpamModel:
         """
         score = self.score(message)
         return Verdict(
-            label=self._label(score.spam_probability),
+            label=self._label(score),
             spam_probability=score.spam_probability,
             threshold=self.thresholds.spam,
             reasons=_heaviest(score.weights),
@@ -187,10 +188,13 @@ class SpamModel:
         score = self._intercept + by_words + by_characters
         return _Window(score, weights, unknown, len(terms))
 
-    def _label(self, probability: float) -> SpamLabel:
-        if probability >= self.thresholds.spam:
+    def _label(self, score: Score) -> SpamLabel:
+        if score.spam_probability >= self.thresholds.spam:
             return SpamLabel.SPAM
-        return SpamLabel.UNSURE if probability >= self.thresholds.unsure else SpamLabel.HAM
+        # the part that was not read may be spam
+        if score.truncated or score.spam_probability >= self.thresholds.unsure:
+            return SpamLabel.UNSURE
+        return SpamLabel.HAM
 
 
 def _logistic(x: float) -> float:

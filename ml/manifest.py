@@ -14,11 +14,12 @@ from pathlib import Path
 from ml.channels import Channel
 from ml.errors import ModelCorrupt, ModelNotTrained
 from ml.figures import Figures, Thresholds
-from ml.files import DATA, sha256, write_whole
+from ml.files import DATA, read_file, sha256, write_whole
 
 DEFAULT_MODELS = DATA / "models"  # a folder of artefacts' folders, one a channel
 VERSION = re.compile(r"[0-9a-f]{12}")
 
+MAX_MANIFEST = 65_536  # bytes; one has 1,500
 _MANIFEST = "manifest.json"
 
 
@@ -58,8 +59,17 @@ def manifest_path(folder: Path) -> Path:
 
 def hashes_path(folder: Path) -> Path:
     """Name the file that says which manifests training wrote; it lies beside the folder."""
+    return _beside(folder, "sha256")
+
+
+def lock_path(folder: Path) -> Path:
+    """Name the file that one training at a time holds; it lies beside the folder, too."""
+    return _beside(folder, "lock")
+
+
+def _beside(folder: Path, suffix: str) -> Path:
     folder = folder.absolute()  # `.` has no name
-    return folder.with_name(f"{folder.name}.sha256")
+    return folder.parent / f"{folder.name}.{suffix}"
 
 
 def read_manifest(folder: Path, trusted: frozenset[str] = frozenset()) -> Manifest:
@@ -74,7 +84,7 @@ def read_manifest(folder: Path, trusted: frozenset[str] = frozenset()) -> Manife
         ModelCorrupt: nobody vouches for it, or it is of another version of the code.
     """
     try:
-        content = (folder / _MANIFEST).read_bytes()
+        content = read_file(folder / _MANIFEST, MAX_MANIFEST)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ModelNotTrained(folder) from error
     except OSError as error:
@@ -96,7 +106,7 @@ def vouch_for(folder: Path, content: bytes) -> None:
     """
     hashes = [sha256(content)]
     with contextlib.suppress(OSError):
-        present = sha256((folder / _MANIFEST).read_bytes())
+        present = sha256(read_file(folder / _MANIFEST, MAX_MANIFEST))
         hashes += [present] if present in _read_hashes(folder) else []
     write_whole(hashes_path(folder), "".join(f"{each}\n" for each in hashes).encode())
 
@@ -110,7 +120,7 @@ def _parse(folder: Path, content: bytes) -> Manifest:
         for name in ("at_spam_threshold", "at_half"):
             fields["training"][name] = Figures(**fields["training"][name])
         manifest = Manifest(**fields | {"training": Training(**fields["training"])})
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError) as error:
         reason = f"{_MANIFEST} is of another version of the code ({error})"
         raise ModelCorrupt(folder, reason) from error
     if not VERSION.fullmatch(str(manifest.version)):  # it becomes a part of a path
@@ -120,6 +130,6 @@ def _parse(folder: Path, content: bytes) -> Manifest:
 
 def _read_hashes(folder: Path) -> list[str]:
     try:
-        return hashes_path(folder).read_text().split()
+        return read_file(hashes_path(folder), MAX_MANIFEST).decode().split()
     except (OSError, ValueError):  # not there, or not text
         return []

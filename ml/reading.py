@@ -55,9 +55,9 @@ def _parse_line(path: Path, number: int, line: bytes) -> LabelledMessage:
     except UnicodeDecodeError as error:
         reason = f"it is not UTF-8 (byte {error.start + 1} of the line)"
         raise BadCorpus(path, number, reason) from error
-    if label.lower() not in ("ham", "spam"):
+    if label.strip().lower() not in ("ham", "spam"):
         reason = f"it must begin with `ham` or `spam` and a tab, and begins with {label[:20]!r}"
         raise BadCorpus(path, number, reason)
     if not tab:
         raise BadCorpus(path, number, "there is no text after the label")
-    return LabelledMessage(text, is_spam=label.lower() == "spam")
+    return LabelledMessage(text, is_spam=label.strip().lower() == "spam")

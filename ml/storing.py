@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import io
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +16,15 @@ from ml.channels import Channel
 from ml.errors import CannotWrite, ModelCorrupt, ModelNotTrained
 from ml.figures import Thresholds
 from ml.files import sha256, write_whole
-from ml.manifest import VERSION, Manifest, Training, manifest_path, read_manifest, vouch_for
+from ml.manifest import (
+    VERSION,
+    Manifest,
+    Training,
+    lock_path,
+    manifest_path,
+    read_manifest,
+    vouch_for,
+)
 
 _PIPELINE = "model.joblib"
 
@@ -58,12 +67,15 @@ def write_artefact(
 def _alone(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("w")
+        # beside the folder, as who can only write into it shall not stop a training
+        lock = os.open(lock_path(folder), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         raise CannotWrite(folder, str(error)) from error
-    with lock:
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(lock)
 
 
 def _pack(model: FoldedModel) -> bytes:

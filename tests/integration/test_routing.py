@@ -100,7 +100,7 @@ async def test_a_worker_takes_from_its_own_queue_only(installation):
     assert {name: queue["depth"] for name, queue in queues.items()} == {
         "celery": 0, "ml_service": 1, "email_service": 1,
     }  # fmt: skip
-    assert unserved == {"detect_spam", "send_email"}
+    assert unserved == {"detect_spam", "detect_spam_batch", "send_email"}
     assert (await installation.task(mail))["state"] == "QUEUED"
     assert (await installation.task(spam))["state"] == "QUEUED"
 

@@ -150,3 +150,14 @@ def test_trainings_at_one_time_leave_a_whole_model(tmp_path: Path):
 
     manifest = read_manifest(tmp_path / "sms")
     assert read_model(tmp_path / "sms", manifest).intercept in range(24)
+
+
+def test_who_can_write_into_the_folder_cannot_have_training_write_elsewhere(tmp_path: Path):
+    (tmp_path / "sms").mkdir()
+    (tmp_path / "mine.txt").write_text("mine")
+    for name in (".lock", "manifest.json"):
+        (tmp_path / "sms" / name).symlink_to(tmp_path / "mine.txt")
+
+    write(tmp_path / "sms")
+
+    assert (tmp_path / "mine.txt").read_text() == "mine"

@@ -27,6 +27,13 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]))
         "F-R-E-E",
         "F_R_E_E",
         "F*R*E*E",
+        "F\u00b7R\u00b7E\u00b7E",
+        "F - R - E - E",
+        "F\nR\nE\nE",
+        "&#70;RE&#x45;",
+        "F&shy;REE",
+        "F\x00R\x01EE",
+        "F\u1dc0R\U000e0100EE",  # an accent and a selector that no table names
     ],
 )
 def test_a_disguised_word_is_read_as_the_word(disguised: str):
@@ -55,6 +62,30 @@ def test_spaced_digits_are_joined_apart_from_letters():
 @pytest.mark.parametrize("text", ["u.s", "I a", "你好吗", "Ελλάδα 2 4"])
 def test_what_only_looks_like_a_disguise_keeps_its_parts(text: str):
     assert len(undisguise(text).text) == len(text)
+
+
+def test_a_sign_between_all_letters_is_dropped():
+    assert undisguise("\u00b7".join("call me now")).text == "call me now"
+
+
+@pytest.mark.parametrize("text", ["See you  at\nlunch   ", " See you at lunch" + " " * 500])
+def test_blanks_are_read_as_one(text: str):
+    assert undisguise(text).text == "See you at lunch"
+
+
+def test_a_line_drawn_below_a_text_is_read_as_three_signs():
+    assert undisguise("See you" + "-" * 400).text == "See you---"
+
+
+@pytest.mark.parametrize(
+    "run", ["\u0344" * 4_096 + "\u0f73" * 4_096, "\ufdfa" * 8_192, "&#" * 4_096]
+)
+def test_what_takes_unicode_long_takes_us_not(run: str):
+    started = time.process_time()
+
+    undisguise(run)
+
+    assert time.process_time() - started < 0.2  # 0.01 s, and half a second with NFKD at once
 
 
 def test_nobody_can_write_a_name_of_ours_into_a_message():

@@ -140,6 +140,14 @@ def test_a_long_message_is_scored_by_its_beginning(model: SpamModel):
     assert (long.truncated, long.spam_probability) == (True, cut.spam_probability)
 
 
+def test_a_message_that_is_not_read_whole_is_never_ham(model: SpamModel):
+    assert model.verdict("Lunch at the pub? " * 1_000).label == SpamLabel.UNSURE
+
+
+def test_blanks_behind_a_message_change_nothing(model: SpamModel):
+    assert model.verdict(HAM + " " * 500 + "\n" * 500) == model.verdict(HAM)
+
+
 def test_a_lone_surrogate_is_refused(model: SpamModel):
     with pytest.raises(InvalidMessage):
         model.verdict("WIN \ud800")

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -81,3 +82,19 @@ def test_it_tells_what_the_model_was_trained_on_and_with(folder: Path):
 
     assert (training.corpus, training.ham, training.spam) == ("small.tsv", 16, 16)
     assert set(training.libraries) == {"python", "unicode", "numpy", "scikit-learn"}
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "../sms.sha256"])
+def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_for(folder: Path, name: str):
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+
+    with pytest.raises(ModelCorrupt):
+        read_manifest(folder)
+
+
+def test_a_manifest_that_is_too_large_is_not_read(folder: Path):
+    forge(folder, " " * 70_000)
+
+    with pytest.raises(ModelCorrupt, match="more than 65,536 bytes"):
+        read_manifest(folder)
