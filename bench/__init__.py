@@ -1,1 +1,1 @@
-"""Benchmarks: each prints its figures beside those of a peer, measured in the same run."""
+"""Benchmarks: each figure stands beside that of a peer, measured in the same run."""

@@ -66,12 +66,17 @@ class Server:
 
 @contextmanager
 def running(
-    argv: list[str], environment: dict[str, str], log: Path, *, project: Path = PROJECT_ROOT
+    argv: list[str],
+    environment: dict[str, str],
+    log: Path,
+    *,
+    project: Path = PROJECT_ROOT,
+    python: str = sys.executable,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a Python module as a process of its own, and end it with its children."""
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", *argv],
+            [python, "-m", *argv],
             cwd=project,
             env=os.environ | environment,
             stdin=subprocess.DEVNULL,

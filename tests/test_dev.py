@@ -114,7 +114,7 @@ def test_without_a_command_it_lists_them(project: Path) -> None:
     done = run(project)
 
     assert done.returncode == 2
-    assert "./dev up | test | check | redis" in done.stderr
+    assert "./dev up | test | check | bench | redis" in done.stderr
 
 
 def test_help_is_no_error(project: Path) -> None:

@@ -1,0 +1,96 @@
+"""Events delivered in a second of the server's CPU, to one subscriber and to 1,000.
+
+Each is a change of one task, told to subscribers of all tasks. The peer is a bare Strawberry
+subscription, which hands on what one reader of a Redis channel puts into a queue for each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+
+from bench.driving import Driving, driving
+from bench.measure import alternate, cpu_us_each
+from bench.operations import adds, enqueue
+from bench.rows import Row
+from bench.stage import Server, Stage
+from bench.watching import Socket, sockets
+
+_EVENTS = {1: 1_000, 1_000: 10}  # by number of subscribers
+_ON_ONE_SOCKET = 50
+_OURS = "subscription { tasks { task { id state version } } }"
+_THEIRS = "subscription { tasks { id state version } }"
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Who takes part; the `other` API accepts the tasks, in time of its own."""
+
+    driver: Driving
+    api: Server
+    other: Server
+    bare: Server
+
+
+async def measure(stage: Stage) -> AsyncIterator[Row]:
+    """Compare with a bare subscription."""
+    async with AsyncExitStack() as held:
+        driver = await held.enter_async_context(driving(stage, "ours"))
+        api, other = held.enter_context(stage.api()), held.enter_context(stage.api())
+        servers = Servers(driver, api, other, held.enter_context(stage.peer("naive_graphql")))
+        for subscribers, events in _EVENTS.items():
+            count = stage.times(subscribers)
+            us = await _us_each(servers, stage.rounds, count, stage.times(events))
+            ours, theirs = 1e6 / us["ours"], 1e6 / us["theirs"]
+            what = f"events delivered to {count:,} subscriber{'s' * (count > 1)}"
+            yield Row(what, "bare Strawberry", ours, theirs, "/s CPU", 1, is_rate=True)
+
+
+async def _us_each(
+    servers: Servers, rounds: int, subscribers: int, events: int
+) -> dict[str, float]:
+    driver, api, bare = servers.driver, servers.api, servers.bare
+    async with AsyncExitStack() as held:
+        ours = await _subscribe(api, _OURS, subscribers, held)
+        theirs = await _subscribe(bare, _THEIRS, subscribers, held)
+
+        async def deliver_ours() -> float:
+            ids = await enqueue(servers.other.url, adds(events))
+            await _receive(ours, events, subscribers)  # that they were accepted
+            run = partial(_deliver, driver, ("progress", ids, 0), ours, events, subscribers)
+            return await cpu_us_each(events * subscribers, run, api.pid)
+
+        async def deliver_theirs() -> float:
+            ids = [f"00000000-0000-4000-8000-{i:012}" for i in range(events)]
+            run = partial(_deliver, driver, ("tell", ids), theirs, events, subscribers)
+            return await cpu_us_each(events * subscribers, run, bare.pid)
+
+        return dict(await alternate(rounds, ours=deliver_ours, theirs=deliver_theirs))
+
+
+async def _subscribe(
+    to: Server, document: str, subscribers: int, held: AsyncExitStack
+) -> Sequence[Socket]:
+    whole, rest = divmod(subscribers, _ON_ONE_SOCKET)
+    opened = await held.enter_async_context(sockets(to.url, whole + bool(rest)))
+    for i, socket in enumerate(opened):
+        await socket.subscribe(document, [{}] * (_ON_ONE_SOCKET if i < whole else rest))
+        await socket.until_live()
+    return opened
+
+
+async def _receive(opened: Sequence[Socket], events: int, subscribers: int) -> None:
+    whole, rest = divmod(subscribers, _ON_ONE_SOCKET)
+    counts = [_ON_ONE_SOCKET] * whole + [rest] * bool(rest)
+    receiving = (s.receive(n * events) for s, n in zip(opened, counts, strict=True))
+    await asyncio.gather(*receiving)
+
+
+async def _deliver(
+    driver: Driving, order: Sequence[object], opened: Sequence[Socket], events: int, each: int
+) -> None:
+    name, *arguments = order
+    await asyncio.gather(driver.order(str(name), *arguments), _receive(opened, events, each))

@@ -1,0 +1,101 @@
+"""What operations cost where very many finished tasks are kept, and where 1,000 are.
+
+Microseconds of the CPU of Redis and of the process that asks, together; both sides have a Redis
+and an API of their own. Kept tasks are copies of one that a worker has run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+
+from bench.driving import Driving, driving
+from bench.http import post_all
+from bench.measure import alternate, cpu_us_each
+from bench.operations import ADD, adds, enqueue
+from bench.rows import Row
+from bench.stage import Server, Stage
+from tasks.engine.embedded import private_redis
+
+_FEW = 1_000
+_OPERATIONS = 500
+_AT_ONCE = 10_000  # copies that one script makes
+_TASK = "query($id: ID!) { task(id: $id) { id state version finishedAt } }"
+_PAGE = "{ tasks(first: 20) { edges { node { id state } } } }"
+_COPY = """
+local of, from, count = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local listings = {'celeryql:tasks', 'celeryql:tasks:anonymous'}
+local score = tonumber(redis.call('ZSCORE', listings[1], of))
+for i = from, from + count - 1 do
+  local id = string.format('00000000-0000-4000-8000-%012d', i)
+  for _, kind in ipairs({'celeryql:task:', 'celeryql:input:', 'celeryql:events:',
+                         'celery-task-meta-'}) do
+    redis.call('COPY', kind .. of, kind .. id)
+  end
+  redis.call('HSET', 'celeryql:task:' .. id, 'root', id)
+  for _, listing in ipairs(listings) do
+    redis.call('ZADD', listing, string.format('%.0f', score - i), id)
+  end
+end
+"""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One installation, with so many records."""
+
+    stage: Stage
+    api: Server
+    driver: Driving
+    id: str
+
+    async def operate(self, body: object, count: int) -> float:
+        """Tell the CPU microseconds of an operation that is asked for over HTTP."""
+        run = partial(post_all, self.api.url, "/graphql", [body] * count)
+        return await cpu_us_each(count, run, self.api.pid, self.stage.redis_pid)
+
+    async def restore(self, count: int) -> float:
+        """Tell those of one pass."""
+        run = partial(self.driver.order, "restore", count)
+        return await cpu_us_each(count, run, self.driver.process.pid, self.stage.redis_pid)
+
+
+async def measure(stage: Stage) -> AsyncIterator[Row]:
+    """Compare with ourselves."""
+    count, name = stage.times(_OPERATIONS), f"{stage.records:,} kept"
+    async with AsyncExitStack() as held:
+        url = held.enter_context(private_redis(stage.folder / "few"))
+        few = await _side(replace(stage, redis_url=url), _FEW, held)
+        many = await _side(stage, stage.records, held)
+        for what, run in _operations(count).items():
+            us = await alternate(stage.rounds, ours=partial(run, many), theirs=partial(run, few))
+            peer = f"{_FEW:,} kept"
+            yield Row(f"{what}, {name}", peer, us["ours"], us["theirs"], "us CPU", 1.1)
+
+
+def _operations(count: int) -> dict[str, Callable[[Side], Awaitable[float]]]:
+    def query(document: str) -> Callable[[Side], Awaitable[float]]:
+        return lambda side: side.operate(
+            {"query": document, "variables": {"id": side.id, "x": 1}}, count
+        )
+
+    return {
+        "enqueue": query(ADD),
+        "`task`": query(_TASK),
+        "a page of `tasks`": query(_PAGE),
+        "a worker's restore pass": lambda side: side.restore(10 * count),
+    }
+
+
+async def _side(stage: Stage, records: int, held: AsyncExitStack) -> Side:
+    api = held.enter_context(stage.api())
+    driver = await held.enter_async_context(driving(stage, "ours"))
+    (id_,) = await enqueue(api.url, adds(1))
+    await driver.order("finish", [id_])
+    with stage.redis() as redis:
+        redis.config_set("appendonly", "no")
+        for i in range(0, records, _AT_ONCE):
+            redis.eval(_COPY, 0, id_, i, min(_AT_ONCE, records - i))
+    return Side(stage, api, driver, id_)

@@ -1,0 +1,90 @@
+"""Strawberry as its documentation has it: a mutation that calls `.delay()`, and a subscription.
+
+The subscription gets what one reader of a Redis channel hands to a queue for each subscriber: no
+snapshot, no cursor, no order kept over a reconnect, nobody's rights looked at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+
+import strawberry
+from fastapi import FastAPI
+from redis.asyncio import Redis
+from strawberry.fastapi import GraphQLRouter
+
+from bench.peers.stock import add
+
+CHANNEL = "changes"
+
+_subscribers: set[asyncio.Queue[str]] = set()
+
+
+@strawberry.type
+class Task:
+    """What the subscription and the mutation answer with."""
+
+    id: strawberry.ID
+    state: str
+    version: int = 1
+
+
+@strawberry.type
+class Query:
+    """GraphQL wants one."""
+
+    alive: bool = True
+
+
+@strawberry.type
+class Mutation:
+    """One task."""
+
+    @strawberry.mutation
+    async def add(self, x: float, y: float) -> Task:
+        """Enqueue in a thread, because `.delay()` blocks."""
+        sent = await asyncio.to_thread(add.delay, x, y)
+        return Task(id=strawberry.ID(sent.id), state="PENDING")
+
+
+@strawberry.type
+class Subscription:
+    """All changes."""
+
+    @strawberry.subscription
+    async def tasks(self) -> AsyncGenerator[Task, None]:
+        """Give each change from now on."""
+        queue: asyncio.Queue[str] = asyncio.Queue()
+        _subscribers.add(queue)
+        try:
+            while True:
+                yield Task(**json.loads(await queue.get()))
+        finally:
+            _subscribers.discard(queue)
+
+
+async def _read() -> None:
+    redis: Redis = Redis.from_url(os.environ["PEER_REDIS_URL"], decode_responses=True)
+    async with redis, redis.pubsub() as channel:
+        await channel.subscribe(CHANNEL)
+        async for message in channel.listen():
+            if message["type"] == "message":
+                for queue in _subscribers:
+                    queue.put_nowait(message["data"])
+
+
+@asynccontextmanager
+async def _lifespan(_: FastAPI) -> AsyncIterator[None]:
+    reading = asyncio.create_task(_read())
+    yield
+    reading.cancel()
+
+
+app = FastAPI(lifespan=_lifespan)
+app.include_router(
+    GraphQLRouter(strawberry.Schema(Query, Mutation, Subscription)), prefix="/graphql"
+)

@@ -1,0 +1,40 @@
+"""A plain FastAPI app that calls `.delay()`: what most have before a Celery grows a front door."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+from bench.peers.stock import add
+
+app = FastAPI()
+
+
+class Numbers(BaseModel):
+    """The arguments of `add`."""
+
+    x: float
+    y: float
+
+
+class Enqueued(BaseModel):
+    """What the caller polls with."""
+
+    id: str
+    state: str
+
+
+@app.post("/add")
+def enqueue(numbers: Numbers) -> Enqueued:
+    """Enqueue one task; not `async`, because `.delay()` blocks."""
+    return _enqueue(numbers)
+
+
+@app.post("/add-many")
+def enqueue_many(tasks: list[Numbers]) -> list[Enqueued]:
+    """Enqueue many tasks, one after the other."""
+    return [_enqueue(numbers) for numbers in tasks]
+
+
+def _enqueue(numbers: Numbers) -> Enqueued:
+    return Enqueued(id=add.delay(numbers.x, numbers.y).id, state="PENDING")
