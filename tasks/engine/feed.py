@@ -42,31 +42,40 @@ class Feed:
         self._of_owner: dict[str | None, set[Watcher]] = {}  # None: of those who see everyone's
         self._last = Cursor("0-0")
         self._number = 0  # of the last event; a jump tells that the stream was trimmed ahead of us
+        self._is_wanted = asyncio.Event()
         self._is_reading = asyncio.Event()
 
     @property
     def newest(self) -> Cursor:
-        """The last event that this process has read, once it reads."""
+        """The last event that this process has read, while or when somebody watched."""
         return self._last
 
     @asynccontextmanager
     async def of_root(self, root: str) -> AsyncIterator[Watcher]:
         """Watch one task, or a workflow with all its steps."""
-        await self._is_reading.wait()
         with _registered(self._of_root, root, Watcher()) as watcher:
+            await self._until_reading()
             yield watcher
 
     @asynccontextmanager
     async def of_owner(self, owner: str | None, filter_: Filter) -> AsyncIterator[Watcher]:
         """Watch all tasks of an owner, or with None of everyone, that match."""
-        await self._is_reading.wait()
         with _registered(self._of_owner, owner, Watcher(filter_)) as watcher:
+            await self._until_reading()
             yield watcher
 
+    async def _until_reading(self) -> None:
+        self._is_wanted.set()
+        await self._is_reading.wait()
+
     async def run(self) -> None:
-        """Read for as long as the process lives; resume where it was after an outage."""
+        """Read while somebody watches; resume where it was after an outage."""
         is_interrupted = False
         while True:
+            if not self._of_root and not self._of_owner:
+                self._is_reading.clear()
+                self._is_wanted.clear()
+                await self._is_wanted.wait()
             try:
                 await self._read()
             except OUTAGES as error:  # an UNBLOCKED of a demoted master is a ResponseError, too
