@@ -80,7 +80,6 @@ class Request:
     def for_script(self, owner: str) -> dict[str, Any]:
         """Give what the script takes; what is None is left out."""
         options = self.options
-        digest = hashlib.sha256(json.dumps(self.content, sort_keys=True).encode()).hexdigest()
         planned = {
             "owner": owner,
             "records": [record.for_script() for record in self.records],
@@ -88,12 +87,16 @@ class Request:
             "workflow": self.workflow,
             "reused": list(self.reused),
             "idempotency_key": options.idempotency_key,
-            "digest": digest,
+            "digest": None if options.idempotency_key is None else _digest(self.content),
             "start_at_ms": options.start_at and int(options.start_at.timestamp() * 1_000),
             "start_in_ms": options.start_in_s and int(options.start_in_s * 1_000),
             "expires_in_ms": options.expires_in_s and math.ceil(options.expires_in_s * 1_000),
         }
         return {name: value for name, value in planned.items() if value is not None}
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

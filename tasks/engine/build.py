@@ -16,9 +16,9 @@ from tasks.engine.arguments import Arguments
 from tasks.engine.canvas import PlannedStep, Workflow
 from tasks.engine.collector import (
     CELERY_PRIORITIES,
-    COLLECTING,
     Message,
     collecting,
+    unsent,
 )
 from tasks.engine.definition import TaskDefinition
 from tasks.engine.errors import InvalidInput, Problem
@@ -26,6 +26,7 @@ from tasks.engine.graph import leaves
 from tasks.engine.options import Options
 from tasks.engine.records import WORKFLOW, Priority, Record, TaskId, TaskState
 
+_SHOWN = 1_024  # characters of the arguments in a message's headers, as Celery has it
 MAX_WORKFLOW_BYTES = 4_000_000  # of its messages and signatures together
 
 
@@ -43,8 +44,11 @@ def build_task(
         definition.task.apply_async(
             kwargs=kwargs,
             task_id=task_id,
-            connection=COLLECTING,
             priority=CELERY_PRIORITIES[priority],
+            # Celery's own way to show them looks into all of them, and is as slow as all the rest.
+            argsrepr="()",
+            kwargsrepr=repr(kwargs)[:_SHOWN],
+            **unsent(),
         )
     record = NewRecord(
         task_id,
@@ -121,7 +125,7 @@ def _messages(
             if handed is None:
                 signatures[step.id] = json.dumps(signature)
             else:
-                signature.apply_async(handed, connection=COLLECTING)
+                signature.apply_async(handed, **unsent())
     return messages, signatures
 
 

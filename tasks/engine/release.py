@@ -10,7 +10,7 @@ from celery import Celery
 from kombu.exceptions import EncodeError
 
 from tasks.engine.canvas import gather
-from tasks.engine.collector import COLLECTING, Message, collecting
+from tasks.engine.collector import Message, collecting, unsent
 from tasks.engine.graph import Join
 from tasks.engine.records import TaskId
 
@@ -48,5 +48,5 @@ def release(
         for text in signatures:
             if text is not None:
                 signature = app.signature(json.loads(text))
-                signature.apply_async((value,), connection=COLLECTING, parent_id=parent)
+                signature.apply_async((value,), parent_id=parent, **unsent())
     return messages
