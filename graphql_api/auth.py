@@ -1,4 +1,7 @@
-"""Who asks, and what they may do: a bearer token becomes a `Viewer`, and a `Viewer` a token."""
+"""Who asks, and what they may do: a bearer token becomes a `Viewer`, and a `Viewer` a token.
+
+PyJWT is imported only where there are tokens: with what it needs it takes 9 MB and 0.1 s of a start.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ import time
 from functools import partial
 from typing import Annotated, Any
 
-import jwt
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -105,6 +107,8 @@ class Authenticator:
         scheme, _, token = (authorization or "").strip().partition(" ")
         if scheme.lower() != "bearer":
             raise Unauthenticated("A token is needed: send `Authorization: Bearer <token>`")
+        import jwt  # noqa: PLC0415
+
         try:
             claims = _Claims.model_validate(await self._verified(token.strip()))
         except (jwt.PyJWTError, ValidationError) as error:
@@ -120,6 +124,8 @@ class Authenticator:
         """
         if self._secret is None:
             raise BadSettings("AUTH_JWT_SECRET must be set for that")
+        import jwt  # noqa: PLC0415
+
         claims = {
             "sub": viewer.subject,
             "scope": " ".join(sorted(viewer.scopes)),
@@ -134,6 +140,8 @@ class Authenticator:
         return jwt.encode(given, self._secret, algorithm=_SIGNED_WITH)
 
     async def _verified(self, token: str) -> dict[str, Any]:
+        import jwt  # noqa: PLC0415
+
         if len(token) > TOKEN_MAX or not token.isascii():
             raise jwt.DecodeError
         key, algorithms = await self._key(jwt.get_unverified_header(token))
@@ -160,7 +168,9 @@ class Authenticator:
             found = await self._keys.find(header.get("kid"))
             if found is not None:
                 return found.value, found.algorithms
-        raise jwt.InvalidKeyError
+        from jwt import InvalidKeyError  # noqa: PLC0415
+
+        raise InvalidKeyError
 
 
 def _key_set(settings: Settings) -> KeySet | None:

@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPException
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 
-from jwt import PyJWK, PyJWTError
-from jwt.algorithms import AllowedPublicKeys
+if TYPE_CHECKING:
+    from jwt.algorithms import AllowedPublicKeys
 
 _FRESH_S = 300.0  # how long a key that was withdrawn is still honoured
 _PAUSE_S = 5.0  # between two tries at least, however many keys somebody makes up
@@ -70,6 +70,8 @@ def _public_key(jwk: dict[str, Any]) -> PublicKey | None:
     algorithms = [name for name in fitting if jwk.get("alg") in (None, name)]
     if not algorithms or jwk.get("use") not in (None, "sig"):
         return None
+    from jwt import PyJWK, PyJWTError  # noqa: PLC0415  # as in `auth.py`
+
     public = {name: value for name, value in jwk.items() if name not in _PRIVATE}
     try:
         return PublicKey(PyJWK(public, algorithms[0]).key, algorithms)
