@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 import strawberry
@@ -47,21 +48,48 @@ class Context:
     """
 
     def __init__(self, services: Services, viewer: Viewer) -> None:
-        self.engine = engine = services.engine
+        self.engine = services.engine
         self.present = services.present
         self.authenticator = services.authenticator
         self.metrics = services.metrics
         self.viewer = viewer
-        self.policy = policy_of(engine.settings)
+        self.policy = policy_of(self.engine.settings)
         self.is_refused = False  # whether the answer holds an error that was expected
         self.is_cut_off = False  # whether Redis did not answer a mutation
         self.begin_answer()
-        self.records = _Records(self._load_records, self.take)
-        self.metas: Loader[dict[str, Any] | None] = Loader(engine.store.metas)
-        self.inputs: Loader[dict[str, Any] | None] = Loader(engine.store.inputs)
-        self.graphs: Loader[Graph | None] = Loader(engine.store.graphs)
-        self.queues: Loader[QueueStatus] = Loader(engine.topology.queues)
-        self.workers: Loader[list[WorkerStatus]] = Loader(self._load_workers)
+
+    # Loaders are made when they are asked for: most operations need none or one of them, and a
+    # subscription would keep all for as long as it lives.
+
+    @cached_property
+    def records(self) -> Loader[Record | None]:
+        """Records that the viewer may see, by id."""
+        return _Records(self._load_records, self.take)
+
+    @cached_property
+    def metas(self) -> Loader[dict[str, Any] | None]:
+        """Celery's result metas, by task id."""
+        return Loader(self.engine.store.metas)
+
+    @cached_property
+    def inputs(self) -> Loader[dict[str, Any] | None]:
+        """What tasks were given, by id."""
+        return Loader(self.engine.store.inputs)
+
+    @cached_property
+    def graphs(self) -> Loader[Graph | None]:
+        """Graphs of workflows, by id."""
+        return Loader(self.engine.store.graphs)
+
+    @cached_property
+    def queues(self) -> Loader[QueueStatus]:
+        """Queues as they are, by name."""
+        return Loader(self.engine.topology.queues)
+
+    @cached_property
+    def workers(self) -> Loader[list[WorkerStatus]]:
+        """All workers, under any key."""
+        return Loader(self._load_workers)
 
     def begin_answer(self) -> None:
         """Start to count anew: at an operation's beginning, and at each event."""
