@@ -21,8 +21,7 @@ from bench.watching import Socket, sockets
 
 _EVENTS = {1: 1_000, 1_000: 10}  # by number of subscribers
 _ON_ONE_SOCKET = 50
-_OURS = "subscription { tasks { task { id state version } } }"
-_THEIRS = "subscription { tasks { id state version } }"
+_DOCUMENT = "subscription { tasks { task { id state version } } }"
 
 
 @dataclass(frozen=True)
@@ -54,8 +53,8 @@ async def _us_each(
 ) -> dict[str, float]:
     driver, api, bare = servers.driver, servers.api, servers.bare
     async with AsyncExitStack() as held:
-        ours = await _subscribe(api, _OURS, subscribers, held)
-        theirs = await _subscribe(bare, _THEIRS, subscribers, held)
+        ours = await _subscribe(api, subscribers, held)
+        theirs = await _subscribe(bare, subscribers, held)
 
         async def deliver_ours() -> float:
             ids = await enqueue(servers.other.url, adds(events))
@@ -71,13 +70,11 @@ async def _us_each(
         return dict(await alternate(rounds, ours=deliver_ours, theirs=deliver_theirs))
 
 
-async def _subscribe(
-    to: Server, document: str, subscribers: int, held: AsyncExitStack
-) -> Sequence[Socket]:
+async def _subscribe(to: Server, subscribers: int, held: AsyncExitStack) -> Sequence[Socket]:
     whole, rest = divmod(subscribers, _ON_ONE_SOCKET)
     opened = await held.enter_async_context(sockets(to.url, whole + bool(rest)))
     for i, socket in enumerate(opened):
-        await socket.subscribe(document, [{}] * (_ON_ONE_SOCKET if i < whole else rest))
+        await socket.subscribe(_DOCUMENT, [{}] * (_ON_ONE_SOCKET if i < whole else rest))
         await socket.until_live()
     return opened
 

@@ -34,6 +34,13 @@ class Task:
 
 
 @strawberry.type
+class Event:
+    """One change."""
+
+    task: Task
+
+
+@strawberry.type
 class Query:
     """GraphQL wants one."""
 
@@ -56,13 +63,13 @@ class Subscription:
     """All changes."""
 
     @strawberry.subscription
-    async def tasks(self) -> AsyncGenerator[Task, None]:
+    async def tasks(self) -> AsyncGenerator[Event, None]:
         """Give each change from now on."""
         queue: asyncio.Queue[str] = asyncio.Queue()
         _subscribers.add(queue)
         try:
             while True:
-                yield Task(**json.loads(await queue.get()))
+                yield Event(task=Task(**json.loads(await queue.get())))
         finally:
             _subscribers.discard(queue)
 
