@@ -1,6 +1,6 @@
 """Who asks, and what they may do: a bearer token becomes a `Viewer`, and a `Viewer` a token.
 
-PyJWT is imported only where there are tokens: with what it needs it takes 9 MB and 0.1 s of a start.
+PyJWT is imported only where there are tokens: with all it needs it is 9 MB and 0.1 s of a start.
 """
 
 from __future__ import annotations

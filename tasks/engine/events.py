@@ -28,7 +28,7 @@ from tasks.engine.watcher import Watcher
 _START_TIMEOUT_S = 5.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """A task as it is now, in place of what came before; of kind GAP where that is lost.
 
@@ -57,16 +57,17 @@ class Events:
         self.known = known
 
     async def find(self, task_id: str) -> Record | None:
-        """Find a task to watch; as many look for theirs at once, this may take a while.
+        """Find what never changes of a task to watch.
+
+        As many look for theirs at once, this may take a while; and all watch for long, so what is
+        given is shared.
 
         Raises:
             TimeoutError: there was an outage all the while.
         """
         async with asyncio.timeout(_START_TIMEOUT_S):
             record = await self._store.get(task_id)
-        if record is not None:
-            self.known.add(record)
-        return record
+        return record and self.known.add(record)
 
     async def check(self, cursor: Cursor) -> None:
         """See that all events can be told from a cursor on.
@@ -94,7 +95,8 @@ class Events:
             Each event once, in order. Where some are not kept any more, a snapshot of kind GAP,
             and another to go on from.
         """
-        async with self._feed.of_root(task.root) as watcher:
+        with self._feed.of_root(task.root) as watcher:
+            await self._feed.reading()
             start, kinds = after, [EventKind.SNAPSHOT]
             while True:
                 try:
@@ -119,6 +121,7 @@ class Events:
             seen = after
         if now.state.is_final and position(now.cursor) <= position(seen):
             return
+        del found, now  # what follows may take days
         async with aclosing(_follow(watcher, partial(self._store.history, task), seen)) as events:
             async for event in events:
                 if task.id in (task.root, event.id):
@@ -160,7 +163,8 @@ class Events:
             ]
             return EventPage(events, page.more_after)
 
-        async with self._feed.of_owner(owner, filter_) as watcher:
+        with self._feed.of_owner(owner, filter_) as watcher:
+            await self._feed.reading()
             start = await self._store.newest_cursor() if after is None else after
             async with aclosing(_follow(watcher, read, start)) as events:
                 async for event in events:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 
 from redis.asyncio import Redis
@@ -50,21 +50,16 @@ class Feed:
         """The last event that this process has read, while or when somebody watched."""
         return self._last
 
-    @asynccontextmanager
-    async def of_root(self, root: str) -> AsyncIterator[Watcher]:
-        """Watch one task, or a workflow with all its steps."""
-        with _registered(self._of_root, root, Watcher()) as watcher:
-            await self._until_reading()
-            yield watcher
+    def of_root(self, root: str) -> AbstractContextManager[Watcher]:
+        """Watch one task, or a workflow with all its steps; wait for `reading` then."""
+        return _registered(self._of_root, root, Watcher())
 
-    @asynccontextmanager
-    async def of_owner(self, owner: str | None, filter_: Filter) -> AsyncIterator[Watcher]:
-        """Watch all tasks of an owner, or with None of everyone, that match."""
-        with _registered(self._of_owner, owner, Watcher(filter_)) as watcher:
-            await self._until_reading()
-            yield watcher
+    def of_owner(self, owner: str | None, filter_: Filter) -> AbstractContextManager[Watcher]:
+        """Watch all tasks of an owner, or with None of everyone, that match; likewise."""
+        return _registered(self._of_owner, owner, Watcher(filter_))
 
-    async def _until_reading(self) -> None:
+    async def reading(self) -> None:
+        """Wait until every event from now on reaches those who are registered."""
         self._is_wanted.set()
         await self._is_reading.wait()
 

@@ -7,6 +7,7 @@ import asyncio
 from tasks.engine.listing import Filter
 from tasks.engine.records import Cursor, Event, EventKind
 
+_ALL = Filter()
 _PENDING_MAX = 1_000  # events; whoever lags further behind reads on in what Redis keeps
 
 
@@ -18,10 +19,13 @@ class Watcher:
     it is complete: behind that, its subscriber reads what is kept.
     """
 
-    def __init__(self, filter_: Filter | None = None) -> None:
-        self.filter = filter_ or Filter()
+    # Ten thousand of them wait in a process; an `asyncio.Event` each would take a tenth of it all.
+    __slots__ = ("_complete_to", "_pending", "_taker", "filter")
+
+    def __init__(self, filter_: Filter = _ALL) -> None:
+        self.filter = filter_
         self._pending: dict[tuple[str, int], Event] = {}
-        self._arrived = asyncio.Event()
+        self._taker: asyncio.Future[None] | None = None
         self._complete_to: Cursor | None = None
 
     def push(self, event: Event) -> None:
@@ -34,12 +38,16 @@ class Watcher:
         self._pending[key] = event
         if len(self._pending) >= _PENDING_MAX:
             self.lag(event.cursor)
-        self._arrived.set()
+        self._wake()
 
     def lag(self, complete_to: Cursor) -> None:
         """Take in no more, because what follows this event is missing or too much."""
         self._complete_to = self._complete_to or complete_to
-        self._arrived.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._taker and not self._taker.done():
+            self._taker.set_result(None)
 
     async def take(self) -> tuple[list[Event], Cursor | None]:
         """Wait for events and take all that have arrived.
@@ -47,8 +55,10 @@ class Watcher:
         Returns:
             The events, and where to read on in what is kept; None where nothing is missing.
         """
-        await self._arrived.wait()
-        self._arrived.clear()
+        if not self._pending and self._complete_to is None:
+            self._taker = asyncio.get_running_loop().create_future()
+            await self._taker
+            self._taker = None
         taken, missing_after = list(self._pending.values()), self._complete_to
         self._pending.clear()
         self._complete_to = None
