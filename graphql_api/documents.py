@@ -77,12 +77,6 @@ class Documents(SchemaExtension):
 
     _document: Document | None = None
 
-    def on_operation(self) -> Iterator[None]:
-        """Have whoever parses count tokens."""
-        policy = self.execution_context.context.policy
-        self.execution_context.parse_options["max_tokens"] = policy.tokens
-        yield
-
     def on_parse(self) -> Iterator[None]:
         """Parse the document, unless it is wrong.
 
@@ -90,6 +84,7 @@ class Documents(SchemaExtension):
         would end a WebSocket operation as if it had succeeded.
         """
         asked = self.execution_context
+        asked.parse_options["max_tokens"] = asked.context.policy.tokens
         with suppress(GraphQLError):
             self._document = look(asked.schema, asked.query or "", asked.context.policy)
             asked.graphql_document = self._document.parsed
