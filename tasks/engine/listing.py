@@ -13,6 +13,7 @@ from tasks.engine.records import KEY, Record, TaskState
 from tasks.engine.store import Store, encoded
 
 _CHUNK = 200  # records fetched in one round trip
+_SPARE = 10  # tasks beyond a page: one tells that there are more, some may have been forgotten
 _SCAN_MAX = 2_000  # records looked at for one page; the page then ends and says there is more
 # Tasks accepted together have one time of creation, but each a place of its own in the listing, one
 # behind the other: this is more than the steps of a workflow or the items of a batch.
@@ -126,16 +127,16 @@ async def list_page(
     key = f"{KEY}tasks" if owner is None else f"{KEY}tasks:{owner}"
     listing = _Listing(redis, store, key, filter_, towards_newer)
     found: list[tuple[Place, Record]] = []
-    looked_at = 0
+    looked_at, count = 0, min(size + _SPARE, _CHUNK)  # most pages are full at once
     while looked_at < _SCAN_MAX:
-        places, is_end = await listing.places(beyond)
+        places, is_end = await listing.places(beyond, count)
         found += await listing.matching(places)
         if len(found) > size:
             return listing.page(found[:size], found[size - 1][0])
         if is_end:
             return listing.page(found, None)
         looked_at += len(places)
-        beyond = places[-1]
+        beyond, count = places[-1], _CHUNK
     return listing.page(found, beyond)
 
 
@@ -149,13 +150,13 @@ class _Listing:
     filter: Filter
     towards_newer: bool
 
-    async def places(self, beyond: Place | None) -> tuple[list[Place], bool]:
-        """Read the next places that the filter allows, and whether they are the last."""
+    async def places(self, beyond: Place | None, count: int) -> tuple[list[Place], bool]:
+        """Read so many of the next places that the filter allows, and whether they are the last."""
         if self.filter.ids:
             places, is_end = await self._named(), True
         else:
-            places = await self._in_range(beyond)
-            is_end = len(places) < _CHUNK
+            places = await self._in_range(beyond, count)
+            is_end = len(places) < count
         if beyond is not None:
             places = [p for p in places if (p > beyond if self.towards_newer else p < beyond)]
         return places, is_end
@@ -179,15 +180,13 @@ class _Listing:
         places = [Place(int(score), id_) for score, id_ in pairs if score is not None]
         return sorted(places, reverse=not self.towards_newer)
 
-    async def _in_range(self, beyond: Place | None) -> list[Place]:
+    async def _in_range(self, beyond: Place | None, count: int) -> list[Place]:
         lowest, highest = self.filter.scores
         if self.towards_newer:
             lowest = lowest if beyond is None else max(lowest, beyond.score)
-            read = self.redis.zrangebyscore(self.key, lowest, highest, 0, _CHUNK, withscores=True)
+            read = self.redis.zrangebyscore(self.key, lowest, highest, 0, count, withscores=True)
         else:
             highest = highest if beyond is None else min(highest, beyond.score)
-            read = self.redis.zrevrangebyscore(
-                self.key, highest, lowest, 0, _CHUNK, withscores=True
-            )
+            read = self.redis.zrevrangebyscore(self.key, highest, lowest, 0, count, withscores=True)
         rows: Any = await read
         return [Place(int(score), member) for member, score in rows]
