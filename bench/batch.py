@@ -1,6 +1,7 @@
 """Tasks per second, on the clock, of one batch of 1,000: how long its one request takes.
 
-The peer is a request to FastAPI with the same 1,000, which calls `.delay()` for each.
+Peers are a request to FastAPI with the same 1,000, which calls `.delay()` for each, and as many
+mutations of ours on eight connections.
 """
 
 from __future__ import annotations
@@ -8,9 +9,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from functools import partial
 
-from bench.http import Connection, connected
+from bench.http import Connection, connected, post_all
 from bench.measure import alternate, seconds
-from bench.operations import BATCH, adds
+from bench.operations import ADD, BATCH, adds
 from bench.rows import Row
 from bench.stage import Stage
 
@@ -18,7 +19,7 @@ _TASKS = 1_000
 
 
 async def measure(stage: Stage) -> AsyncIterator[Row]:
-    """Compare with as many `.delay()`."""
+    """Compare with as many calls, and with as many mutations."""
     count = stage.times(_TASKS)
     with stage.api() as api, stage.peer("plain_api") as plain:
         async with connected(api.url) as to_api, connected(plain.url) as to_plain:
@@ -26,10 +27,20 @@ async def measure(stage: Stage) -> AsyncIterator[Row]:
                 stage.rounds,
                 ours=partial(seconds, partial(_ours, to_api, count)),
                 theirs=partial(seconds, partial(_theirs, to_plain, count)),
+                singles=partial(seconds, partial(_singles, api.url, count)),
             )
-    ours, theirs = count / took["ours"], count / took["theirs"]
-    what, peer = f"{count:,} tasks in one enqueueBatch", f"{count:,} x .delay()"
-    yield Row(what, peer, ours, theirs, "tasks/s", 8, is_rate=True)
+    rates = {name: count / seconds_ for name, seconds_ in took.items()}
+    what = f"{count:,} tasks in one enqueueBatch"
+    for side, peer, to_reach in (("theirs", ".delay()", 8), ("singles", "mutations", 5)):
+        yield Row(
+            what,
+            f"{count:,} x {peer}",
+            rates["ours"],
+            rates[side],
+            "tasks/s",
+            to_reach,
+            is_rate=True,
+        )
 
 
 async def _ours(to: Connection, count: int) -> None:
@@ -41,3 +52,8 @@ async def _ours(to: Connection, count: int) -> None:
 async def _theirs(to: Connection, count: int) -> None:
     answer = await to.post("/add-many", [{"x": x, "y": 2} for x in range(count)])
     assert len(answer) == count
+
+
+async def _singles(url: str, count: int) -> None:
+    bodies = [{"query": ADD, "variables": {"x": x}} for x in range(count)]
+    await post_all(url, "/graphql", bodies)
