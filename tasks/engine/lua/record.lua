@@ -96,15 +96,26 @@ end
 
 local listed = 0
 
+-- Look at the next four of a listing, from old to new and round again, and let go of those that have
+-- passed retention. (Four at random lie anywhere in memory: that takes longer the more there are.)
+local function look_on(key)
+  local behind = redis.call('HGET', 'celeryql:looked_at', key) or '-inf'
+  local next_four = redis.call('ZRANGEBYSCORE', key, '(' .. behind, '+inf', 'WITHSCORES',
+                               'LIMIT', 0, 4)
+  for i = 1, #next_four, 2 do
+    local other = next_four[i]
+    if redis.call('EXISTS', task_key(other)) == 0 then redis.call('ZREM', key, other) end
+  end
+  redis.call('HSET', 'celeryql:looked_at', key, next_four[8] or '-inf')
+end
+
 -- List a task by the microsecond it was accepted; those accepted together, in the order given. For
--- each that comes, four others are looked at, and let go of if they have passed retention: so a
--- listing holds at most a third more than what is kept, at a bounded cost.
+-- each that comes, four others are looked at: so a listing holds at most a third more than what is
+-- kept, at a bounded cost.
 local function list(id, keys)
   for _, key in ipairs(keys) do
     redis.call('ZADD', key, as_text(now_us + listed), id)
-    for _, other in ipairs(redis.call('ZRANDMEMBER', key, -4)) do
-      if redis.call('EXISTS', task_key(other)) == 0 then redis.call('ZREM', key, other) end
-    end
+    look_on(key)
   end
   listed = listed + 1
 end
