@@ -30,6 +30,17 @@ async def states(watching) -> list[str]:
         return [happened.state async for happened in watching]
 
 
+async def test_the_stream_is_read_only_while_somebody_watches(engine):
+    await accept(engine)
+    before = engine.feed.newest
+
+    record, watching = await start(engine)
+
+    assert before == "0-0"
+    assert engine.feed.newest == record.cursor
+    await watching.aclose()
+
+
 async def test_nothing_is_kept_for_a_watcher_that_left(engine):
     record, watching = await start(engine)
     listing = engine.events.watch_all("ann", Filter(), "0-0")
