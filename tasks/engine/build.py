@@ -1,6 +1,7 @@
 """Builds what is written of a task or a workflow when it is accepted; connects to nothing.
 
-Celery and kombu make the messages themselves, on a transport that collects them.
+Celery and kombu make the messages themselves, on a transport that collects them; those of single
+tasks are made after the first of their kind (`mould.py`).
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from tasks.engine.collector import (
 from tasks.engine.definition import TaskDefinition
 from tasks.engine.errors import InvalidInput, Problem
 from tasks.engine.graph import leaves
+from tasks.engine.mould import message_for
 from tasks.engine.options import Options
 from tasks.engine.records import WORKFLOW, Priority, Record, TaskId, TaskState
 
-_SHOWN = 1_024  # characters of the arguments in a message's headers, as Celery has it
 MAX_WORKFLOW_BYTES = 4_000_000  # of its messages and signatures together
 
 
@@ -40,28 +41,19 @@ def build_task(
     task_id = str(uuid4())
     kwargs = arguments.model_dump(mode="json")
     priority = options.priority or Priority.NORMAL
-    with collecting() as messages:
-        definition.task.apply_async(
-            kwargs=kwargs,
-            task_id=task_id,
-            priority=CELERY_PRIORITIES[priority],
-            # Celery's own way to show them looks into all of them, and is as slow as all the rest.
-            argsrepr="()",
-            kwargsrepr=repr(kwargs)[:_SHOWN],
-            **unsent(),
-        )
+    message = message_for(definition, task_id, kwargs, CELERY_PRIORITIES[priority])
     record = NewRecord(
         task_id,
         task_id,
         definition.name,
-        queue=messages[0].queue,
+        queue=message.queue,
         tags=options.tags,
         priority=priority,
         max_attempts=options.max_attempts or definition.max_attempts,
         retry_of=retry_of,
         input=definition.public(arguments),
     )
-    return Request([record], messages, options, [definition.name, kwargs])
+    return Request([record], [message], options, [definition.name, kwargs])
 
 
 @dataclass(frozen=True)

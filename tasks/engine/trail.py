@@ -13,19 +13,20 @@ from typing import Any
 from celery import Task, signals
 from structlog.contextvars import bind_contextvars, get_contextvars, reset_contextvars
 
-_CARRIED = ("request_id", "owner")
+CARRIED = ("request_id", "owner")
 
 
 def carry_trail() -> None:
     """Have Celery carry it in this process."""
-    signals.before_task_publish.connect(_send, weak=False)
+    signals.before_task_publish.connect(send, weak=False)
     signals.task_prerun.connect(_bind, weak=False)
     signals.task_postrun.connect(_unbind, weak=False)
 
 
-def _send(headers: dict[str, Any], **_: Any) -> None:
+def send(headers: dict[str, Any], **_: Any) -> None:
+    """Put it into the headers of a message that is about to be sent."""
     bound = get_contextvars()
-    for name in _CARRIED:
+    for name in CARRIED:
         if name in bound:
             headers.setdefault(name, bound[name])
 
@@ -37,7 +38,7 @@ def _bind(task_id: str, task: Task, **_: Any) -> None:
         task_id=task_id,
         definition=definition.name if definition else task.name,
         queue=(task.request.delivery_info or {}).get("routing_key"),
-        **{name: headers[name] for name in _CARRIED if name in headers},
+        **{name: headers[name] for name in CARRIED if name in headers},
     )
 
 
