@@ -27,7 +27,7 @@ from graphql_api.errors import HANDLERS, report
 from graphql_api.execution import Executor
 from graphql_api.metering import Metering
 from graphql_api.mutations import WorkflowMutation
-from graphql_api.names import Names
+from graphql_api.names import Names, Writing
 from graphql_api.queries import Query
 from graphql_api.subscriptions import Subscription
 from graphql_api.tokens import TokenMutation
@@ -112,7 +112,7 @@ def _schema(mutation: type, task_types: Mapping[str, Any]) -> Schema:
         exception_handlers=HANDLERS,
         execution_context_class=Executor,
         extensions=[*_tracing(), Metering, Documents],
-        config=StrawberryConfig(scalar_map={EventCursor: EVENT_CURSOR}),
+        config=StrawberryConfig(name_converter=Writing(), scalar_map={EventCursor: EVENT_CURSOR}),
     )
 
 
