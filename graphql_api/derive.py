@@ -11,11 +11,12 @@ from typing import Annotated, Any
 
 import strawberry
 from pydantic import TypeAdapter
+from strawberry.types import get_object_definition
 
 from graphql_api import described
 from graphql_api.clones import Clones, Role, maybe
 from graphql_api.context import Info
-from graphql_api.inputs import StepTaskInput
+from graphql_api.inputs import StepTaskInput, read_step_task
 from graphql_api.options import OptionsArgument, TaskOptions, parse_options
 from graphql_api.refusals import (
     Forbidden,
@@ -95,6 +96,7 @@ def complete_step_input(derivations: list[Derivation]) -> None:
         StepTaskInput.__annotations__[name] = maybe(derivation.step_input)
         setattr(StepTaskInput, name, strawberry.field(description=f"Run `{name}`."))
     described.one_of(StepTaskInput)
+    get_object_definition(StepTaskInput, strict=True).from_input = read_step_task
 
 
 def _input_field(arguments: Any) -> Any:

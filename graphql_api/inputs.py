@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any
 
 import strawberry
 from pydantic import BaseModel
 from strawberry import Some
+from strawberry.types import get_object_definition
+from strawberry.types.arguments import InputContext
 
 from graphql_api import described
+from graphql_api.names import Writing
 from graphql_api.options import StepOptions, TaskOptions
 
 
@@ -20,6 +25,25 @@ class StepTaskInput:
     """
 
     # Its members are derived, one for each task definition: see `derive.complete_step_input`.
+
+
+def read_step_task(
+    made: type[StepTaskInput], given: Mapping[str, Any], context: InputContext
+) -> StepTaskInput:
+    """Read the one member that is given; Strawberry would look at all others for each step, too."""
+    members = _members()
+    ((name, value),) = given.items()
+    python_name, type_ = members[name]
+    nothing = dict.fromkeys(python_name for python_name, _ in members.values())
+    return made(**nothing | {python_name: context.convert(value, type_, name)})
+
+
+@cache
+def _members() -> dict[str, tuple[str, Any]]:
+    """Give the members by their names in the schema: each with its own, and with its type."""
+    fields = get_object_definition(StepTaskInput, strict=True).fields
+    written = Writing().from_field
+    return {written(field): (field.python_name, field.resolve_type()) for field in fields}
 
 
 def step_task(given: StepTaskInput) -> tuple[str, dict[str, Any]]:
