@@ -23,6 +23,7 @@ NAMES = (
     "kept",
     "memory",
     "start",
+    "spam",
 )
 
 

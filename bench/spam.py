@@ -1,93 +1,77 @@
-"""Serving the spam model beside scikit-learn's own pipeline: `python -m bench.spam`.
+"""Serving the spam model beside scikit-learn's own estimator: CPU, start and memory.
 
-Both score the messages of the SMS corpus one by one, each in a process of its own, in alternating
-rounds (`bench.spam_side`), with a model that is trained first.
+Both score the messages of the SMS corpus one by one, each in a process of its own
+(`bench.spam_side`), with a model that is trained first.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import statistics
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import psutil
 
+from bench.rows import Row
+from bench.stage import Stage
 from ml.channels import Channel
 from ml.console import load_corpus
+from ml.corpus import Corpus
 from ml.train_spam_detector import main as train
-from tasks.engine.embedded import private_redis
 from tests.processes import running_worker
 
-SIDES = ("serving", "scikit-learn")
-ROUNDS = 5
-MB = 1_000_000
+_SIDES = ("serving", "scikit-learn")
+_A_BATCH = 1_000
 
 
-def _in_a_process(side: str, folder: Path, data: Path) -> dict[str, float]:
-    argv = [sys.executable, "-m", "bench.spam_side", side, str(folder), str(data)]
+async def measure(stage: Stage) -> AsyncIterator[Row]:
+    """Compare with what joblib stored of the same model, in alternating rounds."""
+    models = stage.folder / "models"
+    with contextlib.redirect_stdout(sys.stderr):
+        train(["--out", str(models / "sms")])
+    corpus = load_corpus(None, Channel.SMS, quiet=True)
+    rounds = [[_one(side, models, corpus.path) for side in _SIDES] for _ in range(stage.rounds)]
+    ours, theirs = (
+        {key: statistics.median(each[side][key] for each in rounds) for key in rounds[0][side]}
+        for side in range(len(_SIDES))
+    )
+
+    def row(what: str, key: str, unit: str, to_reach: float, *, is_rate: bool = False) -> Row:
+        return Row(what, "scikit-learn", ours[key], theirs[key], unit, to_reach, is_rate)
+
+    yield row("a spam verdict, p50", "p50_us", "us CPU", 0.2)
+    yield row("spam verdicts, one core", "per_second", "/s CPU", 5, is_rate=True)
+    yield row("spam model, import and load", "load_ms", "ms CPU", 0.2)
+    yield row("spam model, resident memory", "memory_mb", "MB", 0.5)
+    yield Row("a spam verdict, p50", "", ours["p50_us"], None, "us CPU", 150)
+    yield Row("spam verdicts, one core", "", ours["per_second"], None, "/s", 5_500, is_rate=True)
+    yield Row("spam model, import and load", "", ours["load_ms"], None, "ms CPU", 150)
+    memory = _worker_memory(stage, models, corpus) / 1e6
+    yield Row("worker after all of the corpus, resident memory", "", memory, None, "MB", 100)
+
+
+def _one(side: str, models: Path, data: Path) -> dict[str, float]:
+    argv = [sys.executable, "-m", "bench.spam_side", side, str(models / "sms"), str(data)]
     done = subprocess.run(argv, capture_output=True, text=True, check=True)  # noqa: S603
     figures: dict[str, float] = json.loads(done.stdout)
     return figures
 
 
-def _worker_memory(models: Path, folder: Path) -> int:
+def _worker_memory(stage: Stage, models: Path, corpus: Corpus) -> int:
     """Give the bytes that a worker of the queue `ml_service` holds after the whole corpus."""
     from tasks.engine import app  # noqa: PLC0415
     from tasks.spam import detect_spam_batch  # noqa: PLC0415
 
-    messages = [message.text for message in load_corpus(None, Channel.SMS, quiet=True).messages]
-
-    with private_redis(folder / "redis") as url:
-        before = app.conf.broker_url
-        backend = app.conf.result_backend.replace(before, url)
-        app.conf.update(broker_url=url, result_backend=backend)
-        settings = {"REDIS_URL": url, "MODEL_DIR": str(models)}
-        with running_worker("ml_service", settings, folder / "worker.log") as worker:
-            for start in range(0, len(messages), 1_000):
-                detect_spam_batch.delay(messages[start : start + 1_000]).get(timeout=60)
-            used: int = psutil.Process(worker.pid).memory_info().rss
+    backend = app.conf.result_backend.replace(app.conf.broker_url, stage.redis_url)
+    app.conf.update(broker_url=stage.redis_url, result_backend=backend)
+    texts = [message.text for message in corpus.messages]
+    environment = stage.environment | {"MODEL_DIR": str(models)}
+    with running_worker("ml_service", environment, stage.folder / "spam.log") as worker:
+        for start in range(0, len(texts), _A_BATCH):
+            detect_spam_batch.delay(texts[start : start + _A_BATCH]).get(timeout=60)
+        used: int = psutil.Process(worker.pid).memory_info().rss
     return used
-
-
-def main() -> int:
-    """Print both sides and their ratios."""
-    with TemporaryDirectory() as name:
-        models = Path(name) / "models"
-        train(["--out", str(models / "sms")])
-        data = load_corpus(None, Channel.SMS, quiet=True).path
-        rounds = [
-            {side: _in_a_process(side, models / "sms", data) for side in SIDES}
-            for _ in range(ROUNDS)
-        ]
-        worker = _worker_memory(models, Path(name))
-    medians = {
-        side: {
-            key: statistics.median(each[side][key] for each in rounds) for key in rounds[0][side]
-        }
-        for side in SIDES
-    }
-    sys.stdout.write("".join(f"{line}\n" for line in _table(medians, worker)))
-    return 0
-
-
-def _table(medians: dict[str, dict[str, float]], worker: int) -> list[str]:
-    ours, theirs = medians.values()
-    rows = [
-        ("one message, p50, us", "p50_s", 1e6, "150"),
-        ("messages a second", "per_second", 1, "5,500"),
-        ("load, ms", "load_s", 1e3, "150"),
-        ("memory for it, MB", "memory_bytes", 1 / MB, ""),
-    ]
-    lines = [f"{'':24}{'serving':>10}{'scikit-learn':>14}{'ratio':>8}{'to reach':>10}"]
-    for title, key, unit, target in rows:
-        ratio = ours[key] / theirs[key]
-        numbers = f"{ours[key] * unit:10,.0f}{theirs[key] * unit:14,.0f}{ratio:8.2f}"
-        lines.append(f"{title:24}{numbers}{target:>10}")
-    return [*lines, f"{'a worker after all, MB':24}{worker / MB:10,.0f}{'':22}{'100':>10}"]
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -36,7 +36,7 @@ SIDES = {"serving": _serving, "scikit-learn": _scikit_learn}
 
 
 def measure(side: str, folder: Path, data: Path) -> dict[str, float]:
-    """Load one side's model and score each message; times in CPU seconds, memory in bytes."""
+    """Load one side's model and score each message; times are CPU time."""
     before = psutil.Process().memory_info().rss
     began = time.process_time()
     score = SIDES[side](folder)
@@ -49,10 +49,10 @@ def measure(side: str, folder: Path, data: Path) -> dict[str, float]:
         score(message)
         times.append(time.process_time() - began)
     return {
-        "load_s": load_s,
-        "p50_s": statistics.median(times),
+        "load_ms": load_s * 1e3,
+        "p50_us": statistics.median(times) * 1e6,
         "per_second": len(times) / sum(times),
-        "memory_bytes": psutil.Process().memory_info().rss - before,
+        "memory_mb": (psutil.Process().memory_info().rss - before) / 1e6,
     }
 
 
