@@ -67,15 +67,15 @@ def test_the_engine_names_no_task_module():
 
 
 def test_ml_is_imported_only_inside_functions_of_task_modules():
-    found = [
+    found = {
         (str(path.relative_to(PROJECT_ROOT)), depth)
         for path in FILES
         if path.relative_to(PROJECT_ROOT).parts[0] != "ml"
         for module, depth in imports(path)
         if module.split(".")[0] == "ml"
-    ]
+    }
 
-    assert found == [("tasks/spam.py", 1)]
+    assert found == {("tasks/spam.py", 1)}
 
 
 @pytest.mark.slow
