@@ -5,7 +5,6 @@ adds to that sum. What the words of the message add are the reasons given for a 
 """
 
 from collections.abc import Iterable
-from enum import StrEnum
 from heapq import nlargest
 from itertools import zip_longest
 from math import exp, isclose, log
@@ -22,6 +21,7 @@ from ml.figures import Thresholds
 from ml.manifest import read_manifest
 from ml.normalise import views, windows
 from ml.terms import word_terms
+from ml.verdict import Reason, SpamLabel, Verdict
 from ml.vocabulary import CharacterVocabulary, WordVocabulary
 
 GOLDEN = (  # between them they show each kind of feature
@@ -32,43 +32,6 @@ GOLDEN = (  # between them they show each kind of feature
     "\u0421all m\u0435, \uff37\uff29\uff2e \xabphone\xbb caf\u0435\u0301\u200b 10 pounds",
 )
 REASONS = 5  # what a person reads at a glance
-
-
-class SpamLabel(StrEnum):
-    """Name what a message is taken for."""
-
-    HAM = "HAM"
-    UNSURE = "UNSURE"
-    SPAM = "SPAM"
-
-
-class Reason(NamedTuple):
-    """Hold a part of the message and what it adds to the score; above 0 it speaks for spam.
-
-    Words that share fragments each count them, so the weights need not add up to the score.
-    """
-
-    term: str
-    weight: float
-
-
-class Verdict(NamedTuple):
-    """Hold what the model makes of one message.
-
-    `threshold` is the `spam_probability` from which the label is SPAM. `reasons` are the parts that
-    weigh most, heaviest first. `truncated`: only the first 8,192 characters were read,
-    so that it is not called HAM.
-    `out_of_domain`: it has more unknown words and pairs than 99 in 100 messages of the model's
-    channel have, so that the probability means little.
-    """
-
-    label: SpamLabel
-    spam_probability: float
-    threshold: float
-    reasons: tuple[Reason, ...]
-    model_version: str
-    truncated: bool
-    out_of_domain: bool
 
 
 class Score(NamedTuple):

@@ -4,12 +4,12 @@ A file has one message a line: `ham` or `spam`, a tab, the text; UTF-8. That is 
 SMS Spam Collection (Almeida et al. 2011), as UCI gives it out.
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ml.corpus import Corpus, LabelledMessage, distinct
 from ml.errors import BadCorpus
+from ml.files import sha256
 from ml.mailbox import is_mail, read_mail
 
 DATA_HELP = (
@@ -25,9 +25,11 @@ def read_corpus(path: Path) -> Corpus:
         BadCorpus: they cannot be read, or a line or an e-mail has no label.
     """
     messages = read_messages(path)
-    content = b"".join(b"%d%s\0" % (m.is_spam, m.text.encode()) for m in messages)
-    digest = hashlib.sha256(path.read_bytes() if path.is_file() else content).hexdigest()
-    return distinct(path, digest, messages)
+    if path.is_file():
+        content = path.read_bytes()
+    else:
+        content = b"".join(b"%d%s\0" % (m.is_spam, m.text.encode()) for m in messages)
+    return distinct(path, sha256(content), messages)
 
 
 def read_messages(path: Path) -> Sequence[LabelledMessage]:

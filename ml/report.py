@@ -18,7 +18,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from ml.attacks import ATTACKS, Attack
 from ml.corpus import LabelledMessage
 from ml.features import SpamClassifier
-from ml.figures import calibration_error, false_positives_at_recall, measure, threshold_for
+from ml.figures import calibration_error, false_positives_at_recall
 from ml.inference import SpamModel
 from ml.training import (
     FOLDS,
@@ -28,8 +28,11 @@ from ml.training import (
     assess,
     cross_validate,
     join,
+    measure_folds,
+    part,
     score_all,
     split,
+    thresholds_by_others,
     train_model,
 )
 
@@ -91,8 +94,7 @@ def split_by_likeness(messages: Messages) -> list[Split]:
     _, groups = connected_components(words @ words.T >= ALIKE, directed=False)
     labels = [message.is_spam for message in messages]
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
-    places = folds.split(labels, labels, groups)
-    return [([messages[i] for i in train], [messages[i] for i in test]) for train, test in places]
+    return part(messages, folds.split(labels, labels, groups))
 
 
 def choose_and_score(
@@ -113,7 +115,7 @@ def attack(messages: Messages, classifier: SpamClassifier, rate: float) -> list[
     splits = split(messages)
     models = [train_model(train, classifier) for train, _ in splits]
     tests = [test for _, test in splits]
-    thresholds = _thresholds(_score(models, tests), rate)
+    thresholds = thresholds_by_others(_score(models, tests), rate)
     rows = []
     for name, disguise in ATTACKS.items():
         disguised = [_disguised(test, disguise) for test in tests]
@@ -141,20 +143,6 @@ def _score(models: Sequence[SpamModel], tests: Sequence[Messages]) -> list[Score
     return [score_all(model, test) for model, test in zip(models, tests, strict=True)]
 
 
-def _thresholds(folds: Sequence[Scored], rate: float) -> list[float]:
-    """Choose for each fold the threshold by the others."""
-    found = []
-    for fold in folds:
-        others = join([other for other in folds if other is not fold])
-        found.append(threshold_for(others.is_spam, others.probabilities, rate))
-    return found
-
-
 def _robustness(name: str, folds: Sequence[Scored], thresholds: Sequence[float]) -> Robustness:
-    predicted = [
-        probability >= threshold
-        for fold, threshold in zip(folds, thresholds, strict=True)
-        for probability in fold.probabilities
-    ]
-    figures = measure(join(folds).is_spam, predicted)
+    figures = measure_folds(folds, thresholds)
     return Robustness(name, figures.recall, figures.false_positive_rate)

@@ -11,6 +11,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import sklearn
+from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
 
 from ml.channels import Channel
@@ -57,6 +58,11 @@ def split(messages: Messages, folds: int = FOLDS, seed: int = 0) -> list[Split]:
     """
     labels = [message.is_spam for message in messages]
     places = StratifiedKFold(folds, shuffle=True, random_state=seed).split(labels, labels)
+    return part(messages, places)
+
+
+def part(messages: Messages, places: Iterable[Sequence[NDArray[np.intp]]]) -> list[Split]:
+    """Part messages by their places, those to train on and those to score, for each fold."""
     return [([messages[i] for i in train], [messages[i] for i in test]) for train, test in places]
 
 
@@ -93,11 +99,6 @@ def assess(folds: Sequence[Scored], false_positive_rate: float) -> Assessment:
         false_positive_rate: the share of ham that may be called SPAM.
     """
     together = join(folds)
-    predicted: list[bool] = []
-    for fold_ in folds:
-        others = join([other for other in folds if other is not fold_])
-        threshold = threshold_for(others.is_spam, others.probabilities, false_positive_rate)
-        predicted += [probability >= threshold for probability in fold_.probabilities]
     unsure, spam = (
         threshold_for(together.is_spam, together.probabilities, rate)
         for rate in (unsure_rate(false_positive_rate), false_positive_rate)
@@ -106,9 +107,28 @@ def assess(folds: Sequence[Scored], false_positive_rate: float) -> Assessment:
     unknown = threshold_for(everything, together.unknown, OUT_OF_DOMAIN_RATE)
     return Assessment(
         thresholds=Thresholds(unsure, spam, unknown),
-        at_spam_threshold=measure(together.is_spam, predicted),
+        at_spam_threshold=measure_folds(folds, thresholds_by_others(folds, false_positive_rate)),
         at_half=measure(together.is_spam, [p >= HALF for p in together.probabilities]),
     )
+
+
+def thresholds_by_others(folds: Sequence[Scored], false_positive_rate: float) -> list[float]:
+    """Choose for each fold the threshold of SPAM by the scores of the others."""
+    thresholds = []
+    for fold_ in folds:
+        others = join([other for other in folds if other is not fold_])
+        thresholds.append(threshold_for(others.is_spam, others.probabilities, false_positive_rate))
+    return thresholds
+
+
+def measure_folds(folds: Sequence[Scored], thresholds: Sequence[float]) -> Figures:
+    """Judge the verdicts of all folds together, each at its own threshold."""
+    predicted = [
+        probability >= threshold
+        for fold_, threshold in zip(folds, thresholds, strict=True)
+        for probability in fold_.probabilities
+    ]
+    return measure(join(folds).is_spam, predicted)
 
 
 def unsure_rate(false_positive_rate: float) -> float:

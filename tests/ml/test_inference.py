@@ -18,10 +18,11 @@ from ml.errors import InvalidMessage, ModelCorrupt, ModelNotTrained
 from ml.features import SpamClassifier
 from ml.figures import Thresholds
 from ml.files import sha256
-from ml.inference import GOLDEN, SpamLabel, SpamModel
+from ml.inference import GOLDEN, SpamModel
 from ml.manifest import hashes_path, manifest_path, read_manifest
 from ml.normalise import views, windows
 from ml.terms import word_terms
+from ml.verdict import SpamLabel
 
 SPAM = "You have WON £1000 cash! Call 08712223344 now"
 HAM = "Lunch at the pub?"
