@@ -11,6 +11,7 @@ import socket
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode
 
@@ -146,6 +147,28 @@ class Protocol(Unread, HttpToolsProtocol):
 
 class SocketProtocol(Unread, WebSocketsSansIOProtocol):
     """WebSockets that end without a traceback, which any client could fill the log with."""
+
+    def __init__(self, *uvicorns: Any, send_timeout_s: float, **options: Any) -> None:
+        """Serve one socket.
+
+        Args:
+            uvicorns: arguments.
+            send_timeout_s: how long a message may wait for room in the buffers on its way.
+            options: uvicorn's, too.
+        """
+        super().__init__(*uvicorns, **options)
+        self._send_timeout_s = send_timeout_s
+
+    async def send(self, message: Any) -> None:
+        """Send a message, in time or not at all: who takes nothing is let go."""
+        if not self.writable.is_set():  # a clock for each message would be a tenth of its cost
+            try:
+                async with asyncio.timeout(self._send_timeout_s):
+                    await self.writable.wait()
+            except TimeoutError:
+                self.transport.abort()
+                raise ClientDisconnected from None
+        await super().send(message)
 
     def data_received(self, data: bytes) -> None:
         """Read, and answer who asks for a WebSocket in no way that opens one.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -24,7 +25,7 @@ def options(settings: Settings) -> dict[str, Any]:
     """Give uvicorn's options, but for where to listen."""
     return {
         "http": Protocol,
-        "ws": SocketProtocol,
+        "ws": partial(SocketProtocol, send_timeout_s=settings.send_timeout_s),
         "ws_max_size": settings.max_body_bytes,
         "ws_ping_interval": PING_S,
         "ws_ping_timeout": PING_S,

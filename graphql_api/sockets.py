@@ -2,8 +2,7 @@
 
 Strawberry keeps the states of the protocol. What is put right here: a message of another shape ends
 the socket with 4400 instead of a traceback, a bad document ends its own operation only, each
-operation has a context of its own, a mutation is not broken off, a client that does not read is let
-go, and a socket ends with its token.
+operation has a context of its own, a mutation is not broken off, and a socket ends with its token.
 
 Source: PROTOCOL.md of the npm package `graphql-ws`.
 """
@@ -46,12 +45,7 @@ class Connection:
 
 
 class SocketAdapter(ASGIWebSocketAdapter):
-    """Sends in time or not at all."""
-
-    def __init__(self, view: Any, request: WebSocket, response: WebSocket) -> None:
-        super().__init__(view, request, response)
-        self._send_timeout_s = view.engine.settings.send_timeout_s
-        self.deadline = asyncio.timeout(None)  # until this is over, the socket is served
+    """Tells in one way that a client has gone: whenever that is, and whoever notices it."""
 
     async def send_json(self, message: Mapping[str, object]) -> None:
         """Send a message.
@@ -61,22 +55,13 @@ class SocketAdapter(ASGIWebSocketAdapter):
         """
         if self.ws.application_state is WebSocketState.DISCONNECTED:
             raise WebSocketDisconnected
-        await self._in_time(super().send_json(message))
+        await super().send_json(message)
 
     async def close(self, code: int, reason: str) -> None:
         """Close the socket, once."""
         if self.ws.application_state is not WebSocketState.DISCONNECTED:
             with suppress(WebSocketDisconnected, WebSocketDisconnect):
-                await self._in_time(super().close(code, reason))
-
-    async def _in_time(self, sending: Any) -> None:
-        try:
-            async with asyncio.timeout(self._send_timeout_s):
-                await sending
-        except TimeoutError as error:
-            with suppress(RuntimeError):  # it has been let go already
-                self.deadline.reschedule(0)  # whatever waits for this client waits in vain
-            raise WebSocketDisconnected from error
+                await super().close(code, reason)
 
 
 class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
@@ -90,15 +75,6 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._left: set[asyncio.Task[None]] = set()  # mutations whose client waits no more
-
-    async def handle(self) -> None:
-        """Serve until either side leaves."""
-        try:
-            async with self.websocket.deadline:
-                await super().handle()
-        except TimeoutError:
-            if not self.websocket.deadline.expired():
-                raise
 
     async def shutdown(self) -> None:
         """Stop all that goes on."""
