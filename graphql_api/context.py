@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 import strawberry
+from prometheus_client import Counter
 from strawberry.dataloader import DataLoader
 
 from graphql_api.auth import Authenticator, Viewer
@@ -46,6 +47,8 @@ class Context:
     viewer may not see: it is as if there were no such task. What is found without its id (lists,
     all events) is held to the viewer's reach by the engine's filter.
     """
+
+    delivered: Counter  # of a subscription, whose extension (`metering.py`) says which it is
 
     def __init__(self, services: Services, viewer: Viewer) -> None:
         self.engine = services.engine

@@ -31,6 +31,7 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
         finds nothing of it again, because it is kept by the identity of lists that each event makes
         anew: 2.6 kB an event, for as long as the subscription lasts.
         """
+        self.context_value.delivered.inc()
         executor = super().build_per_event_executor(payload)
         executor._relevant_sub_fields = {}  # noqa: SLF001  # there is no public way
         executor.context_value.begin_answer()

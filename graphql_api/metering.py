@@ -9,7 +9,6 @@ from time import perf_counter
 from graphql import GraphQLError
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.exceptions import InvalidOperationTypeError
-from strawberry.types.execution import StreamExecutionResult
 
 from graphql_api.codes import Code
 from graphql_api.operations import OperationName, name_of
@@ -22,7 +21,6 @@ class Metering(SchemaExtension):
     """Counts one operation, and times it unless it is a subscription."""
 
     _is_live = False
-    _failed = ""  # of a subscription: what its last event was, where that is an error
 
     def on_operation(self) -> Iterator[None]:
         """Count it when it has ended, however it ends."""
@@ -44,16 +42,10 @@ class Metering(SchemaExtension):
         """Take a subscription for live from here on."""
         if self._name.type == _SUBSCRIPTION:
             self._is_live = True
-            self.execution_context.context.metrics.live_subscriptions.inc()
+            context = self.execution_context.context
+            context.metrics.live_subscriptions.inc()
+            context.delivered = context.metrics.delivered.labels(self._name.field)
         yield
-
-    def on_stream_result(self, result: StreamExecutionResult) -> Iterator[None]:
-        """Count an event of a subscription once it was taken."""
-        errors = getattr(result, "errors", None)
-        self._failed = _code(errors) if errors else ""
-        yield
-        if self._is_live and not errors:
-            self.execution_context.context.metrics.delivered.labels(self._name.field).inc()
 
     @cached_property
     def _name(self) -> OperationName:
@@ -61,8 +53,6 @@ class Metering(SchemaExtension):
 
     def _outcome(self) -> str:
         asked = self.execution_context
-        if self._failed:
-            return self._failed
         if asked.result and asked.result.errors:
             return _code(asked.result.errors)
         return REFUSED if asked.context.is_refused else OK
