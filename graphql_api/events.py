@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 import strawberry
+from graphql import ExecutionResult
 
 from graphql_api import described
 from graphql_api.codes import ApiError, Code
@@ -47,6 +48,8 @@ class TaskEvent:
     kind: EventKind = strawberry.field(description="What it tells.")
     task: TaskRef = strawberry.field(description="The task that changed.")
     workflow: WorkflowRef | None = strawberry.field(description="The workflow it is a step of.")
+    #: What a subscription answers with; the same for all who share the object.
+    answer: strawberry.Private[ExecutionResult | None] = None
 
 
 async def present_event(info: Info, event: Event) -> TaskEvent | None:

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Sized
+from dataclasses import dataclass
 from inspect import isawaitable
 from typing import Any
 
-from graphql import OperationType, get_named_type, is_leaf_type
+from graphql import ExecutionResult, OperationType, get_named_type, is_leaf_type
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from graphql_api.codes import ApiError, Code
+from graphql_api.events import TaskEvent
 
 _CHEAP = 10  # names or numbers take as long as one object with fields
 _FIELDS = 5  # fields, each of which is resolved, weigh as much as one item of a list
 _CHARACTERS = 1_000  # of text, which is copied several times on its way out, do, too
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """Stands for the executor of an event whose answer is there."""
+
+    answer: ExecutionResult
+
+    def execute_operation(self, _: bool | None) -> ExecutionResult:  # noqa: FBT001  # an executor's
+        return self.answer
 
 
 class Executor(StrawberryGraphQLCoreExecutionContext):
@@ -25,13 +37,17 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
     """
 
     def build_per_event_executor(self, payload: Any) -> Any:
-        """Make the executor of one event, which begins anew.
+        """Make the executor of one event, which begins anew; none where it was answered before.
+
+        Whoever has the same object of an event has asked the same, and may see the same.
 
         graphql-core 3.3.2 shares the memo of a subscription's selections among its events, and
         finds nothing of it again, because it is kept by the identity of lists that each event makes
         anew: 2.6 kB an event, for as long as the subscription lasts.
         """
         self.context_value.delivered.inc()
+        if isinstance(payload, TaskEvent) and payload.answer:
+            return _Answered(payload.answer)
         executor = super().build_per_event_executor(payload)
         executor._relevant_sub_fields = {}  # noqa: SLF001  # there is no public way
         executor.context_value.begin_answer()
@@ -69,10 +85,16 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
         return super().execute_fields(parent_type, source, path, fields, _)
 
     def execute_operation(self, serially: bool | None = None) -> Any:  # noqa: FBT001  # its signature
-        """Execute the operation; a query only for so long."""
+        """Execute the operation; a query only for so long.
+
+        An answer that waited for nothing holds nothing that was read for it: it is the event's.
+        """
         result = super().execute_operation(serially)
-        if isawaitable(result) and self.operation.operation is OperationType.QUERY:
-            return self._in_time(result)
+        if isawaitable(result):
+            is_query = self.operation.operation is OperationType.QUERY
+            return self._in_time(result) if is_query else result
+        if isinstance(self.root_value, TaskEvent) and isinstance(result, ExecutionResult):
+            self.root_value.answer = None if result.errors else result
         return result
 
     async def _in_time(self, result: Awaitable[Any]) -> Any:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Hashable
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Annotated
 
 import strawberry
@@ -19,7 +20,7 @@ from graphql_api.viewer import Scope
 from tasks.engine.errors import CursorExpired, UnknownCursor
 from tasks.engine.events import Snapshot
 from tasks.engine.listing import Filter
-from tasks.engine.records import Cursor, Record
+from tasks.engine.records import Cursor, Event, Record
 
 
 @described.type
@@ -91,25 +92,41 @@ async def _past(info: Info, after: EventCursor | None) -> Cursor | None:
     return Cursor(after)
 
 
+def _audience(info: Info) -> Hashable:
+    """Name those to whom an event is the same object, with the same answer (`execution.py`)."""
+    name = info.operation.name and info.operation.name.value
+    viewer = replace(info.context.viewer, expires_at=None)
+    return (info.query, name, repr(info.variable_values), viewer)
+
+
+async def _shown(info: Info, audience: Hashable, event: Event) -> TaskEvent | None:
+    key = (audience, event.cursor)
+    shown: TaskEvent | None = info.context.shared.find(key)
+    if shown is None and (shown := await present_event(info, event)):
+        info.context.shared.keep(key, shown)
+    return shown
+
+
 async def _events_of_one(
     info: Info, record: Record, after: Cursor | None
 ) -> AsyncGenerator[TaskEvent, None]:
+    audience = _audience(info)
     async with aclosing(info.context.engine.events.watch(record, after)) as changes:
         async for happened in changes:
             if isinstance(happened, Snapshot):
                 yield await present_snapshot(info, happened)
-            elif event := await present_event(info, happened):
+            elif event := await _shown(info, audience, happened):
                 yield event
 
 
 async def _events_of_all(
     info: Info, wanted: Filter, after: Cursor | None
 ) -> AsyncGenerator[TaskEvent, None]:
-    owner = info.context.viewer.sees_only
+    owner, audience = info.context.viewer.sees_only, _audience(info)
     try:
         async with aclosing(info.context.engine.events.watch_all(owner, wanted, after)) as changes:
             async for happened in changes:
-                if event := await present_event(info, happened):
+                if event := await _shown(info, audience, happened):
                     yield event
     except CursorExpired as error:
         raise ApiError(str(error), Code.CURSOR_EXPIRED) from error

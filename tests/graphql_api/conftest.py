@@ -26,11 +26,10 @@ __all__ = ["backend", "engine", "report", "url"]  # fixtures
 class Door:
     """Queries, mutations and subscriptions of one viewer, without a server."""
 
-    def __init__(self, engine, viewer, settings=None):
+    def __init__(self, engine, viewer, settings=None, services=None):
         self._api, self._viewer = build_schema(), viewer
-        self.metrics = Metrics()
-        authenticator = Authenticator(settings or Settings())
-        self._services = Services(engine, self._api.present, authenticator, self.metrics)
+        self._services = services or services_of(engine, settings or Settings())
+        self.metrics = self._services.metrics
 
     @property
     def context(self) -> Context:
@@ -115,6 +114,11 @@ def codes(result: Any) -> list[str]:
     return [(error.extensions or {}).get("code", error.message) for error in result.errors or []]
 
 
+def services_of(engine, settings: Settings) -> Services:
+    """Give what one API process has."""
+    return Services(engine, build_schema().present, Authenticator(settings), Metrics())
+
+
 Doors = Callable[..., Door]
 
 
@@ -123,10 +127,12 @@ def door_of(engine) -> Doors:
     """Make doors for those who came with a token: by default all may all but see others' tasks."""
     settings = Settings(auth_jwt_secret="a secret that is long enough for everyone")
     engine.cluster = Cluster(engine.topology, QUEUES, interval_s=0.05)
+    services = services_of(engine, settings)
 
     def make(subject: str, *scopes: Scope, **narrowed: Any) -> Door:
         allowed = frozenset(scopes) or frozenset(Scope) - {Scope.ADMIN}
-        return Door(engine, Viewer(subject, **{"scopes": allowed} | narrowed), settings)
+        viewer = Viewer(subject, **{"scopes": allowed} | narrowed)
+        return Door(engine, viewer, services=services)
 
     return make
 
