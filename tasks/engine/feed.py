@@ -94,6 +94,7 @@ class Feed:
         )
         for _, entries in answer:
             await self._hand_out(entries)
+        await asyncio.sleep(0)  # those who were given some go first, before what asking takes
 
     async def _hand_out(self, entries: list[tuple[Cursor, dict[str, str]]]) -> None:
         events = {
