@@ -1,14 +1,18 @@
 """Events delivered in a second of the server's CPU, to one subscriber and to 1,000.
 
-Each is a change of one task, told to subscribers of all tasks. The peer is a bare Strawberry
-subscription, which hands on what one reader of a Redis channel puts into a queue for each.
+Each is a change of one task, told to subscribers of all tasks. The server is stopped while they
+gather, so that both sides have as many waiting, however long one takes to write. The peer is a bare
+Strawberry subscription, which hands on what one reader of a Redis channel puts into a queue for
+each.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -59,12 +63,16 @@ async def _us_each(
         async def deliver_ours() -> float:
             ids = await enqueue(servers.other.url, adds(events))
             await _receive(ours, events, subscribers)  # that they were accepted
-            run = partial(_deliver, driver, ("progress", ids, 0), ours, events, subscribers)
+            with _stopped(api):
+                await driver.order("progress", ids, 0)
+            run = partial(_receive, ours, events, subscribers)
             return await cpu_us_each(events * subscribers, run, api.pid)
 
         async def deliver_theirs() -> float:
             ids = [f"00000000-0000-4000-8000-{i:012}" for i in range(events)]
-            run = partial(_deliver, driver, ("tell", ids), theirs, events, subscribers)
+            with _stopped(bare):
+                await driver.order("tell", ids)
+            run = partial(_receive, theirs, events, subscribers)
             return await cpu_us_each(events * subscribers, run, bare.pid)
 
         return dict(await alternate(rounds, ours=deliver_ours, theirs=deliver_theirs))
@@ -86,8 +94,10 @@ async def _receive(opened: Sequence[Socket], events: int, subscribers: int) -> N
     await asyncio.gather(*receiving)
 
 
-async def _deliver(
-    driver: Driving, order: Sequence[object], opened: Sequence[Socket], events: int, each: int
-) -> None:
-    name, *arguments = order
-    await asyncio.gather(driver.order(str(name), *arguments), _receive(opened, events, each))
+@contextmanager
+def _stopped(server: Server) -> Iterator[None]:
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
