@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Hashable
 from contextlib import aclosing
-from dataclasses import replace
 from typing import Annotated
 
 import strawberry
@@ -95,8 +94,7 @@ async def _past(info: Info, after: EventCursor | None) -> Cursor | None:
 def _audience(info: Info) -> Hashable:
     """Name those to whom an event is the same object, with the same answer (`execution.py`)."""
     name = info.operation.name and info.operation.name.value
-    viewer = replace(info.context.viewer, expires_at=None)
-    return (info.query, name, repr(info.variable_values), viewer)
+    return (info.query, name, repr(info.variable_values), info.context.viewer.lasting)
 
 
 async def _shown(info: Info, audience: Hashable, event: Event) -> TaskEvent | None:

@@ -97,37 +97,25 @@ class Events:
         """
         with self._feed.of_root(task.root) as watcher:
             await self._feed.reading()
-            start, kinds = after, [EventKind.SNAPSHOT]
-            while True:
+            kinds = [EventKind.SNAPSHOT] if after is None else []
+            while found := await self._now(task):
+                now, cursor = found
+                for kind in kinds:
+                    yield Snapshot(now, cursor, kind)
+                seen = cursor if after is None else after
+                if now.state.is_final and position(now.cursor) <= position(seen):
+                    return
+                del found, now  # what follows may take days
+                follow = _follow(watcher, partial(self._store.history, task), seen)
                 try:
-                    async with aclosing(self._watch(watcher, task, start, kinds)) as changes:
-                        async for change in changes:
-                            yield change
+                    async with aclosing(follow) as events:
+                        async for event in events:
+                            if task.id in (task.root, event.id):
+                                yield event
+                            if event.id == task.id and event.state.is_final:
+                                return
                 except CursorExpired:
-                    start, kinds = None, [EventKind.GAP, EventKind.SNAPSHOT]
-                else:
-                    return
-
-    async def _watch(
-        self, watcher: Watcher, task: Record, after: Cursor | None, kinds: list[EventKind]
-    ) -> AsyncGenerator[Event | Snapshot, None]:
-        if (found := await self._now(task)) is None:
-            return
-        now, seen = found
-        if after is None:
-            for kind in kinds:
-                yield Snapshot(now, seen, kind)
-        else:
-            seen = after
-        if now.state.is_final and position(now.cursor) <= position(seen):
-            return
-        del found, now  # what follows may take days
-        async with aclosing(_follow(watcher, partial(self._store.history, task), seen)) as events:
-            async for event in events:
-                if task.id in (task.root, event.id):
-                    yield event
-                if event.id == task.id and event.state.is_final:
-                    return
+                    after, kinds = None, [EventKind.GAP, EventKind.SNAPSHOT]
 
     async def _now(self, task: Record) -> tuple[Record, Cursor] | None:
         """Read a task again, with an event up to which this shows all that happened to it."""
@@ -136,7 +124,8 @@ class Events:
         now = step[0] if step else root
         if now is None or root is None:
             return None
-        return now, max(now.cursor, root.trimmed or now.cursor, key=position)
+        seen = max(now.cursor, root.trimmed or now.cursor, key=position)
+        return task.as_of(now).for_long(), seen  # which shares what never changes
 
     async def watch_all(
         self, owner: str | None, filter_: Filter, after: Cursor | None = None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any, TypeVar
+from contextlib import AbstractContextManager
+from typing import Any, Generic, TypeVar
 
 from redis.asyncio import Redis
 
@@ -52,11 +52,11 @@ class Feed:
 
     def of_root(self, root: str) -> AbstractContextManager[Watcher]:
         """Watch one task, or a workflow with all its steps; wait for `reading` then."""
-        return _registered(self._of_root, root, Watcher())
+        return _Registered(self._of_root, root, Watcher())
 
     def of_owner(self, owner: str | None, filter_: Filter) -> AbstractContextManager[Watcher]:
         """Watch all tasks of an owner, or with None of everyone, that match; likewise."""
-        return _registered(self._of_owner, owner, Watcher(filter_))
+        return _Registered(self._of_owner, owner, Watcher(filter_))
 
     async def reading(self) -> None:
         """Wait until every event from now on reaches those who are registered."""
@@ -130,12 +130,19 @@ class Feed:
                     yield watcher
 
 
-@contextmanager
-def _registered(watched: dict[Key, set[Watcher]], key: Key, watcher: Watcher) -> Iterator[Watcher]:
-    watched.setdefault(key, set()).add(watcher)
-    try:
-        yield watcher
-    finally:
-        watched[key].discard(watcher)
-        if not watched[key]:
-            del watched[key]
+class _Registered(Generic[Key]):
+    """Has a watcher be told for as long as a block lasts."""
+
+    __slots__ = ("_key", "_watched", "_watcher")  # there are very many; a generator takes more
+
+    def __init__(self, watched: dict[Key, set[Watcher]], key: Key, watcher: Watcher) -> None:
+        self._watched, self._key, self._watcher = watched, key, watcher
+
+    def __enter__(self) -> Watcher:
+        self._watched.setdefault(self._key, set()).add(self._watcher)
+        return self._watcher
+
+    def __exit__(self, *_: object) -> None:
+        self._watched[self._key].discard(self._watcher)
+        if not self._watched[self._key]:
+            del self._watched[self._key]

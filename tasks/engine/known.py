@@ -10,7 +10,6 @@ from tasks.engine.store import Store
 
 _KEPT = 10_000  # records of about 1 kB; those that were not used for longest go first
 _NOTHING = Changing(state=TaskState.QUEUED)
-_FIELDS = set(Record.model_fields)  # of all of them: pydantic would keep a set with each
 
 
 class Known:
@@ -36,7 +35,7 @@ class Known:
 
     def add(self, record: Record) -> Record:
         """Keep a record that was read anyway; give back what is kept of it."""
-        kept = Record.model_construct(_FIELDS, **dict(record.as_of(_NOTHING)))
+        kept = record.as_of(_NOTHING).for_long()
         self._records[record.id] = kept
         self._records.move_to_end(record.id)
         if len(self._records) > _KEPT:

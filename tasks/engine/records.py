@@ -127,11 +127,18 @@ class Record(Changing):
     expires_at: datetime | None = None
 
     def as_of(self, moment: Changing) -> Record:
-        """Give this task back as it was at one of its events."""
+        """Give this task back as it was at one of its events, or when it was read."""
         changed = {name: getattr(moment, name) for name in Changing.model_fields}
-        if isinstance(moment, Event | WorkflowSummary):
+        if isinstance(moment, Event | WorkflowSummary | Record):
             changed["cursor"] = moment.cursor
         return self.model_copy(update=changed)
+
+    def for_long(self) -> Record:
+        """Give the same without a set of its fields of its own, which pydantic makes with each."""
+        return Record.model_construct(_FIELDS, **dict(self))
+
+
+_FIELDS = set(Record.model_fields)
 
 
 class WorkflowSummary(Changing):
