@@ -77,11 +77,10 @@ class Request:
     workflow: dict[str, Any] | None = None
     reused: dict[TaskId, str] = field(default_factory=dict)
 
-    def for_script(self, owner: str) -> dict[str, Any]:
+    def for_script(self) -> dict[str, Any]:
         """Give what the script takes; what is None is left out."""
         options = self.options
         planned = {
-            "owner": owner,
             "records": [record.for_script() for record in self.records],
             "pushes": [message.push() for message in self.messages],
             "workflow": self.workflow,
@@ -132,7 +131,8 @@ def script_args(settings: Settings, owner: str, requests: Sequence[Request]) -> 
     """Give what `lua/accept.lua` is called with."""
     asked_for = request(
         settings,
-        requests=[asked.for_script(owner) for asked in requests],
+        owner=owner,
+        requests=[asked.for_script() for asked in requests],
         enqueue_rate=settings.enqueue_rate,
         enqueue_burst=settings.enqueue_burst,
         max_waiting=settings.max_waiting,

@@ -6,6 +6,7 @@
 
 local QUEUE_WAIT_MS = 5000  -- how fast a queue gets shorter is not known
 
+local owner = request.owner
 local argument = 1
 local function next_argument()
   argument = argument + 1
@@ -15,14 +16,13 @@ end
 local function claim_of(asked)
   if not asked.idempotency_key then return nil end
   -- The length keeps `a` with the key `b:c` apart from `a:b` with the key `c`.
-  return 'celeryql:idempotency:' .. #asked.owner .. ':' .. asked.owner .. ':'
-         .. asked.idempotency_key
+  return 'celeryql:idempotency:' .. #owner .. ':' .. owner .. ':' .. asked.idempotency_key
 end
 
 -- Add what only Redis knows to a new record.
-local function complete(asked, new, times)
+local function complete(new, times)
   local fields = new.fields
-  fields.owner, fields.created_at = asked.owner, now
+  fields.owner, fields.created_at = owner, now
   if fields.state == 'QUEUED' and times.scheduled_for then
     fields.state, fields.scheduled_for = 'SCHEDULED', times.scheduled_for
   end
@@ -36,6 +36,7 @@ local function times_of(asked)
     times.due_ms, times.scheduled_for = due_ms, as_text(due_ms)
   end
   if asked.expires_in_ms then times.expires_at = as_text(now_ms + asked.expires_in_ms) end
+  for _, push in ipairs(asked.pushes) do push.due_ms = times.due_ms end
   return times
 end
 
@@ -57,19 +58,34 @@ local function begin_workflow(id, asked)
   for field, value in pairs(derived_changes(id)) do asked.records[1].fields[field] = value end
 end
 
+local SCHEDULED = 'celeryql:scheduled'
+local waiting = {}  -- messages where others go, by place; read once
+local accepted = {}
+
+local function place_of(push) return push.due_ms and SCHEDULED or push.queue_list end
+
+local function waiting_with(push)
+  local place = place_of(push)
+  waiting[place] = waiting[place] or redis.call(push.due_ms and 'ZCARD' or 'LLEN', place)
+  return waiting[place]
+end
+
 local function accept(asked, times)
   local id = asked.records[1].id
-  for _, new in ipairs(asked.records) do complete(asked, new, times) end
+  for _, new in ipairs(asked.records) do
+    complete(new, times)
+    records[new.id] = {}  -- there is none yet that `record_of` could read
+  end
   asked.records[1].fields.expires_at = times.expires_at
   if asked.workflow then begin_workflow(id, asked) end
   for _, new in ipairs(asked.records) do
     if new.input then redis.call('SET', input_key(new.id), new.input) end
     move(new.id, new.fields, 'STATE')
-    list(new.id, {'celeryql:tasks', 'celeryql:tasks:' .. asked.owner})
+    accepted[#accepted + 1] = new.id
   end
   for _, push in ipairs(asked.pushes) do
-    push.due_ms = times.due_ms
     send(push, next_argument())
+    waiting[place_of(push)] = waiting_with(push) + 1
   end
   for _, step in ipairs(asked.reused) do redis.call('SET', meta_key(step), next_argument()) end
   if times.expires_at then redis.call('ZADD', 'celeryql:expiring', times.expires_at, id) end
@@ -78,30 +94,40 @@ end
 
 -- Tell for how long an owner has to wait. Each task takes its place in time, one behind the other
 -- (the generic cell rate algorithm); what fits in is noted, so that a refused request costs nothing.
+local rate_key, per_task_ms = 'celeryql:rate:' .. owner, 1000 / request.enqueue_rate
+local taken_before = math.max(tonumber(redis.call('GET', rate_key) or 0), now_ms)
+local taken_until = taken_before
+
 local function wait_for_rate(asked)
-  local key, per_task_ms = 'celeryql:rate:' .. asked.owner, 1000 / request.enqueue_rate
-  local taken_until = math.max(tonumber(redis.call('GET', key) or 0), now_ms)
   local until_ms = taken_until + #asked.records * per_task_ms
   local wait_ms = until_ms - now_ms - request.enqueue_burst * per_task_ms
   if wait_ms > 0 and taken_until > now_ms then return math.min(wait_ms, taken_until - now_ms) end
-  local kept_ms = math.max(1, math.ceil(until_ms - now_ms))
-  redis.call('SET', key, string.format('%.3f', until_ms), 'PX', as_text(kept_ms))
+  taken_until = until_ms
   return 0
 end
 
--- Tell whether a message would be one too many where it goes.
-local function is_one_too_many(push, due_ms)
-  local waiting = due_ms and redis.call('ZCARD', 'celeryql:scheduled')
-                  or redis.call('LLEN', push.queue_list)
-  return waiting >= request.max_waiting
+local function note_rate()
+  if taken_until == taken_before then return end
+  local kept_ms = math.max(1, math.ceil(taken_until - now_ms))
+  redis.call('SET', rate_key, string.format('%.3f', taken_until), 'PX', as_text(kept_ms))
 end
 
-local function throttled(asked, due_ms)
+-- Tell why and for how long to wait, if there is too much already.
+local function throttled(asked)
   for _, push in ipairs(asked.pushes) do
-    if is_one_too_many(push, due_ms) then return {3, 'queue', QUEUE_WAIT_MS} end
+    if waiting_with(push) >= request.max_waiting then return {3, 'queue', QUEUE_WAIT_MS} end
   end
   local wait_ms = wait_for_rate(asked)
   return wait_ms > 0 and {3, 'rate', math.ceil(wait_ms)}
+end
+
+local function flat(record)
+  local fields = {}
+  for field, value in pairs(record) do
+    fields[#fields + 1] = field
+    fields[#fields + 1] = value
+  end
+  return fields
 end
 
 local before = redis.call('XREVRANGE', 'celeryql:events', '+', '-', 'COUNT', 1)
@@ -113,7 +139,7 @@ for _, asked in ipairs(request.requests) do
   if seen and seen[1] and record_of(seen[1]).state then
     answer = {seen[2] == asked.digest and 1 or 2, seen[1]}
   else
-    answer = throttled(asked, times.due_ms)
+    answer = throttled(asked)
   end
   if answer then
     argument = argument + #asked.pushes + #asked.reused
@@ -126,7 +152,9 @@ for _, asked in ipairs(request.requests) do
       save(id, {claim = claim})
     end
   end
-  if answer[1] < 3 then answer[3] = redis.call('HGETALL', task_key(answer[2])) end
+  if answer[1] < 3 then answer[3] = flat(record_of(answer[2])) end
   answers[#answers + 1] = answer
 end
+note_rate()
+if #accepted > 0 then list_all(accepted, {'celeryql:tasks', 'celeryql:tasks:' .. owner}) end
 return answers

@@ -94,31 +94,54 @@ local function drop_held(id)
   end
 end
 
-local listed = 0
+local MANY = 1000  -- arguments of one command; Lua has room for 8,000
 
--- Look at the next four of a listing, from old to new and round again, and let go of those that have
--- passed retention. (Four at random lie anywhere in memory: that takes longer the more there are.)
-local function look_on(key)
+-- Let go of those of a listing that have passed retention; most often none has.
+local function let_go(key, ids)
+  local keys = {}
+  for i, id in ipairs(ids) do keys[i] = task_key(id) end
+  if #keys == 0 or redis.call('EXISTS', unpack(keys)) == #keys then return end
+  for i, id in ipairs(ids) do
+    if redis.call('EXISTS', keys[i]) == 0 then redis.call('ZREM', key, id) end
+  end
+end
+
+-- Look at so many of a listing as come next, from old to new and round again. (As many at random
+-- lie anywhere in memory: that takes longer the more there are.)
+local function look_on(key, count)
   local behind = redis.call('HGET', 'celeryql:looked_at', key) or '-inf'
-  local next_four = redis.call('ZRANGEBYSCORE', key, '(' .. behind, '+inf', 'WITHSCORES',
-                               'LIMIT', 0, 4)
-  for i = 1, #next_four, 2 do
-    local other = next_four[i]
-    if redis.call('EXISTS', task_key(other)) == 0 then redis.call('ZREM', key, other) end
+  local found = redis.call('ZRANGEBYSCORE', key, '(' .. behind, '+inf', 'WITHSCORES',
+                           'LIMIT', 0, count)
+  local ids = {}
+  for i = 1, #found, 2 do
+    ids[#ids + 1] = found[i]
+    if #ids == MANY then
+      let_go(key, ids)
+      ids = {}
+    end
   end
-  redis.call('HSET', 'celeryql:looked_at', key, next_four[8] or '-inf')
+  let_go(key, ids)
+  redis.call('HSET', 'celeryql:looked_at', key, found[2 * count] or '-inf')
 end
 
--- List a task by the microsecond it was accepted; those accepted together, in the order given. For
--- each that comes, four others are looked at: so a listing holds at most a third more than what is
--- kept, at a bounded cost.
-local function list(id, keys)
+-- List tasks by the microsecond they were accepted, in the order given. For each that comes, four
+-- others are looked at: so a listing holds at most a third more than what is kept, at a bounded cost.
+local function list_all(ids, keys)
   for _, key in ipairs(keys) do
-    redis.call('ZADD', key, as_text(now_us + listed), id)
-    look_on(key)
+    local members = {}
+    for i, id in ipairs(ids) do
+      members[#members + 1] = as_text(now_us + i - 1)
+      members[#members + 1] = id
+      if #members == MANY or i == #ids then
+        redis.call('ZADD', key, unpack(members))
+        members = {}
+      end
+    end
+    look_on(key, 4 * #ids)
   end
-  listed = listed + 1
 end
+
+local function list(id, keys) list_all({id}, keys) end
 
 local function expire_task(id)
   redis.call('EXPIRE', task_key(id), limits.ttl_s)

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from tasks.engine.build import build_task
 from tasks.engine.canvas import ChainNode, GroupNode, StepNode
 from tasks.engine.embedded import launch, reserve_port, stop
 from tasks.engine.engine import Engine
@@ -104,6 +105,29 @@ async def test_a_listing_lets_go_of_what_has_passed_retention(engine, empty_redi
         await engine.submitter.enqueue_workflow(plan(None, canvas, max_steps=20), Options(), "ann")
 
     assert empty_redis.zcard("celeryql:tasks:ann") < 80  # of 800 that were listed, 20 are kept
+
+
+async def test_a_batch_is_listed_in_its_order_and_lets_go_of_what_has_passed(engine, empty_redis):
+    add = engine.definitions["add"]
+    listed = []
+    for count in (700, 1_100):  # more than one command may name
+        for key in empty_redis.scan_iter("celeryql:task:*"):
+            empty_redis.delete(key)
+        batch = [build_task(add, add.arguments(x=1, y=2), Options()) for _ in range(count)]
+        answers = await engine.submitter.enqueue_many(batch, "ann")
+        listed = [accepted.record.id for accepted in answers.outcomes]
+
+    assert empty_redis.zrange("celeryql:tasks", 0, -1) == listed
+    assert empty_redis.zrange("celeryql:tasks:ann", 0, -1) == listed
+
+
+async def test_what_is_answered_of_an_accepted_task_is_its_record(engine):
+    options = Options(tags=("a",), start_in_s=60, expires_in_s=90, idempotency_key="k")
+
+    accepted = await accept(engine, options, x=1, y=2)
+    again = await accept(engine, options, x=1, y=2)
+
+    assert accepted.record == await engine.store.get(accepted.record.id) == again.record
 
 
 async def test_the_same_steps_handed_on_in_another_way_are_another_input(engine):
