@@ -42,19 +42,26 @@ class NewRecord:
     priority: Priority = Priority.NORMAL
     max_attempts: int | None = None
     retry_of: str | None = None
-    input: dict[str, Any] | None = None
+    input: str | None = None  # JSON
     kept: dict[str, str] = field(default_factory=dict)  # what a retry takes over as it was
 
     def for_script(self) -> dict[str, Any]:
         """Give what the script takes: fields of the hash, as text."""
-        names = ("root", "definition", "state", "attempt", "key", "queue", "feeds", "priority")
-        values = {name: getattr(self, name) for name in (*names, "max_attempts", "retry_of")}
-        fields = {name: str(value) for name, value in values.items() if value is not None}
+        fields = {
+            "root": self.root,
+            "definition": self.definition,
+            "state": self.state,
+            "attempt": str(self.attempt),
+            "priority": self.priority,
+        }
+        for name in ("key", "queue", "feeds", "max_attempts", "retry_of"):
+            if (value := getattr(self, name)) is not None:
+                fields[name] = str(value)
         if self.tags:
             fields["tags"] = json.dumps(self.tags)
         planned: dict[str, Any] = {"id": self.id, "fields": fields | self.kept}
         if self.input is not None:
-            planned["input"] = json.dumps(self.input)
+            planned["input"] = self.input
         return planned
 
 

@@ -51,7 +51,7 @@ def build_task(
         priority=priority,
         max_attempts=options.max_attempts or definition.max_attempts,
         retry_of=retry_of,
-        input=definition.public(arguments),
+        input=arguments.model_dump_json(exclude=set(definition.sensitive)),
     )
     return Request([record], [message], options, [definition.name, kwargs])
 
@@ -151,7 +151,7 @@ def _taken_over(done: Done) -> dict[str, Any]:
     return {
         "state": TaskState.SUCCEEDED,
         "attempt": done.record.attempt,
-        "input": done.input,
+        "input": None if done.input is None else json.dumps(done.input),
         "kept": {name: value for name, value in kept.items() if value},
     }
 
@@ -168,7 +168,7 @@ def _step_record(step: PlannedStep, workflow: Workflow, options: Options) -> New
         tags=own.tags,
         priority=own.priority or options.priority or Priority.NORMAL,
         max_attempts=own.max_attempts or options.max_attempts or definition.max_attempts,
-        input=step.known_input,
+        input=json.dumps(step.known_input),
     )
 
 

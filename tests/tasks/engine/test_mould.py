@@ -25,7 +25,7 @@ KWARGS = {"text": "Zoë \U0001f40d", "x": 2.0, "none": None, "list": [{"a": 1}],
 def read(payload: str) -> dict[str, Any]:
     """Read a message but for the one id that is never the same."""
     message: dict[str, Any] = json.loads(payload)
-    assert len(message["properties"].pop("delivery_tag")) == 36
+    assert message["properties"].pop("delivery_tag")
     return message
 
 
