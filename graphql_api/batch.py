@@ -10,7 +10,7 @@ import strawberry
 from graphql_api import described
 from graphql_api.context import Info
 from graphql_api.errors import present_refusal
-from graphql_api.inputs import BatchItemInput, step_task
+from graphql_api.inputs import BatchItemInput
 from graphql_api.options import parse_options
 from graphql_api.refusals import (
     Error,
@@ -107,8 +107,9 @@ def _build_all(
 
 
 def _build(engine: Engine, viewer: Viewer, item: BatchItemInput, path: tuple[str, ...]) -> Request:
-    name, given = step_task(item.task)
-    viewer.require_definitions([name])
-    definition = engine.definitions[name]
+    asked = item.task
+    viewer.require_definitions([asked.name])
+    definition = engine.definitions[asked.name]
     options = parse_options(item.options, (*path, "options"))
-    return build_task(definition, definition.check(given, (*path, "task", name)), options)
+    arguments = definition.check(asked.given, (*path, "task", asked.name))
+    return build_task(definition, arguments, options)

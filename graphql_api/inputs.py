@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any
 
 import strawberry
-from pydantic import BaseModel
-from strawberry import Some
-from strawberry.types import get_object_definition
+from pydantic_core import to_jsonable_python
+from strawberry.types import get_object_definition, has_object_definition
 from strawberry.types.arguments import InputContext
+from strawberry.types.base import StrawberryContainer, StrawberryMaybe
 
 from graphql_api import described
 from graphql_api.names import Writing
@@ -27,39 +28,90 @@ class StepTaskInput:
     # Its members are derived, one for each task definition: see `derive.complete_step_input`.
 
 
+@dataclass(frozen=True, slots=True)
+class StepTask:
+    """What a `StepTaskInput` says.
+
+    Attributes:
+        name: of the task.
+        given: values by parameter, which its own model has yet to check.
+    """
+
+    name: str
+    given: dict[str, Any]
+
+
 def read_step_task(
-    made: type[StepTaskInput], given: Mapping[str, Any], context: InputContext
-) -> StepTaskInput:
-    """Read the one member that is given; Strawberry would look at all others for each step, too."""
-    members = _members()
-    ((name, value),) = given.items()
-    python_name, type_ = members[name]
-    nothing = dict.fromkeys(python_name for python_name, _ in members.values())
-    return made(**nothing | {python_name: context.convert(value, type_, name)})
+    _: type[StepTaskInput], given: Mapping[str, Any], context: InputContext, *keys: str
+) -> StepTask:
+    """Read the one member that is given, and make no object of it.
+
+    Strawberry would look at all other members for each step, and make a model of its arguments that
+    their own model is then made of. graphql-core has seen to it that each value is of its type.
+    """
+    ((member, arguments),) = given.items()
+    name, parameters = _members()[member]
+    values: dict[str, Any] = {}
+    if parameters is not None:
+        for key, value in arguments.items():
+            parameter, type_ = parameters[key]
+            is_read = type_ is None
+            values[parameter] = (
+                value if is_read else context.convert(value, type_, *keys, member, key)
+            )
+    return StepTask(name, values)
+
+
+_Parameters = dict[str, tuple[str, Any]]
 
 
 @cache
-def _members() -> dict[str, tuple[str, Any]]:
-    """Give the members by their names in the schema: each with its own, and with its type."""
+def _members() -> dict[str, tuple[str, _Parameters | None]]:
+    """Give the members by their names in the schema: the task of each, and its parameters."""
     fields = get_object_definition(StepTaskInput, strict=True).fields
-    written = Writing().from_field
-    return {written(field): (field.python_name, field.resolve_type()) for field in fields}
+    return {
+        _WRITTEN(field): (field.python_name, _parameters(_maybe(field.resolve_type())))
+        for field in fields
+    }
 
 
-def step_task(given: StepTaskInput) -> tuple[str, dict[str, Any]]:
+def _parameters(type_: Any) -> _Parameters | None:
+    """Give the parameters of a task by their names in the schema; None if it has none.
+
+    Each has its own name, and its type if that is more than a scalar or a list of them.
+    """
+    if (definition := get_object_definition(type_)) is None:  # of a task without parameters
+        return None
+    typed = [(field, _maybe(field.resolve_type())) for field in definition.fields]
+    return {
+        _WRITTEN(field): (field.python_name, type_ if _holds_objects(type_) else None)
+        for field, type_ in typed
+    }
+
+
+def _maybe(type_: Any) -> Any:
+    return type_.of_type if isinstance(type_, StrawberryMaybe) else type_
+
+
+def _holds_objects(type_: Any) -> bool:
+    while isinstance(type_, StrawberryContainer):
+        type_ = type_.of_type
+    return has_object_definition(type_)
+
+
+_WRITTEN = Writing().from_field
+
+
+def step_task(given: StepTask) -> tuple[str, dict[str, Any]]:
     """Name the task of a step, and its arguments as JSON values by parameter."""
-    members: dict[str, Some[BaseModel | bool] | None] = vars(given)
-    name, arguments = next((name, some.value) for name, some in members.items() if some)
-    if isinstance(arguments, bool):  # of a task without parameters
-        return name, {}
-    return name, arguments.model_dump(mode="json", exclude_unset=True)
+    return given.name, to_jsonable_python(given.given, by_alias=False)
 
 
 @described.input
 class StepInput:
     """One step of a workflow."""
 
-    task: StepTaskInput = strawberry.field(description="What it runs.")
+    task: StepTask = strawberry.field(graphql_type=StepTaskInput, description="What it runs.")
     key: str | None = strawberry.field(
         default=None, description="Your name for it, unique in the workflow; at most 100 long."
     )
@@ -110,9 +162,22 @@ class WorkflowInput:
 class BatchItemInput:
     """One task of a batch."""
 
-    task: StepTaskInput = strawberry.field(
-        description="What it runs, with all of its required arguments."
+    task: StepTask = strawberry.field(
+        graphql_type=StepTaskInput, description="What it runs, with all of its required arguments."
     )
     options: TaskOptions | None = strawberry.field(
         default=None, description="What is asked of it beside its arguments."
     )
+
+
+def _read_batch_item(
+    made: type[BatchItemInput], given: Mapping[str, Any], context: InputContext
+) -> BatchItemInput:
+    """Read one of up to a thousand, with nothing asked of Strawberry that is known before."""
+    task = read_step_task(StepTaskInput, given["task"], context, "task")
+    asked = given.get("options")
+    options: Any = None if asked is None else context.convert(asked, TaskOptions, "options")
+    return made(task=task, options=options)
+
+
+get_object_definition(BatchItemInput, strict=True).from_input = _read_batch_item

@@ -74,6 +74,9 @@ _NAMES: dict[str, tuple[str, ...]] = {
 }
 
 
+_NOTHING = Options()
+
+
 def parse_options(
     given: TaskOptions | StepOptions | None, path: tuple[str, ...] = ("options",)
 ) -> Options:
@@ -83,7 +86,7 @@ def parse_options(
         InvalidInput: one of them is beyond a limit.
     """
     if given is None:
-        return Options()
+        return _NOTHING
     values: dict[str, Any] = {
         "tags": tuple(given.tags or ()),
         "priority": given.priority,
