@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from celery import Task, signals
 from celery.app.routes import MapRoute
+from pydantic_core import to_json
 
 from tasks.engine import trail
 from tasks.engine.collector import Message, collecting, unsent
@@ -24,7 +25,7 @@ from tasks.engine.typed import TypedTask
 
 _SHOWN = 1_024  # characters of the arguments in a message's headers, as Celery has it
 _OF_ITS_TIME = ("eta", "expires")
-_NOTHING_ELSE = '{"callbacks": null, "errbacks": null, "chain": null, "chord": null}'  # to be done
+_NOTHING_ELSE = b'{"callbacks":null,"errbacks":null,"chain":null,"chord":null}'  # to be done
 _SLOTS = ("id", "tag", "body", "shown", "trail")
 
 
@@ -101,8 +102,8 @@ class _Mould:
         own = {"correlation_id": _slot("id"), "delivery_tag": _slot("tag")}
         parts = {"body": _slot("body"), "headers": headers}
         parts["properties"] = self._properties | own | shown
-        text = json.dumps(self._parts | parts).replace("%", "%%")
-        text = text.replace(f", {json.dumps(_slot('trail'))}: null", "%(trail)s")
+        text = json.dumps(self._parts | parts, separators=(",", ":")).replace("%", "%%")
+        text = text.replace(f",{json.dumps(_slot('trail'))}:null", "%(trail)s")
         for name in _SLOTS:
             text = text.replace(json.dumps(_slot(name))[1:-1], f"%({name})s")
         return text
@@ -112,12 +113,12 @@ class _Mould:
         tag = token_hex(16)
         carried: dict[str, Any] = {}
         trail.send(carried)
-        body = f"[[], {json.dumps(kwargs)}, {_NOTHING_ELSE}]".encode()
+        body = b"[[],%b,%b]" % (to_json(kwargs), _NOTHING_ELSE)
         payload = self._text % {
             "id": task_id,
             "tag": tag,
             "body": base64.b64encode(body).decode(),
-            "shown": json.dumps(_shown(kwargs))[1:-1] if self._is_shown else "",
+            "shown": to_json(_shown(kwargs))[1:-1].decode() if self._is_shown else "",
             "trail": f", {json.dumps(carried)[1:-1]}" if carried else "",
         }
         made = self._made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from typing import Annotated, Any
 
 import pytest
@@ -23,8 +24,9 @@ KWARGS = {"text": "Zoë \U0001f40d", "x": 2.0, "none": None, "list": [{"a": 1}],
 
 
 def read(payload: str) -> dict[str, Any]:
-    """Read a message but for the one id that is never the same."""
+    """Read a message but for the one id that is never the same, and what is within, too."""
     message: dict[str, Any] = json.loads(payload)
+    message["body"] = json.loads(b64decode(message["body"]))
     assert message["properties"].pop("delivery_tag")
     return message
 
