@@ -155,8 +155,7 @@ def _outcome(
 ) -> Accepted | IdempotencyConflict | Throttled:
     if code == _THROTTLED:
         return Throttled(name, more / 1_000)
-    fields = dict(zip(more[::2], more[1::2], strict=True))
-    record = Record.model_validate(fields | {"id": name})
+    record = Record.model_validate_json(more)
     if code == _SEEN_WITH_OTHER_INPUT:
         return IdempotencyConflict(options.idempotency_key or "", record)
     return Accepted(record, deduplicated=bool(code))

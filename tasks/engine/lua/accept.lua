@@ -1,7 +1,7 @@
 -- Accept requests, each whole or not at all: records, inputs, events, listing and messages.
 -- ARGV: the requests, then the payloads of all their pushes, then the metas that retries take over.
 -- Returns how far the stream of events was before, then for each request a code, a task id and its
--- record: 0 where it is accepted, 1 where the idempotency key was seen with this input, 2 where it
+-- record (JSON): 0 where it is accepted, 1 where the idempotency key was seen with this input, 2 where it
 -- was seen with another. Where there is too much already: 3, why, and for how many milliseconds.
 
 local QUEUE_WAIT_MS = 5000  -- how fast a queue gets shorter is not known
@@ -51,7 +51,6 @@ local function begin_workflow(id, asked)
   local tally = {}
   for i = 2, #asked.records do
     local state = asked.records[i].fields.state
-    records[asked.records[i].id] = {state = state}  -- it is counted here, not as it is written
     tally[state] = (tally[state] or 0) + 1
   end
   for state, n in pairs(tally) do count(id, state, n) end
@@ -74,7 +73,8 @@ local function accept(asked, times)
   local id = asked.records[1].id
   for _, new in ipairs(asked.records) do
     complete(new, times)
-    records[new.id] = {}  -- there is none yet that `record_of` could read
+    -- Nothing is kept of it yet; and as it has its state, a step is not counted as it is written.
+    records[new.id] = new.fields
   end
   asked.records[1].fields.expires_at = times.expires_at
   if asked.workflow then begin_workflow(id, asked) end
@@ -121,13 +121,10 @@ local function throttled(asked)
   return wait_ms > 0 and {3, 'rate', math.ceil(wait_ms)}
 end
 
-local function flat(record)
-  local fields = {}
-  for field, value in pairs(record) do
-    fields[#fields + 1] = field
-    fields[#fields + 1] = value
-  end
-  return fields
+local function told(id)
+  local record = record_of(id)
+  record.id = id
+  return cjson.encode(record)
 end
 
 local before = redis.call('XREVRANGE', 'celeryql:events', '+', '-', 'COUNT', 1)
@@ -152,7 +149,7 @@ for _, asked in ipairs(request.requests) do
       save(id, {claim = claim})
     end
   end
-  if answer[1] < 3 then answer[3] = flat(record_of(answer[2])) end
+  if answer[1] < 3 then answer[3] = told(answer[2]) end
   answers[#answers + 1] = answer
 end
 note_rate()
