@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Annotated
 
 import strawberry
+from strawberry.types import get_object_definition
 
 from graphql_api import described
 from graphql_api.cluster import Queue
@@ -32,6 +33,11 @@ class Task(Node):
 
     record: strawberry.Private[Record]
     summary: strawberry.Private[WorkflowSummary | None] = None
+
+    @classmethod
+    def resolve_type(cls, task: Task, *_: object) -> str:
+        """Name the type of a task; Strawberry would look at all that it could be cast to first."""
+        return get_object_definition(task, strict=True).name
 
     @described.field
     def definition(self, info: Info) -> TaskDefinition | None:
