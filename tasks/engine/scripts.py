@@ -10,8 +10,10 @@ from typing import Any
 from tasks.engine.settings import Settings
 
 _FOLDER = Path(__file__).with_name("lua")
-OUTBOX = ("outbox",)  # all that a script shares that only moves messages
-_ALL = (*OUTBOX, "record", "timings", "workflow")
+OUTBOX = ("clock", "outbox")  # all that a script shares that only moves messages
+_ALL = ("clock", "timings", "change", "outbox", "record", "workflow")
+# Making its functions takes a script longer than calling them: what most states need comes first.
+TRANSITION = (*_ALL[:3], "alone", *_ALL[3:])
 
 SWEEP_PAUSE_S = 0.5  # what is due is sent well within a second
 _SWEEP_LOCK_MS = 400  # below the pause, so that whoever swept last may do so again

@@ -20,8 +20,8 @@ from tasks.engine.leases import Leases
 from tasks.engine.outages import is_outage
 from tasks.engine.records import TaskId
 from tasks.engine.release import release
+from tasks.engine.scripts import TRANSITION, source
 from tasks.engine.scripts import request as script_request
-from tasks.engine.scripts import source
 from tasks.engine.settings import load_settings
 
 ENDED, RELEASES, RUNS = 0, 2, 3  # what `lua/transition.lua` answers
@@ -104,7 +104,7 @@ class TransitionBackend(RedisBackend):
 
     @cached_property
     def _script(self) -> Script:
-        script: Script = self.client.register_script(source("transition"))
+        script: Script = self.client.register_script(source("transition", TRANSITION))
         return script
 
     def _adoption(self, request: Context | None) -> dict[str, Any]:

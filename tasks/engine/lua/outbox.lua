@@ -3,9 +3,6 @@
 -- so those below the position of the tail have been taken. What is held is in kombu's `unacked`.
 -- A push names its `queue_list`, its delivery `tag`, its `task_id`, and when it is due (`due_ms`).
 
-local clock = redis.call('TIME')
-local function as_text(number) return string.format('%.0f', number) end
-local now_us = clock[1] * 1000000 + clock[2]
 -- In seconds, as kombu scores what is held.
 local function seconds_ago(seconds) return string.format('%.6f', now_us / 1000000 - seconds) end
 
@@ -70,7 +67,7 @@ local OUTAGE_MS, GRACE_MS = 3000, 5000
 -- Tell whether an outage of Redis has just ended. Every living process sweeps, twice a second, so a
 -- longer gap is one; and no worker could renew what it holds meanwhile, so each gets some time.
 local function is_after_outage(visibility_ms)
-  local pulse, now_ms = redis.call('GET', 'celeryql:pulse'), math.floor(now_us / 1000)
+  local pulse = redis.call('GET', 'celeryql:pulse')
   if not pulse or now_ms - pulse > OUTAGE_MS then
     redis.call('SET', 'celeryql:grace', 1, 'PX', math.min(GRACE_MS, visibility_ms))
   end

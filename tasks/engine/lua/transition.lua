@@ -7,10 +7,6 @@
 --      their signatures, whose messages the caller adds to the change (`is_released`).
 --   3: not taken: another run of it lives, at least until the time that is given.
 
-local change = request.change
-local id, set = change.id, change.set
-local record = record_of(id)
-
 -- A start that must not be: canceled behind its worker's back, not begun in time, or once more
 -- after a run that never came to an end, for a task that kills its worker would do so for ever.
 local function refused_start()
@@ -37,7 +33,7 @@ local function adopt()  -- enqueued by a plain Celery caller: it becomes visible
   local fields = {state = 'QUEUED', root = id, owner = '', created_at = now, attempt = '0'}
   for field, value in pairs(change.adopt) do fields[field] = value end
   save(id, fields)
-  list(id, {'celeryql:tasks'})
+  list_all({id}, {'celeryql:tasks'})
 end
 
 -- What a run tells after another has begun is of no interest, but its success; nor is what a worker
@@ -117,12 +113,8 @@ if change.input and (record.root ~= id or not record.cursor) then
 end
 local kind = set.progress and record.state == 'RUNNING' and 'PROGRESS' or 'STATE'
 if change.start then
-  set.start = change.start
+  begin()
   if change.replaced > 0 then set.replaced = as_text(change.replaced) end
-  set.lease = as_text(now_ms + limits.lease_ms)
-  set.attempt = as_text((record.attempt or 0) + 1)
-  set.began_at = now
-  if not record.started_at then set.started_at = now end
   forget(id, 'failure', 'progress')  -- those of the attempt before
 end
 if set.state ~= 'RUNNING' then forget(id, 'lease') end

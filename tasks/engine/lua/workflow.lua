@@ -66,11 +66,7 @@ local function move(id, changes, kind)
     if before then count(root, before, -1) end
     count(root, changes.state, 1)
   end
-  count_durations(record, changes.state)
-  changes.version = next_version(record)
-  for field, value in pairs(changes) do record[field] = value end
-  local event = mutable_of(record)
-  event.id, event.kind, event.at = id, kind, now
+  local event = event_of(id, changes, kind)
   if root ~= id then
     if record.state == 'FAILED' and not record_of(root).failure then
       save(root, {failure = record.failure})  -- the first of its steps' is the workflow's
@@ -97,15 +93,19 @@ local function tasks_of(root)
   return ids
 end
 
+local function expire_step(id)
+  for _, key in ipairs({task_key(id), input_key(id), meta_key(id)}) do
+    redis.call('EXPIRE', key, limits.ttl_s)
+  end
+end
+
 -- A root's keys get their time to live together, once nothing can change them any more.
 local function expire_root(root)
-  expire_task(root)
-  redis.call('EXPIRE', events_key(root), limits.ttl_s)
-  redis.call('ZREM', 'celeryql:expiring', root)
+  expire_alone(root)
   if not is_workflow(root) then return end
   redis.call('DEL', signatures_key(root))
   redis.call('EXPIRE', workflow_key(root), limits.ttl_s)
-  for _, id in ipairs(tasks_of(root)) do expire_task(id) end
+  for _, id in ipairs(tasks_of(root)) do expire_step(id) end
 end
 
 -- Derive the workflow's own state from its steps; an event of its own tells only of a change.
@@ -121,16 +121,6 @@ local function drop_waiting(id)
   local record = record_of(id)
   if record.state == 'SCHEDULED' or record.state == 'RETRYING' then drop_held(id) end
   if record.state == 'WAITING' then redis.call('HDEL', signatures_key(record.root), id) end
-end
-
--- Keep Celery's result as long as the record: of a step, other steps may need it for long.
-local function store_result(id, meta)
-  if (record_of(id).root or id) ~= id then
-    redis.call('SET', meta_key(id), meta)
-  else
-    redis.call('SETEX', meta_key(id), limits.ttl_s, meta)
-  end
-  redis.call('PUBLISH', meta_key(id), meta)
 end
 
 local EXCEPTIONS = {SKIPPED = {'StepSkipped', cjson.null},

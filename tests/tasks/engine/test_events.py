@@ -32,7 +32,7 @@ def run(report, record: Record) -> None:
 
 
 def trim(redis, record: Record, newest_lost: str) -> None:
-    """Have the history of a task lose its beginning, as `lua/record.lua` has it."""
+    """Have the history of a task lose its beginning, as `lua/change.lua` has it."""
     key = f"celeryql:events:{record.root}"
     while redis.lindex(key, 0).split()[0] != newest_lost:
         redis.lpop(key)
