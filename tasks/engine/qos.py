@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from functools import cached_property
 from queue import Empty
 from typing import Any
 from uuid import uuid4
 
+from kombu.asynchronous import get_event_loop
 from kombu.transport import redis, virtual
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
@@ -19,6 +19,7 @@ from tasks.engine.collector import queue_list
 from tasks.engine.outages import OUTAGES
 from tasks.engine.scripts import OUTBOX, source
 
+_FORGET_AFTER_S = 0.01  # a busy worker takes its next message before
 _RESTORED_AT_ONCE = 1_000
 _SHOWN = 200  # characters of a message that cannot be read
 
@@ -49,46 +50,67 @@ def reject(message: Any, error: Exception) -> None:
 
 
 class QoS(redis.QoS):
-    """kombu's notes of what is held, kept in step with the outbox."""
+    """kombu's notes of what is held, kept in step with the outbox.
+
+    What is acknowledged is forgotten a moment later, with the next message that is taken: so that
+    costs no round trip. Of a worker that dies within that moment it is delivered again, and dropped
+    because its task has ended; as is that of one that dies just before it would acknowledge.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
+        self._acknowledged: list[str] = []
+        self._is_forgetting = False
 
     def append(self, message: Message, delivery_tag: str) -> None:
-        """Note that this worker holds a message.
+        """Note that this worker holds a message, and no more those that it has acknowledged.
 
         Raises:
             Empty: another copy of it is held already; this one was pushed again for nothing.
         """
         info = message.delivery_info
         entry = dumps([message._raw, info["exchange"], info["routing_key"]])  # noqa: SLF001
+        forgotten = tuple(self._acknowledged)
         with self.channel.conn_or_acquire() as client:
-            if not self._take(args=[delivery_tag, entry], client=client):
-                raise Empty
+            is_taken = self._take(args=[delivery_tag, entry, *forgotten], client=client)
+        del self._acknowledged[: len(forgotten)]
+        if not is_taken:
+            raise Empty
         virtual.QoS.append(self, message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
-        """Forget a message; one of a lost connection was given back, and is found to have ended."""
-        if not self.channel.closed:
-            with self._forgotten(delivery_tag):
-                self._remove_from_indices(delivery_tag).execute()  # type: ignore[no-untyped-call]
+        """Have a message forgotten; one of a lost connection was given back, and is dropped.
+
+        Its place in this worker is free at once, even where Redis does not answer.
+        """
+        virtual.QoS.ack(self, delivery_tag)
+        self._acknowledged.append(delivery_tag)
+        if (hub := get_event_loop()) is None:  # nobody would come back to it
+            self.forget()
+        elif not self._is_forgetting:
+            self._is_forgetting = True
+            hub.call_later(_FORGET_AFTER_S, self.forget)
+
+    def forget(self) -> None:
+        """Forget now what was acknowledged; where Redis does not answer, with what comes next."""
+        self._is_forgetting = False
+        if self._acknowledged and not self.channel.closed:
+            forgotten = tuple(self._acknowledged)
+            with suppress(*OUTAGES), self.channel.conn_or_acquire() as client:
+                client.hdel(self.unacked_key, *forgotten)
+                client.zrem(self.unacked_index_key, *forgotten)
+                del self._acknowledged[: len(forgotten)]
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002
         """Forget a message, or give it back."""
         if not self.channel.closed:
-            with self._forgotten(delivery_tag):
+            try:
                 if requeue:
                     self.restore_by_tag(delivery_tag, leftmost=True)
                 else:
                     self._remove_from_indices(delivery_tag).execute()  # type: ignore[no-untyped-call]
-
-    @contextmanager
-    def _forgotten(self, delivery_tag: str) -> Iterator[None]:
-        """Take a message for held no more, even where Redis does not answer.
-
-        Else it would be renewed for ever, and its place in this worker never be free again.
-        """
-        try:
-            yield
-        finally:
-            virtual.QoS.ack(self, delivery_tag)
+            finally:  # else it would be renewed for ever, and its place here never be free again
+                virtual.QoS.ack(self, delivery_tag)
 
     @property
     def held(self) -> list[str]:

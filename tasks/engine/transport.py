@@ -81,6 +81,7 @@ class Channel(redis.Channel):
         if self._in_poll:
             with suppress(Empty, *OUTAGES):
                 self._brpop_read()
+        self.qos.forget()
         super().close()  # type: ignore[no-untyped-call]
 
 

@@ -1,12 +1,16 @@
-"""The collector: messages are built by kombu and kept, not sent."""
+"""The collector keeps messages that kombu builds; a channel notes what is held, and forgets it."""
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from kombu.asynchronous import Hub, set_event_loop
 from kombu.connection import Connection
+from redis import Redis
 
 from tasks.arithmetic import add
 from tasks.engine.celery_app import app
@@ -19,6 +23,25 @@ from tasks.engine.collector import (
     queue_list,
 )
 from tasks.engine.transport import Transport
+
+
+@pytest.fixture
+def worker_loop() -> Iterator[Hub]:
+    """The loop that a worker runs in this process."""
+    hub = Hub()
+    set_event_loop(hub)
+    yield hub
+    set_event_loop(None)
+    hub.close()
+
+
+def held_messages(redis: Redis, channel: Any, connection: Connection, count: int) -> list[Any]:
+    """Send messages, and take them off their queue as a worker does before it notes them."""
+    producer = app.amqp.Producer(connection)
+    for _ in range(count):
+        add.apply_async((1, 2), producer=producer, ignore_result=True)
+    payloads = [json.loads(redis.rpop("celery")) for _ in range(count)]
+    return [channel.Message(payload, channel=channel) for payload in payloads]
 
 
 @pytest.mark.parametrize(
@@ -101,3 +124,50 @@ def test_who_held_a_message_that_was_given_back_cannot_acknowledge_it_for_anothe
         assert again["headers"]["redelivered"]
         second.qos.ack(held_again.delivery_tag)
     assert empty_redis.exists("unacked", "celeryql:outbox") == 0
+
+
+def test_what_is_acknowledged_is_forgotten_with_the_next_message_that_is_taken(
+    empty_redis, redis_url, worker_loop
+):
+    with Connection(redis_url.removesuffix("0") + "1", transport=Transport) as connection:
+        channel = connection.channel()
+        first, second = held_messages(empty_redis, channel, connection, 2)
+        channel.qos.append(first, first.delivery_tag)
+        channel.qos.ack(first.delivery_tag)
+        places = (channel.qos.held, empty_redis.hkeys("unacked"))
+
+        channel.qos.append(second, second.delivery_tag)
+
+        assert places == ([], [first.delivery_tag])
+        assert empty_redis.hkeys("unacked") == [second.delivery_tag]
+        assert empty_redis.zrange("unacked_index", 0, -1) == [second.delivery_tag]
+
+
+def test_what_is_acknowledged_is_forgotten_in_a_moment_where_no_other_is_taken(
+    empty_redis, redis_url, worker_loop
+):
+    with Connection(redis_url.removesuffix("0") + "1", transport=Transport) as connection:
+        channel = connection.channel()
+        (held,) = held_messages(empty_redis, channel, connection, 1)
+        channel.qos.append(held, held.delivery_tag)
+        channel.qos.ack(held.delivery_tag)
+
+        deadline = time.monotonic() + 5
+        while empty_redis.exists("unacked") and time.monotonic() < deadline:
+            worker_loop.fire_timers()
+
+        assert empty_redis.exists("unacked", "unacked_index") == 0
+
+
+def test_what_is_acknowledged_is_forgotten_before_its_channel_is_closed(
+    empty_redis, redis_url, worker_loop
+):
+    with Connection(redis_url.removesuffix("0") + "1", transport=Transport) as connection:
+        channel = connection.channel()
+        (held,) = held_messages(empty_redis, channel, connection, 1)
+        channel.qos.append(held, held.delivery_tag)
+        channel.qos.ack(held.delivery_tag)
+
+        channel.close()
+
+        assert empty_redis.exists("unacked", "unacked_index", "celery") == 0
