@@ -1,13 +1,13 @@
 """Documents on their way to execution: parsed once, measured, then validated.
 
-Strawberry's caches keep documents of any size, and its limiters are slow (see `sizes.py`). One
-extension stands here for both: what a document comes to is known before anything slower sees it.
+Strawberry's caches keep documents of any size, and its limiters are slow (see `sizes.py`). This
+stands here for both: what a document comes to is known before anything slower sees it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -21,9 +21,9 @@ from graphql import (
     specified_rules,
     validate,
 )
-from strawberry.extensions import SchemaExtension
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
+from strawberry.types import ExecutionContext
 
 from graphql_api.sizes import Measure, Size, count_values
 from tasks.engine.settings import Settings
@@ -72,27 +72,31 @@ class Document(NamedTuple):
     operations: int
 
 
-class Documents(SchemaExtension):
-    """Parses, measures and validates; made anew for each operation, as Strawberry wants it."""
+class Documents:
+    """Parses, measures and validates the document of one operation."""
 
-    _document: Document | None = None
+    def __init__(self, asked: ExecutionContext) -> None:
+        self._asked = asked
+        self._document: Document | None = None
 
-    def on_parse(self) -> Iterator[None]:
+    @contextmanager
+    def parsing(self) -> Iterator[None]:
         """Parse the document, unless it is wrong.
 
-        Strawberry's own parser says what is wrong with it then: raised from an extension, the error
-        would end a WebSocket operation as if it had succeeded.
+        Strawberry's own parser says what is wrong with it then: raised from here, the error would
+        end a WebSocket operation as if it had succeeded.
         """
-        asked = self.execution_context
+        asked = self._asked
         asked.parse_options["max_tokens"] = asked.context.policy.tokens
         with suppress(GraphQLError):
             self._document = look(asked.schema, asked.query or "", asked.context.policy)
             asked.graphql_document = self._document.parsed
         yield
 
-    def on_validate(self) -> Iterator[None]:
+    @contextmanager
+    def validation(self) -> Iterator[None]:
         """Hand over what is wrong with the document."""
-        asked, document = self.execution_context, self._document
+        asked, document = self._asked, self._document
         if document:
             errors = list(document.errors)  # who reports them replaces them in the list
             named = asked._provided_operation_name is not None  # noqa: SLF001  # no public way

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from time import perf_counter
 
 from graphql import GraphQLError
-from strawberry.extensions import SchemaExtension
 from strawberry.schema.exceptions import InvalidOperationTypeError
+from strawberry.types import ExecutionContext
 
 from graphql_api.codes import Code
 from graphql_api.operations import OperationName, name_of
@@ -17,12 +18,16 @@ OK, REFUSED, MASKED, CANCELED = "ok", "refused", "masked", "canceled"
 _SUBSCRIPTION = "subscription"
 
 
-class Metering(SchemaExtension):
+class Metering:
     """Counts one operation, and times it unless it is a subscription."""
 
     _is_live = False
 
-    def on_operation(self) -> Iterator[None]:
+    def __init__(self, asked: ExecutionContext) -> None:
+        self._asked = asked
+
+    @contextmanager
+    def operation(self) -> Iterator[None]:
         """Count it when it has ended, however it ends."""
         began = perf_counter()
         outcome = CANCELED
@@ -38,27 +43,28 @@ class Metering(SchemaExtension):
         finally:
             self._count(outcome, perf_counter() - began)
 
-    def on_execute(self) -> Iterator[None]:
+    @contextmanager
+    def executing(self) -> Iterator[None]:
         """Take a subscription for live from here on."""
         if self._name.type == _SUBSCRIPTION:
             self._is_live = True
-            context = self.execution_context.context
+            context = self._asked.context
             context.metrics.live_subscriptions.inc()
             context.delivered = context.metrics.delivered.labels(self._name.field)
         yield
 
     @cached_property
     def _name(self) -> OperationName:
-        return name_of(self.execution_context)  # asked for when it was parsed, or never will be
+        return name_of(self._asked)  # asked for when it was parsed, or never will be
 
     def _outcome(self) -> str:
-        asked = self.execution_context
+        asked = self._asked
         if asked.result and asked.result.errors:
             return _code(asked.result.errors)
         return REFUSED if asked.context.is_refused else OK
 
     def _count(self, outcome: str, took_s: float) -> None:
-        metrics = self.execution_context.context.metrics
+        metrics = self._asked.context.metrics
         if self._is_live:
             metrics.live_subscriptions.dec()
         if not outcome:

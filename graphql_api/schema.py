@@ -14,6 +14,7 @@ import strawberry
 from graphql import GraphQLError, Undefined
 from strawberry.exceptions import DuplicatedTypeName
 from strawberry.extensions import SchemaExtension
+from strawberry.extensions.runner import SchemaExtensionsRunner
 from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import create_type
 from strawberry.types import ExecutionContext
@@ -22,13 +23,12 @@ from graphql_api.batch import BatchMutation
 from graphql_api.clones import Clones
 from graphql_api.control import ControlMutation
 from graphql_api.derive import Derivation, complete_step_input
-from graphql_api.documents import Documents
 from graphql_api.errors import HANDLERS, report
 from graphql_api.execution import Executor
-from graphql_api.metering import Metering
 from graphql_api.mutations import WorkflowMutation
 from graphql_api.names import Names, Writing
 from graphql_api.queries import Query
+from graphql_api.stages import Stages
 from graphql_api.subscriptions import Subscription
 from graphql_api.tokens import TokenMutation
 from graphql_api.types import Task, UndefinedTask
@@ -55,6 +55,22 @@ class Schema(strawberry.Schema):
         if context and not context.policy.suggestions:
             for error in errors:  # those of variables come past validation, which leaves them out
                 error.message = error.message.partition(" Did you mean ")[0]
+
+
+class StagedSchema(Schema):
+    """The API's, whose operations have a `Context`, and go through our own stages."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self._stages = _stages()
+
+    def create_extensions_runner(
+        self,
+        execution_context: ExecutionContext,
+        extensions: list[SchemaExtension],  # noqa: ARG002  # its signature
+    ) -> SchemaExtensionsRunner:
+        """Give what is around the stages of one operation."""
+        return self._stages(execution_context)
 
 
 @dataclass(frozen=True)
@@ -103,25 +119,24 @@ def build_schema() -> Api:
     return Api(schema, known, task_types)
 
 
-def _schema(mutation: type, task_types: Mapping[str, Any]) -> Schema:
-    return Schema(
+def _schema(mutation: type, task_types: Mapping[str, Any]) -> StagedSchema:
+    return StagedSchema(
         query=Query,
         mutation=strawberry.type(mutation, description="What can be set to work."),
         subscription=Subscription,
         types=[*task_types.values(), UndefinedTask],
         exception_handlers=HANDLERS,
         execution_context_class=Executor,
-        extensions=[*_tracing(), Metering, Documents],
         config=StrawberryConfig(name_converter=Writing(), scalar_map={EventCursor: EVENT_CURSOR}),
     )
 
 
-def _tracing() -> list[type[SchemaExtension]]:
+def _stages() -> type[Stages]:
     if not traces.is_on():
-        return []
-    from graphql_api.tracing import Tracing  # noqa: PLC0415  # an extra
+        return Stages
+    from graphql_api.tracing import TracedStages  # noqa: PLC0415  # an extra
 
-    return [Tracing]
+    return TracedStages
 
 
 def _leave_null_defaults_out(schema: strawberry.Schema) -> None:

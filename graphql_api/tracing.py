@@ -6,35 +6,50 @@ FastAPI itself makes the spans of requests and sockets around them, behind a cli
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from opentelemetry import trace
-from strawberry.extensions import SchemaExtension
 
 from graphql_api.operations import name_of
+from graphql_api.stages import Stage, Stages
 from tasks.engine.traces import start_span
 
 
-class Tracing(SchemaExtension):
+class TracedStages(Stages):
     """Makes each operation a span, and what it does a part of it."""
 
     _span: Any
 
-    def on_operation(self) -> Iterator[None]:
+    def operation(self) -> Any:
+        """Give what is around all of it: the span first."""
+        return Stage(self._operation())
+
+    def executing(self) -> Any:
+        """Give what is around the execution."""
+        return Stage(self._executing())
+
+    @contextmanager
+    def _operation(self) -> Iterator[None]:
         """End the span whichever way the operation ends."""
         self._span = start_span("graphql")
         try:
-            yield
+            with self._metering.operation():
+                yield
         finally:
             result = self.execution_context.result
             if result is not None and result.errors:
                 self._span.set_status(trace.StatusCode.ERROR)
             self._span.end()
 
-    def on_execute(self) -> Iterator[None]:
+    @contextmanager
+    def _executing(self) -> Iterator[None]:
         """Name the span, and have what is done meanwhile behind it."""
         type_, field = name_of(self.execution_context)
         self._span.update_name(f"{type_} {field}")
         self._span.set_attributes({"graphql.operation.type": type_, "celeryql.operation": field})
-        with trace.use_span(self._span, end_on_exit=False, record_exception=False):
+        with (
+            trace.use_span(self._span, end_on_exit=False, record_exception=False),
+            self._metering.executing(),
+        ):
             yield
