@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from strawberry.http import GraphQLRequestProtocol
@@ -43,6 +44,7 @@ class Wanted:
     page: bool
 
 
+@lru_cache(50)  # a client sends the same each time
 def negotiate(accept: str | None) -> Wanted:
     """Choose by quality; of what is wanted alike, what comes first, and the newer media type.
 
