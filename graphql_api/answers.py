@@ -8,21 +8,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cross_web import AsyncHTTPRequestAdapter, HTTPException
+from cross_web import HTTPException
+from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from strawberry.asgi import GraphQL
-from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData, process_result
+from strawberry.http import GraphQLHTTPResponse, process_result
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, MULTIPART_SUBSCRIPTION_PROTOCOL
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from graphql_api.codes import ApiError, Code
+from graphql_api.context import Context
 from graphql_api.documents import is_mutation
 from graphql_api.negotiation import JSON, RESPONSE, Wanted
 from graphql_api.parsing import parse_request, read_parameters
 from graphql_api.streams import Multipart, ServerSentEvents, until
 
+_ALLOWED = {
+    "GET": {OperationType.QUERY},
+    "POST": {OperationType.QUERY, OperationType.MUTATION},
+}
+_NOT_STORED = {"Cache-Control": "no-store"}
 _STREAMS = "over WebSocket (graphql-transport-ws), or with `Accept: text/event-stream`"
 
 
@@ -37,59 +44,54 @@ class Answers(GraphQL[Any, None]):
         MULTIPART_SUBSCRIPTION_PROTOCOL: Multipart,
     }
 
-    def should_render_graphql_ide(self, request: Any) -> bool:  # noqa: ARG002  # its signature
-        """Never: the page is there for whoever has no token yet, too."""
-        return False
+    async def answer(self, request: Request, context: Context) -> Response:
+        """Answer a request: at once or with a stream, by what the operation is.
 
-    async def get_sub_response(self, request: Any) -> Response:
-        """Begin the answer: with the media type that was asked for."""
-        wanted: Wanted = request.state.wanted
-        return Response(media_type=f"{wanted.single}; charset=utf-8")
+        Strawberry's view goes by headers alone, and through hooks for what there is none of here.
 
-    async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData:
-        """Read a request strictly: its media type is `application/json`, its members have types."""
-        return parse_request(await read_parameters(request))
-
-    async def execute_operation(
-        self,
-        request: Any,
-        request_adapter: AsyncHTTPRequestAdapter,
-        request_data: Any,
-        context: Any,
-        root_value: None,  # noqa: ARG002  # its signature
-        sub_response: Response,
-    ) -> Any:
-        """Choose between one answer and a stream by what the operation is, not by headers alone."""
-        wanted: Wanted = request.state.wanted
-        allowed = {OperationType.QUERY}
-        if request_adapter.method == "POST":
-            allowed.add(OperationType.MUTATION)
+        Raises:
+            HTTPException: it is refused.
+        """
+        if request.method not in _ALLOWED:
+            raise HTTPException(405, "GraphQL only supports GET and POST requests.")
+        data = parse_request(await read_parameters(request, context.engine.settings))
         asked = {
-            "query": request_data.query,
-            "variable_values": request_data.variables,
+            "query": data.query,
+            "variable_values": data.variables,
             "context_value": context,
-            "operation_name": request_data.operation_name,
-            "operation_extensions": request_data.extensions,
+            "operation_name": data.operation_name,
+            "operation_extensions": data.extensions,
         }
+        wanted: Wanted = request.state.wanted
         if wanted.single:
             try:
-                result = await self._execute(asked, allowed)
+                result = await self._execute(asked, _ALLOWED[request.method])
             except InvalidOperationTypeError as error:
                 if not wanted.stream and error.operation_type is OperationType.SUBSCRIPTION:
                     raise HTTPException(400, f"Subscribe {_STREAMS}") from error
             else:
-                is_new_type = wanted.single == RESPONSE
-                sub_response.status_code = 400 if is_new_type and _is_refused(result) else 200
-                return result
-        document = request_data.query, request_data.operation_name, context.policy
-        if request_adapter.method == "GET" and is_mutation(self.schema, *document):
+                return self._single(result, wanted.single)
+        return await self._stream(request, asked)
+
+    def _single(self, result: ExecutionResult, media_type: str) -> Response:
+        is_new_type = media_type == RESPONSE
+        status = 400 if is_new_type and _is_refused(result) else 200
+        content = self.encode_json(_formatted(result, media_type))
+        return Response(content, status, _NOT_STORED, f"{media_type}; charset=utf-8")
+
+    async def _stream(self, request: Request, asked: dict[str, Any]) -> Response:
+        document = asked["query"], asked["operation_name"], asked["context_value"].policy
+        if request.method == "GET" and is_mutation(self.schema, *document):
             raise HTTPException(405, "Send mutations by POST")
+        wanted: Wanted = request.state.wanted
         transport = self._get_stream_transport(wanted.stream or "")
-        if transport is None:
+        if transport is None or wanted.stream is None:
             raise HTTPException(406, f"There are {JSON} and {RESPONSE}; subscribe {_STREAMS}")
-        request_data.protocol = wanted.stream
-        streamed = transport.allowed_operation_types(allowed | {OperationType.SUBSCRIPTION})
-        return await self.schema.stream(**asked, allowed_operation_types=streamed)
+        streamed = transport.allowed_operation_types(
+            _ALLOWED[request.method] | {OperationType.SUBSCRIPTION}
+        )
+        result: Any = await self.schema.stream(**asked, allowed_operation_types=streamed)
+        return await self._create_streaming_response(request, result, wanted.stream, Response())
 
     async def _execute(self, asked: dict[str, Any], allowed: set[OperationType]) -> ExecutionResult:
         try:
@@ -99,17 +101,8 @@ class Answers(GraphQL[Any, None]):
             return ExecutionResult(data=None, errors=[refused])
 
     async def process_result(self, request: Any, result: ExecutionResult) -> GraphQLHTTPResponse:
-        """Leave `data` out where nothing was executed; what reads plain JSON has known it null."""
-        answer = process_result(result)
-        if _is_refused(result) and request.state.wanted.single != JSON:
-            del answer["data"]
-        return answer
-
-    def create_response(self, response_data: Any, sub_response: Response) -> Response:
-        """Answer with the media type that was chosen, and its status."""
-        sub_response.body = sub_response.render(self.encode_json(response_data))
-        sub_response.init_headers({"Cache-Control": "no-store"})
-        return sub_response
+        """Form one of the answers of a stream."""
+        return _formatted(result, request.state.wanted.single)
 
     async def create_streaming_response(
         self,
@@ -122,6 +115,14 @@ class Answers(GraphQL[Any, None]):
         transport = self._stream_transport_map[request.state.wanted.stream]
         texts = until(request.state.expires_at, stream(), transport)
         return StreamingResponse(texts, headers=headers)
+
+
+def _formatted(result: ExecutionResult, media_type: str | None) -> GraphQLHTTPResponse:
+    """Leave `data` out where nothing was executed; what reads plain JSON has known it null."""
+    answer = process_result(result)
+    if media_type != JSON and _is_refused(result):
+        del answer["data"]
+    return answer
 
 
 def _is_refused(result: ExecutionResult) -> bool:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cross_web import HTTPException
-from starlette.types import Message, Receive
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
 
 from tasks.engine.settings import Settings
 
@@ -51,28 +52,29 @@ class Sockets:
                 del self._of_address[address]
 
 
-def bounded(receive: Receive, most_bytes: int, *, timeout_s: float = _BODY_TIMEOUT_S) -> Receive:
-    """Receive a body of so many bytes at most, all of it within a time.
+async def read_body(
+    receive: Receive, most_bytes: int, *, timeout_s: float = _BODY_TIMEOUT_S
+) -> bytes:
+    """Read a body of so many bytes at most, all of it within a time.
 
     Raises:
         HTTPException: there is more, or it does not come.
+        ClientDisconnect: there is nobody who sends it.
     """
-    received = 0
-    deadline = asyncio.get_running_loop().time() + timeout_s
-
-    async def receive_bounded() -> Message:
-        nonlocal received
-        try:
-            async with asyncio.timeout_at(deadline):
+    body, is_whole = bytearray(), False
+    try:
+        async with asyncio.timeout(timeout_s):
+            while not is_whole:
                 message = await receive()
-        except TimeoutError as error:
-            raise HTTPException(408, "The body did not come") from error
-        received += len(message.get("body", b""))
-        if received > most_bytes:
-            raise HTTPException(413, f"A request has at most {most_bytes:,} bytes")
-        return message
-
-    return receive_bounded
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                body += message.get("body", b"")
+                is_whole = not message.get("more_body", False)
+                if len(body) > most_bytes:
+                    raise HTTPException(413, f"A request has at most {most_bytes:,} bytes")
+    except TimeoutError as error:
+        raise HTTPException(408, "The body did not come") from error
+    return bytes(body)
 
 
 def is_trusted_host(host: str, allowed: tuple[str, ...]) -> bool:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any, NoReturn
 
-from cross_web import AsyncHTTPRequestAdapter, HTTPException
+from cross_web import HTTPException
+from starlette.requests import Request
 from strawberry.http import GraphQLRequestData
 from strawberry.http.parse_content_type import parse_content_type
+
+from graphql_api.limits import read_body
+from tasks.engine.settings import Settings
 
 _KINDS: dict[str, tuple[type, str]] = {
     "query": (str, "a string"),
@@ -25,7 +30,7 @@ def decode_json(text: str | bytes) -> object:
             nested too deep and for numbers of thousands of digits.
     """
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return _DECODER.decode(text if isinstance(text, str) else text.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise json.JSONDecodeError("This is no JSON", "", 0) from error
 
@@ -34,28 +39,37 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"JSON has no {constant}")
 
 
-async def read_parameters(request: AsyncHTTPRequestAdapter) -> object:
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+
+
+async def read_parameters(request: Request, settings: Settings) -> object:
     """Read a request's parameters: from the URL of a GET, from the JSON body of a POST.
 
     A browser sends no other page's JSON without having asked first, which it does for all else.
 
     Raises:
-        HTTPException: it has another media type, or what should be JSON is none.
+        HTTPException: it has another media type, what should be JSON is none, or it is too long or
+            too slow.
     """
     try:
         if request.method == "GET":
             given = dict(request.query_params)
             encoded = {"variables", "extensions"} & {*filter(given.get, given)}
             return given | {name: decode_json(str(given[name])) for name in encoded}
-        media_type, parameters = parse_content_type(request.content_type or "text/plain")
-        charset = parameters.get("charset", "utf-8").strip("'\"").lower()
-        if media_type.lower() != "application/json" or charset not in ("utf-8", "utf8"):
+        if not _is_json(request.headers.get("content-type") or "text/plain"):
             raise HTTPException(415, "Send JSON in UTF-8, as `Content-Type: application/json`")
         if request.headers.get("content-encoding", "identity").lower() != "identity":
             raise HTTPException(415, "Send the body as it is, without `Content-Encoding`")
-        return decode_json(await request.get_body())
+        return decode_json(await read_body(request.receive, settings.max_body_bytes))
     except json.JSONDecodeError as error:
         raise HTTPException(400, "Unable to parse what should be JSON") from error
+
+
+@lru_cache(50)  # the parser is one for e-mail, and takes as long as a small query
+def _is_json(content_type: str) -> bool:
+    media_type, parameters = parse_content_type(content_type)
+    charset = parameters.get("charset", "utf-8").strip("'\"").lower()
+    return media_type.lower() == "application/json" and charset in ("utf-8", "utf8")
 
 
 def parse_request(parameters: object) -> GraphQLRequestData:

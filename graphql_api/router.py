@@ -7,7 +7,8 @@ version is pinned, because not all that is overridden is public.
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, aclosing, suppress
+from collections.abc import Awaitable
+from contextlib import aclosing, suppress
 from datetime import timedelta
 from json import JSONDecodeError
 from typing import Any
@@ -31,7 +32,7 @@ from graphql_api.answers import Answers
 from graphql_api.auth import Unauthenticated, Viewer
 from graphql_api.codes import ApiError, Code, mask
 from graphql_api.context import Context, Services
-from graphql_api.limits import Sockets, TooManySockets, bounded, is_trusted_host
+from graphql_api.limits import Sockets, TooManySockets, is_trusted_host
 from graphql_api.negotiation import JSON, negotiate
 from graphql_api.parsing import decode_json
 from graphql_api.sockets import Connection, SocketAdapter, SocketHandler
@@ -81,27 +82,34 @@ class Router(Answers):
         if scope["type"] == "websocket":
             await self._serve(WebSocket(scope, receive, send))
             return
-        request = Request(scope, bounded(receive, self.engine.settings.max_body_bytes))
+        request = Request(scope, receive)
         request.state.wanted = negotiate(request.headers.get("accept"))
         response = await self._respond(request)
-
-        async def send_in_time(message: Message) -> None:
-            try:
-                async with asyncio.timeout(self.engine.settings.send_timeout_s) as timeout:
-                    await send(message)
-            except TimeoutError as error:
-                raise (ClientDisconnect() if timeout.expired() else error) from error
-
-        async with AsyncExitStack() as held:
+        with suppress(ClientDisconnect):  # who does not read is let go
             if isinstance(response, StreamingResponse):
-                stream: Any = response.body_iterator
-                await held.enter_async_context(aclosing(stream))  # wherever it is broken off
-                try:
-                    held.enter_context(self._sockets.opened(_address(request)))
-                except TooManySockets as error:
-                    response = _refusal(429, str(error), request)
-            with suppress(ClientDisconnect):  # who does not read is let go
-                await response(scope, receive, send_in_time)
+                await self._stream_out(response, request, send)
+            else:
+                await self._in_time(response(scope, receive, send))
+
+    async def _stream_out(self, response: StreamingResponse, request: Request, send: Send) -> None:
+        async def send_in_time(message: Message) -> None:
+            await self._in_time(send(message))
+
+        stream: Any = response.body_iterator
+        async with aclosing(stream):  # wherever it is broken off
+            try:
+                with self._sockets.opened(_address(request)):
+                    await response(request.scope, request.receive, send_in_time)
+            except TooManySockets as error:
+                refused = _refusal(429, str(error), request)
+                await refused(request.scope, request.receive, send_in_time)
+
+    async def _in_time(self, sending: Awaitable[None]) -> None:
+        try:
+            async with asyncio.timeout(self.engine.settings.send_timeout_s) as timeout:
+                await sending
+        except TimeoutError as error:
+            raise (ClientDisconnect() if timeout.expired() else error) from error
 
     async def finish(self) -> None:
         """Wait for mutations whose clients have left; each has its time."""
@@ -117,7 +125,7 @@ class Router(Answers):
                 and "query" not in request.query_params
             ):
                 return graphiql.page(self.engine.settings.graphiql_dir)
-            return await self.run(request)
+            return await self.answer(request, await self._authenticated(request))
         except HTTPException as refusal:
             return _refusal(refusal.status_code, refusal.reason, request)
         except ClientDisconnect:
@@ -147,9 +155,10 @@ class Router(Answers):
         return Context(self._services, viewer)
 
     async def get_context(self, request: Any, response: Any) -> Any:  # noqa: ARG002  # its signature
-        """Authenticate a request; a socket says later who it is."""
-        if isinstance(request, WebSocket):
-            return Connection(request)
+        """Give what a socket begins with; it says later who it is."""
+        return Connection(request)
+
+    async def _authenticated(self, request: Request) -> Context:
         try:
             viewer = await self._services.authenticator.viewer(request.headers.get("authorization"))
         except Unauthenticated as error:
