@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
-from collections.abc import MutableMapping
+from datetime import UTC, datetime
 from logging.handlers import WatchedFileHandler
 from typing import Any
 
 import structlog
 from celery import Celery, signals
+from structlog.contextvars import get_contextvars
 from structlog.stdlib import ProcessorFormatter
 
 from tasks.engine.settings import LogFormat, Settings, load_settings
@@ -17,7 +19,7 @@ from tasks.engine.settings import LogFormat, Settings, load_settings
 # What a logger may be given as `extra`. Celery gives its own lines arguments, too, which may be
 # sensitive.
 _FIELDS = ("task_id", "definition", "owner", "queue", "tasks")
-_ORDER = ("timestamp", "level", "event", "logger", "request_id", *_FIELDS)
+_ORDER = ("request_id", *_FIELDS)
 
 
 def configure(settings: Settings, level: int | None = None, logfile: str | None = None) -> None:
@@ -33,44 +35,46 @@ def configure(settings: Settings, level: int | None = None, logfile: str | None 
     is_plain = settings.log_format is LogFormat.PLAIN
     if settings.log_format is LogFormat.AUTO:
         is_plain = is_terminal
-    handler.setFormatter(_plain(coloured=is_terminal) if is_plain else _json())
+    handler.setFormatter(_plain(coloured=is_terminal) if is_plain else _Json())
     is_set = level is None or "log_level" in settings.model_fields_set
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.log_level.upper() if is_set else level or logging.INFO)
 
 
+class _Json(logging.Formatter):
+    """Writes one object a line, at once: a chain of processors took four times as long."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Tell what every line tells, then whose it is, then the rest."""
+        given = {name: vars(record)[name] for name in _FIELDS if name in vars(record)}
+        told = get_contextvars() | given
+        line = {
+            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat()[:-6] + "Z",
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            "logger": record.name,
+        }
+        line |= {name: told[name] for name in _ORDER if name in told} | told
+        if record.exc_info and record.exc_info[0]:
+            line["exception"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            line["stack"] = record.stack_info
+        return json.dumps(line, default=repr)
+
+
 def _plain(*, coloured: bool) -> logging.Formatter:
     console = structlog.dev.ConsoleRenderer(
         colors=coloured, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
     )
-    time = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
-    return _formatter(time, ProcessorFormatter.remove_processors_meta, console)
-
-
-def _json() -> logging.Formatter:
-    time = structlog.processors.TimeStamper(fmt="iso", utc=True)
-    return _formatter(
-        time,
-        structlog.stdlib.add_logger_name,
-        ProcessorFormatter.remove_processors_meta,
-        structlog.processors.format_exc_info,
-        _in_order,
-        structlog.processors.JSONRenderer(),
-    )
-
-
-def _formatter(*processors: Any) -> logging.Formatter:
     bound: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(allow=_FIELDS),
     ]
-    return ProcessorFormatter(processors=processors, foreign_pre_chain=bound)
-
-
-def _in_order(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    return {name: line[name] for name in _ORDER if name in line} | dict(line)
+    time = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
+    shown: list[Any] = [time, ProcessorFormatter.remove_processors_meta, console]
+    return ProcessorFormatter(processors=shown, foreign_pre_chain=bound)
 
 
 def configure_workers(app: Celery) -> None:
