@@ -54,7 +54,7 @@ def _still_ahead(expires_at: float) -> float:
 
 
 class _Claims(BaseModel):
-    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True, defer_build=True)
 
     sub: Annotated[str, StringConstraints(min_length=1, max_length=_SUBJECT_MAX)]
     # Without leeway: else a token that is made of another could outlive it.
