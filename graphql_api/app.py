@@ -66,8 +66,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(RequestId)
     if settings.cors_origins:
         _let_pages_in(app, settings.cors_origins)
-    app.mount("/graphql/assets", graphiql.Assets(settings.graphiql_dir))
     app.router.routes += _at("/graphql", router)
+    app.mount("/graphql/assets", graphiql.Assets(settings.graphiql_dir))
     app.router.routes.append(Route("/metrics", Scrape(metrics, engine), methods=["GET"]))
     app.router.routes += _probes(engine)
     return app

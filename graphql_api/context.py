@@ -13,7 +13,7 @@ from strawberry.dataloader import DataLoader
 
 from graphql_api.auth import Authenticator, Viewer
 from graphql_api.codes import ApiError, Code
-from graphql_api.documents import policy_of
+from graphql_api.documents import Policy, policy_of
 from graphql_api.metrics import Metrics
 from graphql_api.recent import Recent
 from tasks.engine.engine import Engine
@@ -41,6 +41,11 @@ class Services:
     #: The objects of events (`TaskEvent`), by who asks for what and by the event.
     shared: Recent[Any] = field(default_factory=lambda: Recent(_SHARED))
 
+    @cached_property
+    def policy(self) -> Policy:
+        """What documents may come to."""
+        return policy_of(self.engine.settings)
+
 
 class Context:
     """What one operation has: one per HTTP request, and one per operation of a socket.
@@ -62,7 +67,7 @@ class Context:
         self.metrics = services.metrics
         self.shared = services.shared
         self.viewer = viewer
-        self.policy = policy_of(self.engine.settings)
+        self.policy = services.policy
         self.is_refused = False  # whether the answer holds an error that was expected
         self.is_cut_off = False  # whether Redis did not answer a mutation
         self.begin_answer()

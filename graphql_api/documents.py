@@ -6,6 +6,7 @@ stands here for both: what a document comes to is known before anything slower s
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -25,7 +26,7 @@ from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRul
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 from strawberry.types import ExecutionContext
 
-from graphql_api.sizes import Measure, Size, count_values
+from graphql_api.sizes import Measure, Size, count_values, named_variables
 from tasks.engine.settings import Settings
 
 _CACHED = 200  # documents; a client sends few
@@ -44,7 +45,6 @@ class Policy(NamedTuple):
     suggestions: bool
 
 
-@lru_cache(8)
 def policy_of(settings: Settings) -> Policy:
     """Give the policy that settings name."""
     most = Size(
@@ -70,6 +70,7 @@ class Document(NamedTuple):
     parsed: DocumentNode
     errors: tuple[GraphQLError, ...]
     operations: int
+    named: Counter[str]  # how often each variable is
 
 
 class Documents:
@@ -104,7 +105,7 @@ class Documents:
                 # Strawberry would run the first.
                 errors = [GraphQLError("Name the operation to run: the document has several")]
             most = asked.context.policy.values
-            if not errors and count_values(asked.query or "", asked.variables or {}) > most:
+            if not errors and count_values(document.named, asked.variables or {}) > most:
                 errors = [GraphQLError(f"The variables hold more than {most:,} values")]
             asked.pre_execution_errors = errors
         yield
@@ -132,7 +133,7 @@ def _look(schema: Any, text: str, policy: Policy) -> Document:
         rules = _RULES if policy.introspection else (*_RULES, NoSchemaIntrospectionCustomRule)
         hides = not policy.suggestions
         errors = validate(schema._schema, parsed, rules, hide_suggestions=hides)  # noqa: SLF001  # no public way
-    return Document(parsed, tuple(errors), len(measure.operations))
+    return Document(parsed, tuple(errors), len(measure.operations), named_variables(text))
 
 
 _look_once = lru_cache(_CACHED)(_look)

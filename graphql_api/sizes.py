@@ -119,15 +119,19 @@ class _NestedTooDeep(Exception):
     """There is more within each other than is looked into."""
 
 
-def count_values(text: str, variables: dict[str, Any]) -> int:
+def named_variables(text: str) -> Counter[str]:
+    """Tell how often a document names each variable."""
+    return Counter(re.findall(r"\$(\w+)", text))
+
+
+def count_values(named: Counter[str], variables: dict[str, Any]) -> int:
     """Count the values that variables hand over, in lists and objects, too.
 
     Args:
-        text: the document; a variable counts as often as it is named there, its declaration aside,
+        named: how often a document names each: a variable counts as often, its declaration aside,
             because each time inputs are made of it.
         variables: by name.
     """
-    named = Counter(re.findall(r"\$(\w+)", text))
     return sum(
         _values_in(value) * (named[name] - 1) for name, value in variables.items() if named[name]
     )
