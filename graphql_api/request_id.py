@@ -6,7 +6,7 @@ import re
 from uuid import uuid4
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from structlog.contextvars import bound_contextvars
+from structlog.contextvars import bind_contextvars
 
 _HEADER = b"x-request-id"
 _WELL_FORMED = re.compile(rb"[A-Za-z0-9._:-]{1,64}")  # nothing that could forge a line of a log
@@ -32,5 +32,6 @@ class RequestId:
                 message["headers"] = [*message.get("headers", ()), (_HEADER, request_id)]
             await send(message)
 
-        with bound_contextvars(request_id=request_id.decode()):
-            await self._app(scope, receive, send_named)
+        # Not taken back: each request and each socket has a context of its own, that of its task.
+        bind_contextvars(request_id=request_id.decode())
+        await self._app(scope, receive, send_named)
