@@ -50,7 +50,7 @@ class Metering:
             self._is_live = True
             context = self._asked.context
             context.metrics.live_subscriptions.inc()
-            context.delivered = context.metrics.delivered.labels(self._name.field)
+            context.delivered = context.metrics.delivered(self._name.field)
         yield
 
     @cached_property
@@ -69,9 +69,9 @@ class Metering:
             metrics.live_subscriptions.dec()
         if not outcome:
             return
-        metrics.requests.labels(*self._name, outcome).inc()
+        metrics.requests(*self._name, outcome).inc()
         if self._name.type != _SUBSCRIPTION:
-            metrics.durations.labels(*self._name).observe(took_s)
+            metrics.durations(*self._name).observe(took_s)
 
 
 def _code(errors: Sequence[Exception]) -> str:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 _OPERATION = ["type", "operation"]
@@ -20,19 +22,19 @@ class Metrics:
             more: what parts of the engine count themselves.
         """
         self.registry = CollectorRegistry()
-        self.requests = Counter(
+        requests = Counter(
             "celeryql_graphql_requests",
             "GraphQL operations, by type, field that they begin with, and outcome.",
             [*_OPERATION, "outcome"],
             registry=self.registry,
         )
-        self.durations = Histogram(
+        durations = Histogram(
             "celeryql_graphql_request_duration_seconds",
             "How long queries and mutations took.",
             _OPERATION,
             registry=self.registry,
         )
-        self.delivered = Counter(
+        delivered = Counter(
             "celeryql_events_delivered",
             "Events handed to subscribers, by subscription.",
             ["operation"],
@@ -48,6 +50,10 @@ class Metrics:
             "WebSockets and streams that are open.",
             registry=self.registry,
         )
+        # Each with its labels is found once: looking for it takes longer than counting.
+        self.requests = cache(requests.labels)
+        self.durations = cache(durations.labels)
+        self.delivered = cache(delivered.labels)
         ProcessCollector(registry=self.registry)
         for histogram in more:
             self.registry.register(histogram)
