@@ -7,8 +7,7 @@ stands here for both: what a document comes to is known before anything slower s
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -80,8 +79,7 @@ class Documents:
         self._asked = asked
         self._document: Document | None = None
 
-    @contextmanager
-    def parsing(self) -> Iterator[None]:
+    def parse(self) -> None:
         """Parse the document, unless it is wrong.
 
         Strawberry's own parser says what is wrong with it then: raised from here, the error would
@@ -92,10 +90,8 @@ class Documents:
         with suppress(GraphQLError):
             self._document = look(asked.schema, asked.query or "", asked.context.policy)
             asked.graphql_document = self._document.parsed
-        yield
 
-    @contextmanager
-    def validation(self) -> Iterator[None]:
+    def validate(self) -> None:
         """Hand over what is wrong with the document."""
         asked, document = self._asked, self._document
         if document:
@@ -108,7 +104,6 @@ class Documents:
             if not errors and count_values(document.named, asked.variables or {}) > most:
                 errors = [GraphQLError(f"The variables hold more than {most:,} values")]
             asked.pre_execution_errors = errors
-        yield
 
 
 def look(schema: Any, text: str, policy: Policy) -> Document:

@@ -43,15 +43,13 @@ class Metering:
         finally:
             self._count(outcome, perf_counter() - began)
 
-    @contextmanager
-    def executing(self) -> Iterator[None]:
+    def begin(self) -> None:
         """Take a subscription for live from here on."""
         if self._name.type == _SUBSCRIPTION:
             self._is_live = True
             context = self._asked.context
             context.metrics.live_subscriptions.inc()
             context.delivered = context.metrics.delivered(self._name.field)
-        yield
 
     @cached_property
     def _name(self) -> OperationName:

@@ -86,7 +86,7 @@ def parse_request(parameters: object) -> GraphQLRequestData:
     for name, (kind, wording) in _KINDS.items():
         value = parameters.get(name)
         given[name] = None if value == "" else value  # an empty one in a URL is none
-        if not isinstance(given[name], kind | None):
+        if given[name] is not None and not isinstance(given[name], kind):
             raise HTTPException(400, f"`{name}` must be {wording}")
     if not given["query"] and "persistedQuery" in (given["extensions"] or {}):
         # The word on which clients that send digests first send their documents, now and later.

@@ -16,7 +16,7 @@ from strawberry.types.execution import StreamExecutionResult
 from graphql_api.documents import Documents
 from graphql_api.metering import Metering
 
-_NOTHING = nullcontext()
+_NOTHING = nullcontext()  # is around what needs nothing done behind it
 
 
 class Stages(SchemaExtensionsRunner):
@@ -32,16 +32,19 @@ class Stages(SchemaExtensionsRunner):
         return Stage(self._metering.operation())
 
     def parsing(self) -> Any:
-        """Give what is around the parsing."""
-        return Stage(self._documents.parsing())
+        """Parse before Strawberry would."""
+        self._documents.parse()
+        return _NOTHING
 
     def validation(self) -> Any:
-        """Give what is around the validation."""
-        return Stage(self._documents.validation())
+        """Validate before Strawberry would."""
+        self._documents.validate()
+        return _NOTHING
 
     def executing(self) -> Any:
-        """Give what is around the execution; of a subscription, around its beginning."""
-        return Stage(self._metering.executing())
+        """Count what begins."""
+        self._metering.begin()
+        return _NOTHING
 
     def on_stream_result(self, _: StreamExecutionResult) -> Any:
         """Give what is around the handing over of an event: nothing."""

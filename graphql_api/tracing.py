@@ -26,7 +26,8 @@ class TracedStages(Stages):
         return Stage(self._operation())
 
     def executing(self) -> Any:
-        """Give what is around the execution."""
+        """Count what begins, and give what is around it: the span."""
+        super().executing()
         return Stage(self._executing())
 
     @contextmanager
@@ -48,8 +49,5 @@ class TracedStages(Stages):
         type_, field = name_of(self.execution_context)
         self._span.update_name(f"{type_} {field}")
         self._span.set_attributes({"graphql.operation.type": type_, "celeryql.operation": field})
-        with (
-            trace.use_span(self._span, end_on_exit=False, record_exception=False),
-            self._metering.executing(),
-        ):
+        with trace.use_span(self._span, end_on_exit=False, record_exception=False):
             yield
