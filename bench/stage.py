@@ -59,6 +59,9 @@ class Stage:
             "ENQUEUE_RATE": "1000000",  # it is not the throttle that is measured
             "ENQUEUE_BURST": "10000000",
             "FLOWER_UNAUTHENTICATED_API": "true",
+            # Compiled by a first start, as in every installation; else the compiler is measured.
+            "PYTHONPYCACHEPREFIX": str(self.folder / "bytecode"),
+            "PYTHONDONTWRITEBYTECODE": "",
         }
 
     def redis(self) -> Redis:
