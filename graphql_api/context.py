@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -15,15 +15,12 @@ from graphql_api.auth import Authenticator, Viewer
 from graphql_api.codes import ApiError, Code
 from graphql_api.documents import Policy, policy_of
 from graphql_api.metrics import Metrics
-from graphql_api.recent import Recent
 from tasks.engine.engine import Engine
 from tasks.engine.graph import Graph
 from tasks.engine.records import Record
 from tasks.engine.topology import QueueStatus, WorkerStatus
 
 T = TypeVar("T")
-
-_SHARED = 500  # events; those who keep up with a stream take one within moments of each other
 
 #: Makes the GraphQL object of a record: of the type that was derived from its definition. Of a
 #: step, the summary is of its workflow; of a workflow, its own; either as of an event.
@@ -38,8 +35,6 @@ class Services:
     present: Present
     authenticator: Authenticator
     metrics: Metrics
-    #: The objects of events (`TaskEvent`), by who asks for what and by the event.
-    shared: Recent[Any] = field(default_factory=lambda: Recent(_SHARED))
 
     @cached_property
     def policy(self) -> Policy:
@@ -58,14 +53,13 @@ class Context:
     all events) is held to the viewer's reach by the engine's filter.
     """
 
-    delivered: Counter  # of a subscription, whose extension (`metering.py`) says which it is
+    delivered: Counter  # of a subscription; `metering.py` finds it
 
     def __init__(self, services: Services, viewer: Viewer) -> None:
         self.engine = services.engine
         self.present = services.present
         self.authenticator = services.authenticator
         self.metrics = services.metrics
-        self.shared = services.shared
         self.viewer = viewer
         self.policy = services.policy
         self.is_refused = False  # whether the answer holds an error that was expected

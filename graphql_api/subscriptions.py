@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Hashable
 from contextlib import aclosing
+from hashlib import sha256
 from typing import Annotated
 
 import strawberry
@@ -94,14 +95,15 @@ async def _past(info: Info, after: EventCursor | None) -> Cursor | None:
 def _audience(info: Info) -> Hashable:
     """Name those to whom an event is the same object, with the same answer (`execution.py`)."""
     name = info.operation.name and info.operation.name.value
-    return (info.query, name, repr(info.variable_values), info.context.viewer.lasting)
+    asked = repr((info.query, name, info.variable_values)).encode()  # it may be of a megabyte
+    return sha256(asked).digest(), info.context.viewer.lasting
 
 
 async def _shown(info: Info, audience: Hashable, event: Event) -> TaskEvent | None:
-    key = (audience, event.cursor)
-    shown: TaskEvent | None = info.context.shared.find(key)
+    # All who watch are handed the same event: what hangs on it lasts until the last has taken it.
+    shown: TaskEvent | None = event.made.get(audience)
     if shown is None and (shown := await present_event(info, event)):
-        info.context.shared.keep(key, shown)
+        event.made[audience] = shown
     return shown
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Hashable
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import NewType
+from functools import cached_property
+from typing import Any, NewType
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, Json
 
@@ -166,9 +168,14 @@ class Event(Changing):
     cursor: Cursor
     workflow: WorkflowSummary | None = None
 
+    @cached_property
+    def made(self) -> dict[Hashable, Any]:
+        """What was made of it, by whom it was made for, for those who are handed it later."""
+        return {}
+
     @classmethod
     def parse(cls, cursor: str, text: str) -> Event:
-        """Read an event as `move` in `lua/workflow.lua` makes it."""
+        """Read an event as `event_of` in `lua/change.lua` makes it, and `move` for a step."""
         fields = json.loads(text) | {"cursor": cursor}
         if "workflow" in fields:
             fields["workflow"]["cursor"] = cursor
