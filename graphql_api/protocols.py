@@ -148,15 +148,14 @@ class Protocol(Unread, HttpToolsProtocol):
 class SocketProtocol(Unread, WebSocketsSansIOProtocol):
     """WebSockets that end without a traceback, which any client could fill the log with."""
 
-    def __init__(self, *uvicorns: Any, send_timeout_s: float, **options: Any) -> None:
+    def __init__(self, send_timeout_s: float, **given: Any) -> None:
         """Serve one socket.
 
         Args:
-            uvicorns: arguments.
             send_timeout_s: how long a message may wait for room in the buffers on its way.
-            options: uvicorn's, too.
+            given: by uvicorn.
         """
-        super().__init__(*uvicorns, **options)
+        super().__init__(**given)
         self._send_timeout_s = send_timeout_s
 
     async def send(self, message: Any) -> None:
@@ -164,7 +163,8 @@ class SocketProtocol(Unread, WebSocketsSansIOProtocol):
         if not self.writable.is_set():  # a clock for each message would be a tenth of its cost
             try:
                 async with asyncio.timeout(self._send_timeout_s):
-                    await self.writable.wait()
+                    while not self.writable.is_set():  # others who waited may fill it again
+                        await self.writable.wait()
             except TimeoutError:
                 self.transport.abort()
                 raise ClientDisconnected from None

@@ -32,6 +32,6 @@ class RequestId:
                 message["headers"] = [*message.get("headers", ()), (_HEADER, request_id)]
             await send(message)
 
-        # Not taken back: each request and each socket has a context of its own, that of its task.
+        # Not taken back: each request and each socket has a context of its own (`server.py`).
         bind_contextvars(request_id=request_id.decode())
         await self._app(scope, receive, send_named)

@@ -35,6 +35,7 @@ def options(settings: Settings) -> dict[str, Any]:
         "proxy_headers": settings.proxy_headers,
         "server_header": False,
         "access_log": False,
+        "reset_contextvars": True,  # else a pipelined request begins in the context of the last
         "log_config": None,
     }
 
