@@ -68,8 +68,9 @@ async def read_parameters(request: Request, settings: Settings) -> object:
 @lru_cache(50)  # the parser is one for e-mail, and takes as long as a small query
 def _is_json(content_type: str) -> bool:
     media_type, parameters = parse_content_type(content_type)
-    charset = parameters.get("charset", "utf-8").strip("'\"").lower()
-    return media_type.lower() == "application/json" and charset in ("utf-8", "utf8")
+    charset = parameters.get("charset", "utf-8")  # a tuple, where it is written as RFC 2231 has it
+    is_utf_8 = isinstance(charset, str) and charset.strip("'\"").lower() in ("utf-8", "utf8")
+    return media_type.lower() == "application/json" and is_utf_8
 
 
 def parse_request(parameters: object) -> GraphQLRequestData:

@@ -48,18 +48,18 @@ class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Tell what every line tells, then whose it is, then the rest."""
         given = {name: vars(record)[name] for name in _FIELDS if name in vars(record)}
-        told = get_contextvars() | given
         line = {
             "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat()[:-6] + "Z",
             "level": record.levelname.lower(),
             "event": record.getMessage(),
             "logger": record.name,
         }
+        told = get_contextvars() | given | line  # which nothing that a task binds can replace
         line |= {name: told[name] for name in _ORDER if name in told} | told
         if record.exc_info and record.exc_info[0]:
             line["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
-            line["stack"] = record.stack_info
+            line["stack_info"] = record.stack_info
         return json.dumps(line, default=repr)
 
 

@@ -87,6 +87,7 @@ def test_a_body_beyond_a_megabyte_is_refused(http, is_chunked):
         "application/x-www-form-urlencoded",
         "multipart/form-data; boundary=x",
         "application/json; charset=utf-16",
+        "application/json; charset*=utf-8''utf-8",
     ],
 )
 def test_what_a_page_can_send_to_another_site_unasked_is_refused(http, content_type):
