@@ -54,7 +54,7 @@ class QoS(redis.QoS):
 
     What is acknowledged is forgotten a moment later, with the next message that is taken: so that
     costs no round trip. Of a worker that dies within that moment it is delivered again, and dropped
-    because its task has ended; as is that of one that dies just before it would acknowledge.
+    because its task has ended or gone on; as is that of one that dies just before it acknowledges.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -96,8 +96,8 @@ class QoS(redis.QoS):
         if self._acknowledged and not self.channel.closed:
             forgotten = tuple(self._acknowledged)
             with suppress(*OUTAGES), self.channel.conn_or_acquire() as client:
-                client.hdel(self.unacked_key, *forgotten)
-                client.zrem(self.unacked_index_key, *forgotten)
+                both = client.pipeline().hdel(self.unacked_key, *forgotten)
+                both.zrem(self.unacked_index_key, *forgotten).execute()
                 del self._acknowledged[: len(forgotten)]
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002

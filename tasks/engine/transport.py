@@ -81,7 +81,8 @@ class Channel(redis.Channel):
         if self._in_poll:
             with suppress(Empty, *OUTAGES):
                 self._brpop_read()
-        self.qos.forget()
+        if self._qos:  # else it has held nothing
+            self._qos.forget()
         super().close()  # type: ignore[no-untyped-call]
 
 
