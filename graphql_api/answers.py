@@ -84,9 +84,9 @@ class Answers(GraphQL[Any, None]):
         if request.method == "GET" and is_mutation(self.schema, *document):
             raise HTTPException(405, "Send mutations by POST")
         wanted: Wanted = request.state.wanted
-        transport = self._get_stream_transport(wanted.stream or "")
-        if transport is None or wanted.stream is None:
+        if wanted.stream is None:
             raise HTTPException(406, f"There are {JSON} and {RESPONSE}; subscribe {_STREAMS}")
+        transport = self._stream_transport_map[wanted.stream]
         streamed = transport.allowed_operation_types(
             _ALLOWED[request.method] | {OperationType.SUBSCRIPTION}
         )

@@ -34,7 +34,7 @@ class StepTask:
 
     Attributes:
         name: of the task.
-        given: values by parameter, which its own model has yet to check.
+        given: values by parameter, models within made, which its own model has yet to check.
     """
 
     name: str
@@ -54,10 +54,9 @@ def read_step_task(
     values: dict[str, Any] = {}
     if parameters is not None:
         for key, value in arguments.items():
-            parameter, type_ = parameters[key]
-            is_read = type_ is None
+            parameter, made_of = parameters[key]
             values[parameter] = (
-                value if is_read else context.convert(value, type_, *keys, member, key)
+                context.convert(value, made_of, *keys, member, key) if made_of else value
             )
     return StepTask(name, values)
 

@@ -36,7 +36,7 @@ class Metrics:
         )
         delivered = Counter(
             "celeryql_events_delivered",
-            "Events handed to subscribers, by subscription.",
+            "Events that subscribers were answered, by subscription.",
             ["operation"],
             registry=self.registry,
         )

@@ -73,7 +73,6 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "expires_in_s": ("expires_in_seconds",),
 }
 
-
 _NOTHING = Options()
 
 

@@ -78,7 +78,7 @@ class _Mould:
 
     def __init__(self, made: Message, *, is_shown: bool) -> None:
         self._made = made
-        self._is_shown = is_shown  # what its arguments are
+        self._is_shown = is_shown  # whether its arguments are quoted in its headers
         self._parts = json.loads(made.payload)
         self._headers = self._parts["headers"]
         self._properties = self._parts["properties"]
@@ -119,7 +119,7 @@ class _Mould:
             "tag": tag,
             "body": base64.b64encode(body).decode(),
             "shown": to_json(_shown(kwargs))[1:-1].decode() if self._is_shown else "",
-            "trail": f", {json.dumps(carried)[1:-1]}" if carried else "",
+            "trail": f",{json.dumps(carried)[1:-1]}" if carried else "",
         }
         made = self._made
         return Message(made.queue, made.queue_list, payload, tag, task_id)

@@ -39,7 +39,7 @@ def request(settings: Settings, **content: Any) -> str:
 
 @cache
 def source(name: str, shared: tuple[str, ...] = _ALL) -> str:
-    """Read a script with the shared functions before it.
+    """Read a script with what it shares before it.
 
     Args:
         name: file name in `lua/`, without its ending.

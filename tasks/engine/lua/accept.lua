@@ -1,8 +1,9 @@
 -- Accept requests, each whole or not at all: records, inputs, events, listing and messages.
--- ARGV: the requests, then the payloads of all their pushes, then the metas that retries take over.
+-- ARGV: the requests, then of each the payloads of its pushes and the metas that a retry takes over.
 -- Returns how far the stream of events was before, then for each request a code, a task id and its
--- record (JSON): 0 where it is accepted, 1 where the idempotency key was seen with this input, 2 where it
--- was seen with another. Where there is too much already: 3, why, and for how many milliseconds.
+-- record (JSON): 0 where it is accepted, 1 where the idempotency key was seen with this input, 2
+-- where it was seen with another. Where there is too much already: 3, why, and for how many
+-- milliseconds.
 
 local QUEUE_WAIT_MS = 5000  -- how fast a queue gets shorter is not known
 

@@ -1,5 +1,5 @@
 -- The first part of `transition.lua`: the two writes that most tasks consist of, the first start and
--- the success of one that is no part of a workflow. What only other writes need is not made for them.
+-- the success of one that is no part of a workflow. What only others need is not made for them.
 
 local change = request.change
 local id, set = change.id, change.set

@@ -1,4 +1,4 @@
--- Shared by the scripts that write records: one change of one record, and the event that tells of it.
+-- Shared by the scripts that write records: one change of one record, and the event that tells it.
 -- ARGV[1] is the request (JSON); what more there is, each script says. Times are Redis TIME in
 -- milliseconds. All hash values and event members are strings.
 

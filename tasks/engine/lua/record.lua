@@ -50,7 +50,7 @@ local function look_on(key, count)
 end
 
 -- List tasks by the microsecond they were accepted, in the order given. For each that comes, four
--- others are looked at: so a listing holds at most a third more than what is kept, at a bounded cost.
+-- others are looked at: so a listing holds at most a third more than is kept, at a bounded cost.
 local function list_all(ids, keys)
   for _, key in ipairs(keys) do
     local members = {}

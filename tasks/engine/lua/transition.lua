@@ -6,6 +6,7 @@
 --   2: nothing was written, because steps become ready with this one: what they are handed, and
 --      their signatures, whose messages the caller adds to the change (`is_released`).
 --   3: not taken: another run of it lives, at least until the time that is given.
+-- What comes first of it, with the names that are used here, is in `alone.lua`.
 
 -- A start that must not be: canceled behind its worker's back, not begun in time, or once more
 -- after a run that never came to an end, for a task that kills its worker would do so for ever.

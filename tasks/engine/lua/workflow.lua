@@ -1,4 +1,4 @@
--- Shared by every script: the steps of workflows, what each sets off, and how the whole stands.
+-- Shared by the scripts that write records: the steps of workflows, what each sets off, and how the whole stands.
 
 local STATES = {'SCHEDULED', 'WAITING', 'QUEUED', 'RUNNING', 'RETRYING',
                 'SUCCEEDED', 'FAILED', 'CANCELED', 'SKIPPED', 'EXPIRED'}

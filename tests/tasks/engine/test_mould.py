@@ -20,7 +20,10 @@ from tasks.engine.mould import message_for
 from tasks.engine.options import Options
 from tasks.engine.records import Priority
 
-KWARGS = {"text": "Zoë \U0001f40d", "x": 2.0, "none": None, "list": [{"a": 1}], "long": "x" * 2_000}
+KWARGS = {
+    "text": "Zoë \U0001f40d", "x": 2.0, "none": None, "list": [{"a": 1}], "long": "x" * 2_000,
+    "slots": '%(id)s %% \0id "\\u0000id"',
+}  # fmt: skip
 
 
 def read(payload: str) -> dict[str, Any]:
