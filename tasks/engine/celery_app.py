@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import pkgutil
@@ -119,6 +120,9 @@ class Loader(AppLoader):
         # What a worker has to say of a task, nobody else can: it waits for Redis, however long.
         self.app.conf.result_backend_max_retries = math.inf
         super().init_worker()
+        # A collection marks what it looks at, and what is marked is shared with the pool no more.
+        gc.collect()
+        gc.freeze()
 
 
 app = Celery("tasks", task_cls=TypedTask, loader=Loader, amqp="tasks.engine.transport:Amqp")

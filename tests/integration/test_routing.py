@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from psutil import Process
 from redis import Redis
 
 from tasks.engine.embedded import private_redis, reserve_port
@@ -199,3 +200,12 @@ async def test_a_worker_is_shown_as_it_is(installation):
     assert done["processed"] == idle["processed"] + 1
     assert 10_000_000 < busy["rssBytes"] < 2_000_000_000
     assert (stopped["name"], stopped["online"]) == (idle["name"], False)
+
+
+async def test_a_pool_shares_most_memory_with_its_worker(installation):
+    with installation.worker("celery") as worker:
+        pool = Process(worker.pid).children()
+        memory = [process.memory_full_info() for process in pool]
+
+    assert memory
+    assert all(process.uss < process.rss / 3 for process in memory)
