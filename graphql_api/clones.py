@@ -38,6 +38,8 @@ _NESTED = {Role.STEP: Role.INPUT, Role.ARGUMENTS: Role.RESULT}
 _UNCHECKED = ConfigDict(protected_namespaces=())  # the values are checked, or were
 _CHECKED = ConfigDict(str_max_length=STRING_MAX, protected_namespaces=())
 _CONFIG = {Role.STEP: _UNCHECKED, Role.ARGUMENTS: _CHECKED, Role.RESULT: _CHECKED}
+#: What checks values is made when the first comes: of most tasks, a process sees none.
+LATER: Any = ConfigDict(defer_build=True)
 _LIMITS = {
     "min_length": "at least {} long",
     "max_length": "at most {} long",
@@ -87,7 +89,9 @@ class Clones:
             self.names.take(f"{name}{role}", model)
             base: Any = model if role is Role.INPUT else None
             config = None if base else _CONFIG[role]
-            clone = create_model(f"{name}{role}", __base__=base, __config__=config, **fields)
+            clone = create_model(
+                f"{name}{role}", __base__=base, __config__=config, __cls_kwargs__=LATER, **fields
+            )
             is_input = role in (Role.INPUT, Role.STEP)
             decorate: Any = strawberry.pydantic.input if is_input else strawberry.pydantic.type
             self._made[model, role] = decorate(clone, description=text) if fields else None

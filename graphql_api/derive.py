@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from strawberry.types import get_object_definition
 
 from graphql_api import described
-from graphql_api.clones import Clones, Role, maybe
+from graphql_api.clones import LATER, Clones, Role, maybe
 from graphql_api.context import Info
 from graphql_api.inputs import StepTaskInput, read_step_task
 from graphql_api.options import OptionsArgument, TaskOptions, parse_options
@@ -100,11 +100,9 @@ def complete_step_input(derivations: list[Derivation]) -> None:
 
 
 def _input_field(arguments: Any) -> Any:
-    adapter = TypeAdapter(arguments)
-
     async def input(self: Task, info: Info) -> Any:
         """What it was given, sensitive arguments left out."""
-        return adapter.validate_python(await info.context.inputs.load(self.record.id) or {})
+        return arguments.model_validate(await info.context.inputs.load(self.record.id) or {})
 
     input.__annotations__ |= {"return": arguments}
     return described.field(input, scopes=(Scope.READ,))
@@ -112,7 +110,7 @@ def _input_field(arguments: Any) -> Any:
 
 def _result_field(result: Any) -> Any:
     # None, too, of a task that ignores its result.
-    adapter: TypeAdapter[Any] = TypeAdapter(result | None)
+    adapter: TypeAdapter[Any] = TypeAdapter(result | None, config=LATER)
 
     async def resolve(self: Task, info: Info) -> Any:
         """What it returned; null until it has succeeded."""
