@@ -202,8 +202,9 @@ async def test_a_worker_is_shown_as_it_is(installation):
     assert (stopped["name"], stopped["online"]) == (idle["name"], False)
 
 
-async def test_a_pool_shares_most_memory_with_its_worker(installation):
-    with installation.worker("celery") as worker:
+def test_a_pool_shares_most_memory_with_its_worker(machine, tmp_path):
+    environment = {"REDIS_URL": machine.environment["REDIS_URL"]}
+    with running_worker("celery", environment, tmp_path / "worker.log") as worker:
         pool = Process(worker.pid).children()
         memory = [process.memory_full_info() for process in pool]
 
