@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 
@@ -63,16 +63,16 @@ async def _us_each(
         async def deliver_ours() -> float:
             ids = await enqueue(servers.other.url, adds(events))
             await _receive(ours, events, subscribers)  # that they were accepted
-            with _stopped(api):
-                await driver.order("progress", ids, 0)
-            run = partial(_receive, ours, events, subscribers)
+            os.kill(api.pid, signal.SIGSTOP)
+            await driver.order("progress", ids, 0)
+            run = partial(_go_on, api, ours, events, subscribers)
             return await cpu_us_each(events * subscribers, run, api.pid)
 
         async def deliver_theirs() -> float:
             ids = [f"00000000-0000-4000-8000-{i:012}" for i in range(events)]
-            with _stopped(bare):
-                await driver.order("tell", ids)
-            run = partial(_receive, theirs, events, subscribers)
+            os.kill(bare.pid, signal.SIGSTOP)
+            await driver.order("tell", ids)
+            run = partial(_go_on, bare, theirs, events, subscribers)
             return await cpu_us_each(events * subscribers, run, bare.pid)
 
         return dict(await alternate(rounds, ours=deliver_ours, theirs=deliver_theirs))
@@ -94,10 +94,6 @@ async def _receive(opened: Sequence[Socket], events: int, subscribers: int) -> N
     await asyncio.gather(*receiving)
 
 
-@contextmanager
-def _stopped(server: Server) -> Iterator[None]:
-    os.kill(server.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(server.pid, signal.SIGCONT)
+async def _go_on(server: Server, opened: Sequence[Socket], events: int, subscribers: int) -> None:
+    os.kill(server.pid, signal.SIGCONT)
+    await _receive(opened, events, subscribers)
