@@ -6,9 +6,11 @@ import asyncio
 import json
 import signal
 import time
+from uuid import uuid4
 
 import httpx
 import pytest
+from redis import Redis
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
@@ -19,7 +21,8 @@ pytestmark = pytest.mark.slow
 
 SOCKETS = 20
 ENQUEUE = (
-    "mutation { enqueueAdd(input: {x: 1, y: 2}) { ... on EnqueueAddSuccess { task { id } } } }"
+    "mutation($key: String) { enqueueAdd(input: {x: 1, y: 2}, options: {idempotencyKey: $key})"
+    " { ... on EnqueueAddSuccess { task { id } } } }"
 )
 WATCH = "subscription { tasks { task { id } } }"
 
@@ -41,30 +44,35 @@ async def watch(url, watching):
 
 
 async def enqueue(url, stopped, answered):
-    """Enqueue until the server is gone, and give how many were left without an answer."""
+    """Enqueue until the server is gone, and give the key of what was left without an answer."""
     async with httpx.AsyncClient(base_url=url) as http:
-        while True:
-            was_stopped = stopped.is_set()
+        while not stopped.is_set():
+            key = str(uuid4())
+            body = {"query": ENQUEUE, "variables": {"key": key}}
             try:
-                answer = await http.post("/graphql", json={"query": ENQUEUE})
+                answer = await http.post("/graphql", json=body)
             except httpx.HTTPError:
-                return not was_stopped
+                return key
             assert answer.json()["data"]["enqueueAdd"]["task"]["id"]
-            answered.release()
+            answered.put_nowait(key)
+    return None
+
+
+def is_accepted(redis, key):
+    return redis.exists(f"celeryql:idempotency:9:anonymous:{key}") == 1
 
 
 async def test_it_drains_within_five_seconds(tmp_path):
     with private_redis(tmp_path / "redis") as redis_url:
         log = tmp_path / "api.log"
         with running_api_process({"REDIS_URL": redis_url}, log) as (url, process):
-            watching, answered = asyncio.Semaphore(0), asyncio.Semaphore(0)
+            watching, answered = asyncio.Semaphore(0), asyncio.Queue()
             stopped = asyncio.Event()
             sockets = [asyncio.create_task(watch(url, watching)) for _ in range(SOCKETS)]
             for _ in sockets:
                 await watching.acquire()
             senders = [asyncio.create_task(enqueue(url, stopped, answered)) for _ in range(4)]
-            for _ in range(20):
-                await answered.acquire()
+            keys = [await answered.get() for _ in range(20)]
 
             began = time.monotonic()
             stopped.set()
@@ -72,10 +80,12 @@ async def test_it_drains_within_five_seconds(tmp_path):
             code = await asyncio.to_thread(process.wait, 10)
             took_s = time.monotonic() - began
             closed_with = await asyncio.gather(*sockets)
-            unanswered = sum(await asyncio.gather(*senders))
+            unanswered = filter(None, await asyncio.gather(*senders))
+            with Redis.from_url(redis_url) as redis:
+                done = [key for key in (*keys, *unanswered) if is_accepted(redis, key)]
 
     assert code in (0, -signal.SIGTERM)  # uvicorn ends by the signal, once all is done
     assert took_s < 5
     assert closed_with == [1012] * SOCKETS
-    assert unanswered == 0
+    assert done == keys  # and nothing that the process had not read when it was told to end
     assert "Traceback" not in log.read_text()
