@@ -36,8 +36,9 @@ _KNOWN = re.compile(
 )
 _ENVELOPE = re.compile(r"\s{0,99}(?:>?From [^\n]{0,998}\n)?")  # an mbox puts one in front
 _HEAD_LINES = 200  # that are looked at to tell a source from a text
-# A head ends before a blank line, or before one that is neither a header nor goes on with one.
-_HEAD = re.compile(r"(?:(?:>?From |[!-9;-~]++[ \t]*+:).*+\n?(?:[ \t].*+\n?)*+)*+")
+# A head ends before a blank line, or before one that is neither a header nor goes on with one. Not
+# possessive: before 3.11.5, Python leaves out what it has tried and not matched (gh-106052).
+_HEAD = re.compile(r"(?:(?:>?From |[!-9;-~]+[ \t]*:).*\n?(?:[ \t].*\n?)*)*")
 # Of Python's codecs those for text of people: `idna`, `punycode` take long, others make surrogates.
 # ASCII is not among them: it is a part of cp1252, which is what lies behind where it is a lie.
 _CHARSET = re.compile(r"(?:utf|iso|latin|windows|cp|koi8|gb|big5|euc|shift|ks_c|mac)")
