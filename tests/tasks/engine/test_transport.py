@@ -35,13 +35,20 @@ def worker_loop() -> Iterator[Hub]:
     hub.close()
 
 
-def held_messages(redis: Redis, channel: Any, connection: Connection, count: int) -> list[Any]:
-    """Send messages, and take them off their queue as a worker does before it notes them."""
-    producer = app.amqp.Producer(connection)
-    for _ in range(count):
-        add.apply_async((1, 2), producer=producer, ignore_result=True)
-    payloads = [json.loads(redis.rpop("celery")) for _ in range(count)]
-    return [channel.Message(payload, channel=channel) for payload in payloads]
+@pytest.fixture
+def channel(empty_redis: Redis, redis_url: str, worker_loop: Hub) -> Iterator[Any]:
+    """What such a worker takes messages by."""
+    with Connection(redis_url.removesuffix("0") + "1", transport=Transport) as connection:
+        yield connection.channel()
+
+
+def taken(redis: Redis, channel: Any) -> Any:
+    """Send a message, and take it and note that it is held, as a worker does."""
+    producer = app.amqp.Producer(channel.connection.client)
+    add.apply_async((1, 2), producer=producer, ignore_result=True)
+    message = channel.Message(json.loads(redis.rpop("celery")), channel=channel)
+    channel.qos.append(message, message.delivery_tag)
+    return message
 
 
 @pytest.mark.parametrize(
@@ -127,47 +134,34 @@ def test_who_held_a_message_that_was_given_back_cannot_acknowledge_it_for_anothe
 
 
 def test_what_is_acknowledged_is_forgotten_with_the_next_message_that_is_taken(
-    empty_redis, redis_url, worker_loop
+    empty_redis, channel
 ):
-    with Connection(redis_url.removesuffix("0") + "1", transport=Transport) as connection:
-        channel = connection.channel()
-        first, second = held_messages(empty_redis, channel, connection, 2)
-        channel.qos.append(first, first.delivery_tag)
-        channel.qos.ack(first.delivery_tag)
-        places = (channel.qos.held, empty_redis.hkeys("unacked"))
+    first = taken(empty_redis, channel)
+    channel.qos.ack(first.delivery_tag)
+    places = (channel.qos.held, empty_redis.hkeys("unacked"))
 
-        channel.qos.append(second, second.delivery_tag)
+    second = taken(empty_redis, channel)
 
-        assert places == ([], [first.delivery_tag])
-        assert empty_redis.hkeys("unacked") == [second.delivery_tag]
-        assert empty_redis.zrange("unacked_index", 0, -1) == [second.delivery_tag]
+    assert places == ([], [first.delivery_tag])
+    assert empty_redis.hkeys("unacked") == [second.delivery_tag]
+    assert empty_redis.zrange("unacked_index", 0, -1) == [second.delivery_tag]
 
 
 def test_what_is_acknowledged_is_forgotten_in_a_moment_where_no_other_is_taken(
-    empty_redis, redis_url, worker_loop
+    empty_redis, channel, worker_loop
 ):
-    with Connection(redis_url.removesuffix("0") + "1", transport=Transport) as connection:
-        channel = connection.channel()
-        (held,) = held_messages(empty_redis, channel, connection, 1)
-        channel.qos.append(held, held.delivery_tag)
-        channel.qos.ack(held.delivery_tag)
+    channel.qos.ack(taken(empty_redis, channel).delivery_tag)
 
-        deadline = time.monotonic() + 5
-        while empty_redis.exists("unacked") and time.monotonic() < deadline:
-            worker_loop.fire_timers()
+    deadline = time.monotonic() + 5
+    while empty_redis.exists("unacked") and time.monotonic() < deadline:
+        worker_loop.fire_timers()
 
-        assert empty_redis.exists("unacked", "unacked_index") == 0
+    assert empty_redis.exists("unacked", "unacked_index") == 0
 
 
-def test_what_is_acknowledged_is_forgotten_before_its_channel_is_closed(
-    empty_redis, redis_url, worker_loop
-):
-    with Connection(redis_url.removesuffix("0") + "1", transport=Transport) as connection:
-        channel = connection.channel()
-        (held,) = held_messages(empty_redis, channel, connection, 1)
-        channel.qos.append(held, held.delivery_tag)
-        channel.qos.ack(held.delivery_tag)
+def test_what_is_acknowledged_is_forgotten_before_its_channel_is_closed(empty_redis, channel):
+    channel.qos.ack(taken(empty_redis, channel).delivery_tag)
 
-        channel.close()
+    channel.close()
 
-        assert empty_redis.exists("unacked", "unacked_index", "celery") == 0
+    assert empty_redis.exists("unacked", "unacked_index", "celery") == 0
