@@ -68,7 +68,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         _let_pages_in(app, settings.cors_origins)
     app.router.routes += _at("/graphql", router)
     app.mount("/graphql/assets", graphiql.Assets(settings.graphiql_dir))
-    app.router.routes.append(Route("/metrics", Scrape(metrics, engine), methods=["GET"]))
+    is_public = authenticator.is_on or settings.proxy_headers
+    scrape = Scrape(metrics, engine, is_public=is_public)
+    app.router.routes.append(Route("/metrics", scrape, methods=["GET"]))
     app.router.routes += _probes(engine)
     return app
 

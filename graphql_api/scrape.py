@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import re
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,15 @@ from tasks.engine.topology import QueueStatus, WorkerStatus
 _REDIS_TIMEOUT_S = 0.8  # a scrape is answered within a second, without Redis too
 _BOUNDS = (*(str(bound / 1_000) for bound in BOUNDS_MS), "+Inf")
 
-_REFUSAL = "Only this machine may look, or who sends METRICS_TOKEN as a bearer token\n"
+# Headers by which proxies and content delivery networks say whose request they hand on.
+_HANDED_ON = re.compile(
+    r"forwarded|^via$|^cdn-loop$|^cf-|^proxy-|^x-(amzn|azure|envoy|original|proxy|remote)-"
+    r"|(real|client|connecting|cluster|user|remote)-?ip$"
+)
+_REFUSAL = (
+    "Set METRICS_TOKEN, and send it as a bearer token: without it /metrics answers only this "
+    "machine, and only if neither authentication nor PROXY_HEADERS is on\n"
+)
 
 logger = logging.getLogger(__name__)
 
@@ -93,9 +102,17 @@ def _buckets(durations: Durations) -> list[tuple[str, float]]:
 class Scrape:
     """Answers with the metrics of this process and of the installation."""
 
-    def __init__(self, metrics: Metrics, engine: Engine) -> None:
+    def __init__(self, metrics: Metrics, engine: Engine, *, is_public: bool) -> None:
+        """Answer for one process.
+
+        Args:
+            metrics: what the process counts.
+            engine: reads what Redis knows.
+            is_public: others reach the API, so a request from this machine may be a proxy's.
+        """
         self._metrics = metrics
         self._engine = engine
+        self._is_public = is_public
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, within a second, those who may look."""
@@ -112,11 +129,12 @@ class Scrape:
         if token is not None:
             given = request.headers.get("authorization", "").encode()
             return secrets.compare_digest(given, f"Bearer {token.get_secret_value()}".encode())
-        # What a proxy on this machine hands on comes from anywhere.
-        is_handed_on = {"forwarded", "x-forwarded-for"} & {*request.headers}
+        # A request that a proxy on this machine hands on comes from anywhere. A proxy need not say
+        # so (nginx adds no header unless told to), so a public API never trusts the address alone.
+        is_handed_on = any(map(_HANDED_ON.search, request.headers))
         host = request.headers.get("host", "")
         return (
-            not is_handed_on
+            not (self._is_public or is_handed_on)
             and request.client is not None
             and ipaddress.ip_address(request.client.host).is_loopback
             and is_trusted_host(host, self._engine.settings.allowed_hosts)

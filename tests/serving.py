@@ -17,6 +17,8 @@ from tasks.engine.embedded import reserve_port
 from tasks.engine.settings import Settings
 from tests.client import Client
 
+METRICS_TOKEN = "of-prometheus"  # which an API that is public asks for
+
 
 @asynccontextmanager
 async def serving(settings: Settings, **changed: Any) -> AsyncIterator[Client]:
@@ -37,7 +39,8 @@ async def serving(settings: Settings, **changed: Any) -> AsyncIterator[Client]:
 async def live_subscriptions(client: Client) -> int:
     """Read how many subscriptions go on."""
     async with httpx.AsyncClient(timeout=10) as http:
-        metrics = (await http.get(f"{client.url}/metrics")).text
+        headers = {"authorization": f"Bearer {METRICS_TOKEN}"}
+        metrics = (await http.get(f"{client.url}/metrics", headers=headers)).text
     (found,) = re.findall(r"^celeryql_live_subscriptions (\d+)", metrics, re.MULTILINE)
     return int(found)
 

@@ -107,8 +107,8 @@ class Settings(Bounds, MailSettings, BaseSettings):
     )
     metrics_token: SecretStr | None = Field(
         default=None,
-        description="Bearer token that `/metrics` asks for; without one, only this machine may "
-        "look.",
+        description="Bearer token that `/metrics` asks for; without one, `/metrics` answers only "
+        "this machine, and only if neither authentication nor `PROXY_HEADERS` is on.",
     )
     introspection: bool = Field(default=False, description="Whether the schema can be asked for.")
     suggestions: bool = Field(

@@ -13,6 +13,7 @@ import pytest
 from tasks.engine.embedded import private_redis
 from tests.fuzz.target import SECRET, Target
 from tests.processes import running_api_process, wait_until
+from tests.serving import METRICS_TOKEN
 
 _ENQUEUE = """mutation { enqueueEcho(input: {message: "fuzz"}) {
   ... on EnqueueEchoSuccess { task { id } } } }"""
@@ -24,7 +25,12 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     folder = tmp_path_factory.mktemp("fuzz")
     log = folder / "api.log"
     with private_redis(folder / "redis") as redis_url:
-        settings = {"REDIS_URL": redis_url, "AUTH_JWT_SECRET": SECRET, "LOG_FORMAT": "json"}
+        settings = {
+            "REDIS_URL": redis_url,
+            "AUTH_JWT_SECRET": SECRET,
+            "METRICS_TOKEN": METRICS_TOKEN,
+            "LOG_FORMAT": "json",
+        }
         with running_api_process(settings, log) as (url, process):
             port = urlsplit(url).port
             assert port

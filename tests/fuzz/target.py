@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from graphql_api.auth import Scope
 from graphql_api.codes import Code
+from tests.serving import METRICS_TOKEN
 
 HOST = "127.0.0.1"
 READ_S = 1.0
@@ -75,7 +76,10 @@ class Target:
             return Answer(answer.status, media_type, body)
 
     def get(self, path: str) -> Answer:
-        request = f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n"
+        request = (
+            f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n"
+            f"Authorization: Bearer {METRICS_TOKEN}\r\n\r\n"
+        )
         return self.exchange(request.encode(), "GET")
 
     def post(self, operation: str) -> dict[str, Any]:

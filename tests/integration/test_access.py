@@ -14,7 +14,7 @@ from websockets.exceptions import InvalidStatus
 
 from tasks.engine.settings import Settings
 from tests.integration.test_http_protocol import events_of
-from tests.serving import serving, until_live
+from tests.serving import METRICS_TOKEN, serving, until_live
 
 pytestmark = pytest.mark.slow
 
@@ -34,6 +34,7 @@ async def client(redis_url, empty_redis):
         redis_url=redis_url.removesuffix("0") + "1",
         auth_jwt_secret=SECRET,
         cors_origins=[PAGE],
+        metrics_token=METRICS_TOKEN,
     )
     async with serving(settings) as client:
         yield client

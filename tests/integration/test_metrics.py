@@ -17,11 +17,33 @@ from pydantic import SecretStr
 from tasks.engine.settings import Settings
 from tests.client import Client
 from tests.processes import Server, running_worker
-from tests.serving import serving
+from tests.serving import METRICS_TOKEN, serving
 
 pytestmark = pytest.mark.slow
 
+TOKEN = {"metrics_token": SecretStr(METRICS_TOKEN)}
 WATCH = "subscription($id: ID!) { task(id: $id) { task { state } } }"
+
+OF_PROXIES = (
+    "Forwarded",
+    "X-Forwarded-For",
+    "X-Forwarded-Host",
+    "X-Forwarded-Proto",
+    "X-Original-Forwarded-For",
+    "X-Real-IP",
+    "X-Client-IP",
+    "X-Cluster-Client-IP",
+    "True-Client-IP",
+    "Fastly-Client-IP",
+    "Fly-Client-IP",
+    "CF-Connecting-IP",
+    "CF-Ray",
+    "CDN-Loop",
+    "Via",
+    "X-Envoy-External-Address",
+    "X-Amzn-Trace-Id",
+    "X-Azure-ClientIP",
+)
 
 
 async def scrape(client: Client, **headers: str) -> httpx.Response:
@@ -198,16 +220,29 @@ async def test_who_asks_for_openmetrics_gets_it(api):
 
 
 async def test_only_this_machine_may_look_unless_there_is_a_token(api, server):
-    settings = Settings(redis_url=server.url, metrics_token=SecretStr("of-prometheus"))
+    settings = Settings(redis_url=server.url, **TOKEN)
     async with serving(settings) as guarded:
         refused = [
-            await scrape(api, **{"X-Forwarded-For": "192.0.2.1"}),
+            *[await scrape(api, **{name: "192.0.2.1"}) for name in OF_PROXIES],
             await scrape(api, host="elsewhere.example"),
             await scrape(guarded),
             await scrape(guarded, authorization="Bearer of-another"),
         ]
-        answered = await scrape(guarded, authorization="Bearer of-prometheus")
+        answered = await scrape(guarded, authorization=f"Bearer {METRICS_TOKEN}")
 
-    assert [answer.status_code for answer in refused] == [403] * 4
+    assert [answer.status_code for answer in refused] == [403] * (len(OF_PROXIES) + 3)
     assert "METRICS_TOKEN" in refused[0].text
     assert answered.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "public",
+    [{"proxy_headers": True}, {"auth_jwt_secret": "a secret of at least thirty-two bytes"}],
+)
+async def test_a_public_api_asks_its_own_machine_for_a_token_too(server, public):
+    settings = Settings(redis_url=server.url, **public)
+    async with serving(settings) as bare, serving(settings.model_copy(update=TOKEN)) as guarded:
+        refused = await scrape(bare)
+        answered = await scrape(guarded, authorization=f"Bearer {METRICS_TOKEN}")
+
+    assert (refused.status_code, answered.status_code) == (403, 200)
