@@ -17,6 +17,7 @@ from celery.app.task import Context
 
 from tasks.engine.changes import changes_of
 from tasks.engine.collector import close_collector, is_collecting
+from tasks.engine.raised import Raised
 from tasks.engine.transitions import ENDED, RUNS, TransitionBackend
 
 _ENDS = (states.SUCCESS, states.FAILURE)
@@ -88,6 +89,16 @@ class Backend(TransitionBackend):
         """Record a revocation; of a task that ignores its result too."""
         kwargs["store_result"] = True
         super().mark_as_revoked(task_id, *args, **kwargs)
+
+    def prepare_exception(self, exc: BaseException, serializer: str | None = None) -> Any:
+        """Store under its own name what a task raised and Celery cannot hand on as it is.
+
+        No module is named, so `AsyncResult.get` raises an `Exception` of that name: a SystemExit
+        would end the process that asks.
+        """
+        if isinstance(exc, Raised):
+            return {"exc_type": exc.name, "exc_message": [exc.text], "exc_module": None}
+        return super().prepare_exception(exc, serializer)
 
     def return_part_again(self, request: Context) -> None:
         """Give a chord of a plain caller what this task had for it when it ended.

@@ -10,10 +10,8 @@ from celery.app.task import Context
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
+from tasks.engine.raised import is_retryable, name_of, text_of
 from tasks.engine.records import Failure, Progress, TaskState
-from tasks.engine.retryable import Retryable
-
-_MESSAGE_MAX = 10_000  # characters; every event of the task carries it
 
 _STATES = {
     states.PENDING: TaskState.QUEUED,
@@ -35,8 +33,12 @@ def changes_of(state: str, result: Any, request: Context | None) -> dict[str, st
     if request is not None and getattr(request, "hostname", None):
         changes["worker"] = request.hostname
     if state in (states.FAILURE, states.RETRY) and result is not None:
-        is_retryable = state == states.RETRY or isinstance(result, Retryable)
-        changes["failure"] = _failure(result, retryable=is_retryable).model_dump_json()
+        failure = Failure(
+            type=name_of(result),
+            message=text_of(result),
+            retryable=state == states.RETRY or is_retryable(result),
+        )
+        changes["failure"] = failure.model_dump_json()
     elif state == states.REVOKED and "expired" in str(result):
         changes["state"] = TaskState.EXPIRED
     elif state not in _STATES and isinstance(result, dict):
@@ -45,11 +47,3 @@ def changes_of(state: str, result: Any, request: Context | None) -> dict[str, st
         with suppress(ValidationError, PydanticSerializationError):
             changes["progress"] = Progress.model_validate(result).model_dump_json()
     return changes
-
-
-def _failure(result: Any, *, retryable: bool) -> Failure:
-    kind = type(result).__name__ if isinstance(result, BaseException) else "Exception"
-    # The text of a KeyError is the repr of its key; a file name may hold lone surrogates.
-    told = result.args[0] if isinstance(result, KeyError) and result.args else result
-    text = str(told).encode("utf-8", "replace").decode()[:_MESSAGE_MAX]
-    return Failure(type=kind, message=text, retryable=retryable)

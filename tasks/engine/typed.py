@@ -11,12 +11,13 @@ import random
 from typing import Any, NoReturn
 
 from celery import Task
-from celery.exceptions import Ignore
+from celery.exceptions import Ignore, Retry
 
 from tasks.engine.collector import close_collector, is_collecting, open_collector
 from tasks.engine.definition import TaskDefinition
 from tasks.engine.errors import BadTaskDefinition
 from tasks.engine.options import MAX_ATTEMPTS
+from tasks.engine.raised import Raised, handed_on, name_of, text_of
 from tasks.engine.retryable import Retryable
 
 FIRST_RETRY_S = 1.0  # pause before the second attempt at the longest; doubles with each
@@ -69,21 +70,33 @@ class TypedTask(Task):
         self.request.start = start
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the function: as it is when called directly, typed when a worker runs it."""
-        if (
-            self.definition is None
-            or self.request.called_directly
-            or self.request.get("is_running")
-        ):
+        """Run the function: as it is when called directly, typed when a worker runs it.
+
+        What it raises in a worker becomes what every pool can report and Celery can store.
+        """
+        if self.request.called_directly or self.request.get("is_running"):
             return self.run(*args, **kwargs)
         self.request.is_running = True  # a call of itself from inside is a direct one
+        try:
+            return self._run_typed(args, kwargs)
+        except BaseException as error:
+            stored = error if self.request.is_eager else handed_on(error)
+            if stored is error:
+                raise
+            raise stored from error
+
+    def _run_typed(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if self.definition is None:
+            return self.run(*args, **kwargs)
         arguments = self.definition.bind(args, kwargs)
         values = {name: getattr(arguments, name) for name in type(arguments).model_fields}
         try:
             returned = self.run(**values)
-        except Ignore as ignored:
-            self._end_ignored(ignored)
-            raise
+        except (Ignore, Retry) as left:
+            if self.request.is_eager or self.request.get("goes_on"):
+                raise
+            # Raised by hand: nothing was sent, so Celery would leave the task open for ever.
+            raise Raised(name_of(left), text_of(left)) from left
         except Retryable as error:
             self._try_again(error)
         result = self.definition.dump(returned)
@@ -105,19 +118,28 @@ class TypedTask(Task):
         pause_s = random.uniform(0, longest_s)  # noqa: S311  # no secret
         raise self.retry(exc=error, countdown=pause_s)
 
-    def retry(self, *args: Any, throw: bool = True, **options: Any) -> Any:
+    def retry(
+        self,
+        args: Any = None,
+        kwargs: Any = None,
+        exc: Any = None,
+        throw: bool = True,  # noqa: FBT001, FBT002  # Celery's signature
+        **options: Any,
+    ) -> Any:
         """Send this task once more, as Celery does; the message leaves together with the state."""
+        self.request.goes_on = True
         if start := self.request.get("start"):
+            exc = exc and handed_on(exc)
             replaced = self.request.get("replaced_task_nesting") or 0  # which is no attempt
             left = (start.max_attempts or MAX_ATTEMPTS) - start.attempt + replaced
             options.setdefault("max_retries", self.request.retries + left)
             if throw and not is_collecting():
                 open_collector()
-        return super().retry(*args, throw=throw, **options)
+        return super().retry(args, kwargs, exc, throw, **options)
 
     def replace(self, sig: Any, *args: Any, **kwargs: Any) -> Any:
         """Replace this run by another of the same id, as Celery does."""
-        self.request.is_replaced = True
+        self.request.goes_on = True
         return super().replace(sig, *args, **kwargs)
 
     def on_retry(self, exc: BaseException, task_id: str, *args: Any) -> None:
@@ -125,8 +147,3 @@ class TypedTask(Task):
         if self.request.ignore_result:
             self.backend.mark_as_retry(task_id, exc, request=self.request)
         super().on_retry(exc, task_id, *args)
-
-    def _end_ignored(self, ignored: Ignore) -> None:
-        """Fail a task whose body raised Ignore, for Celery would leave it running for ever."""
-        if not self.request.is_eager and not self.request.get("is_replaced"):
-            self.backend.mark_as_failure(self.request.id, ignored, request=self.request)

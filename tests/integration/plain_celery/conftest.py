@@ -20,6 +20,7 @@ from tests.processes import wait_until
 KITCHEN = '''
 """Tasks that use more of Celery than ours do."""
 
+import sys
 import time
 from typing import Annotated
 
@@ -56,6 +57,12 @@ def log_in(user: str, password: Annotated[str, Sensitive]) -> str:
 
 
 @app.task
+def give_up(text: str) -> None:
+    """Do as a library does that exits."""
+    sys.exit(text)
+
+
+@app.task
 def total(values: list[float]) -> float:
     """Add up."""
     return sum(values)
@@ -67,7 +74,7 @@ from celery.result import GroupResult
 from tasks import app
 from tasks.arithmetic import add, mul
 from tasks.general import echo, wait
-from tasks.kitchen import cook, forget, insist, log_in, total
+from tasks.kitchen import cook, forget, give_up, insist, log_in, total
 
 app.set_default()
 for line in sys.stdin:

@@ -25,6 +25,15 @@ async def test_a_chain_gives_105_and_its_tasks_are_seen(kitchen):
     assert tasks[0]["createdAt"] <= tasks[0]["startedAt"] <= tasks[0]["finishedAt"]
 
 
+def test_a_task_that_exits_does_not_end_the_process_that_asks_for_its_result(kitchen):
+    answer = kitchen.python(
+        "try:\n    give_up.delay('cannot go on').get(timeout=10)\n"
+        "except Exception as error:\n    answer = type(error).__name__, str(error)"
+    )
+
+    assert answer == ["SystemExit", "cannot go on"]
+
+
 async def test_tasks_of_plain_callers_are_listed_newest_first(kitchen):
     ids = kitchen.python(
         "answer = []\n"

@@ -1,0 +1,170 @@
+"""Whatever a body raises: its task is FAILED with that name and text, and the worker goes on."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.processes import POOLS, wait_until
+
+pytestmark = pytest.mark.slow
+
+TASKS = '''
+"""Tasks that fail in every way."""
+
+import asyncio
+import sys
+import threading
+
+from celery import Task
+from celery.exceptions import Ignore, Retry, WorkerShutdown
+
+from tasks.engine import Retryable, app
+
+
+class CardDeclined(Exception):
+    """Hands on one of its two arguments."""
+
+    def __init__(self, text: str, code: int) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class Unreachable(OSError):
+    """Hands on one of its two arguments; its base can be pickled."""
+
+    def __init__(self, text: str, code: int) -> None:
+        super().__init__(text)
+
+
+class Busy(Retryable):
+    """Takes no text."""
+
+    def __init__(self, service: str, code: int) -> None:
+        super().__init__(f"{service} is busy", after_s=0.1)
+
+
+class Mute(Exception):
+    """Cannot be shown."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+class Locked(Exception):
+    """Holds what cannot be pickled."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.lock = threading.Lock()
+
+
+def local() -> Exception:
+    class Inner(Exception):
+        pass
+
+    return Inner("made here")
+
+
+def chained() -> BaseException:
+    try:
+        raise CardDeclined("no funds", 51)
+    except CardDeclined as declined:
+        error = Unreachable("the bank", 2)
+        error.__cause__ = declined
+        return error
+
+
+RAISED = {
+    "exit": SystemExit("cannot go on"),
+    "code": SystemExit(3),
+    "interrupt": KeyboardInterrupt("stop"),
+    "generator": GeneratorExit("closed"),
+    "canceled": asyncio.CancelledError("left"),
+    "memory": MemoryError("too much"),
+    "shutdown": WorkerShutdown(0),
+    "declined": CardDeclined("no funds", 51),
+    "chained": chained(),
+    "group": ExceptionGroup("both", [CardDeclined("no funds", 51), ValueError("b")]),
+    "exit group": BaseExceptionGroup("both", [SystemExit("a"), ValueError("b")]),
+    "local": local(),
+    "mute": Mute(),
+    "locked": Locked("the door"),
+    "file": FileNotFoundError(2, "No such file", "/x"),
+    "busy": Busy("the printer", 3),
+    "by hand": Retry("later"),
+    "ignored": Ignore("never mind"),
+}
+
+
+@app.task(max_retries=1)
+def fail(how: str) -> str:
+    """Fail."""
+    raise RAISED[how]
+
+
+@app.task
+def give_up(text: str) -> str:
+    """Do as a library does that exits."""
+    sys.exit(text)
+
+
+@app.task(bind=True, max_retries=1, autoretry_for=(CardDeclined,), retry_kwargs={"countdown": 0.1})
+def insist(self: Task, how: str) -> str:
+    """Fail twice."""
+    raise RAISED[how]
+'''
+FAILURES = {
+    "exit": ("SystemExit", "cannot go on"),
+    "code": ("SystemExit", "3"),
+    "interrupt": ("KeyboardInterrupt", "stop"),
+    "generator": ("GeneratorExit", "closed"),
+    "canceled": ("CancelledError", "left"),
+    "memory": ("MemoryError", "too much"),
+    "shutdown": ("WorkerShutdown", "0"),
+    "declined": ("CardDeclined", "no funds"),
+    "chained": ("Unreachable", "the bank"),
+    "group": ("ExceptionGroup", "both (2 sub-exceptions)"),
+    "exit group": ("BaseExceptionGroup", "both (2 sub-exceptions)"),
+    "local": ("Inner", "made here"),
+    "mute": ("Mute", "Mute has no text: its __str__ raised RuntimeError"),
+    "locked": ("Locked", "the door"),
+    "file": ("FileNotFoundError", "[Errno 2] No such file: '/x'"),
+    "busy": ("Busy", "the printer is busy"),
+    "by hand": ("Retry", "later"),
+    "ignored": ("Ignore", "never mind"),
+}
+FAILED_TASK = (
+    "query($id: ID!) { task(id: $id) { state attempt failure { type message retryable } } }"
+)
+
+
+@pytest.fixture(scope="module")
+def project(copy_project):
+    return copy_project(TASKS)
+
+
+@pytest.mark.parametrize("pool", POOLS)
+async def test_a_task_fails_with_what_its_body_raised(project, running_project, pool):
+    with running_project(project, pool=pool) as place:
+        ids = {how: await place.client.enqueue("fail", how=how) for how in FAILURES}
+        ids["give up"] = await place.client.enqueue("giveUp", text="cannot go on")
+        ids["insist"] = await place.client.enqueue("insist", how="declined")
+        after = await place.client.enqueue("echo", message="still here")
+        states = [await place.ended(task_id) for task_id in [*ids.values(), after]]
+        tasks = {h: (await place.client.execute(FAILED_TASK, id=i))["task"] for h, i in ids.items()}
+        wait_until(lambda: place.redis.hlen("unacked") == 0, "all acknowledged")
+        metas = {h: json.loads(place.redis.get(f"celery-task-meta-{i}")) for h, i in ids.items()}
+
+    failures = {how: (t["failure"]["type"], t["failure"]["message"]) for how, t in tasks.items()}
+    told = {"give up": ("SystemExit", "cannot go on"), "insist": ("CardDeclined", "no funds")}
+    assert states == ["FAILED"] * len(ids) + ["SUCCEEDED"]
+    assert failures == FAILURES | told
+    assert {how for how, task in tasks.items() if task["failure"]["retryable"]} == {"busy"}
+    assert {how for how, task in tasks.items() if task["attempt"] == 2} == {"busy", "insist"}
+    kept = {how: metas[how]["result"] for how in ("exit", "local")}
+    names = {how: (result["exc_type"], result["exc_message"]) for how, result in kept.items()}
+    assert names == {"exit": ("SystemExit", ["cannot go on"]), "local": ("Inner", ["made here"])}
+    trace = metas["chained"]["traceback"]
+    assert trace.index("CardDeclined: no funds") < trace.index("Unreachable: the bank")
