@@ -45,6 +45,11 @@ class StepNode:
     options: Options = field(default_factory=Options)
 
     @property
+    def key_path(self) -> tuple[str, ...]:
+        """Where its key stands in the operation's input: beside `task`, which `path` leads into."""
+        return (*self.path[:-2], "key")
+
+    @property
     def missing(self) -> list[str]:
         """Arguments without a default that are not given, in order."""
         return [name for name in self.definition.required if name not in self.given]

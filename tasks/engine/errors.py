@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
 
     from tasks.engine.records import Cursor, Record
 
@@ -90,7 +91,7 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return f"{'.'.join(self.path)}: {self.message}"
+        return f"{'.'.join(self.path)}: {self.message}" if self.path else self.message
 
 
 def problems_of(error: ValidationError, path: tuple[str, ...] = ()) -> list[Problem]:
@@ -100,8 +101,33 @@ def problems_of(error: ValidationError, path: tuple[str, ...] = ()) -> list[Prob
         error: of a model that stands for what a client gave.
         path: where that stands in the operation.
     """
-    found = error.errors(include_input=False, include_url=False)
-    return [Problem((*path, *map(str, e["loc"])), e["msg"]) for e in found]
+    found = error.errors(include_url=False)
+    return [Problem((*path, *map(str, e["loc"])), _message(e)) for e in found]
+
+
+def _message(error: ErrorDetails) -> str:
+    is_of_no_type = error["type"].endswith("_type") or error["type"] == "enum"
+    if is_of_no_type and error["input"] is None:
+        return "Value should not be null"
+    return in_plain_words(error["type"], error["msg"])
+
+
+_PYTHON_LISTS = ("Tuple", "Set", "Frozenset")
+
+
+def in_plain_words(kind: str, message: str) -> str:
+    """Word what pydantic says for readers who do not know Python.
+
+    Args:
+        kind: pydantic's name for the error.
+        message: what it says.
+    """
+    if kind in ("too_short", "too_long"):
+        what, _, limit = message.replace(" after validation", "").partition(" ")
+        return f"{'List' if what in _PYTHON_LISTS else what} {limit}"
+    if kind == "string_unicode":
+        return "String should be Unicode, without a lone surrogate"
+    return message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
 
 
 class InvalidInput(Refusal):

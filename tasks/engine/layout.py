@@ -36,6 +36,7 @@ def plan(name: str | None, canvas: Node, *, max_steps: int) -> Workflow:
         message = f"A workflow has 1 to {max_steps} steps, not {n}"
         raise InvalidInput([Problem(("input", "canvas"), message)])
     layout.place(canvas, (), None, None)
+    layout.check_keys()
     if layout.problems:
         raise InvalidInput(layout.problems)
     if layout.mismatches:
@@ -68,7 +69,6 @@ class _Layout:
         self.problems: list[Problem] = []
         self.mismatches: list[WorkflowTypeMismatch] = []
         self._shapes: list[Shape] = []
-        self._keys: set[str] = set()
 
     def joins(self) -> tuple[Join, ...]:
         """Give the joins in the order of their numbers."""
@@ -117,10 +117,7 @@ class _Layout:
         self, node: StepNode, place: tuple[int, ...], handed: _Value | None, after: int | None
     ) -> _Value:
         key = (".".join(map(str, place)) or "0") if node.key is None else node.key
-        self.check_name(key, (*node.path, "key"))
-        if key in self._keys:
-            self.problems.append(Problem(node.path, f"Two steps have the key {key!r}"))
-        self._keys.add(key)
+        self.check_name(key, node.key_path)
         parameter = self._open_parameter(node, key, is_handed=handed is not None)
         self._check_given(node, key)
         if parameter and handed:
@@ -135,7 +132,20 @@ class _Layout:
         try:
             _NAME.validate_python(name)
         except ValidationError as error:
-            self.problems.append(Problem(path, error.errors()[0]["msg"]))
+            self.problems += problems_of(error, path)
+
+    def check_keys(self) -> None:
+        """Note each given key that another step has, too."""
+        places = {step.key for step in self.steps if step.node.key is None}
+        given: set[str] = set()
+        for step in self.steps:
+            if step.node.key is None:
+                continue
+            if step.key in places or step.key in given:
+                message = f"Two steps have the key {step.key!r}"
+                hint = ": a step without a key is named by its place" if step.key in places else ""
+                self.problems.append(Problem(step.node.key_path, message + hint))
+            given.add(step.key)
 
     def _open_parameter(self, node: StepNode, key: str, *, is_handed: bool) -> str | None:
         if len(node.missing) == 1 and is_handed:

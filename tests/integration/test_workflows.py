@@ -162,8 +162,23 @@ async def test_the_stream_of_a_workflow_is_in_order_and_agrees_with_itself(clien
         ),
         (
             {"group": [step("echo", "a", message="1"), step("echo", "a", message="2")]},
-            ["input", "canvas", "group", "1", "step", "task", "echo"],
+            ["input", "canvas", "group", "1", "step", "key"],
             "Two steps have the key 'a'",
+        ),
+        (
+            {"chain": [step("echo", "1", message="a"), step("echo")]},
+            ["input", "canvas", "chain", "0", "step", "key"],
+            "Two steps have the key '1': a step without a key is named by its place",
+        ),
+        (
+            {"group": [step("echo", "x" * 101, message="a")]},
+            ["input", "canvas", "group", "0", "step", "key"],
+            "String should have at most 100 characters",
+        ),
+        (
+            {"chain": [step("echo", message="a"), {"step": {"task": {}}}]},
+            ["input", "canvas", "chain", "1", "step", "task"],
+            "Exactly one field must be given, and it must not be null",
         ),
         (
             {"step": {"task": {"echo": {"message": "a"}}, "options": {"maxAttempts": 0}}},

@@ -99,6 +99,25 @@ def test_every_problem_of_a_canvas_is_reported_at_once():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "canvas",
+    [
+        chain(step(add, "1", x=1, y=1), step(add, x=1)),
+        chain(step(add, x=1, y=1), step(add, "0", x=1)),
+    ],
+)
+def test_a_key_that_is_also_the_place_of_another_step_is_blamed_itself(canvas):
+    """See that it is not the step without a key, which its caller cannot rename."""
+    given = next(node for node in canvas.nodes if node.key)
+
+    with pytest.raises(InvalidInput) as caught:
+        plan(None, canvas, max_steps=3)
+
+    (problem,) = caught.value.problems
+    assert problem.path == given.key_path
+    assert problem.message.endswith("a step without a key is named by its place")
+
+
 def test_a_value_that_does_not_fit_is_named_with_both_types():
     canvas = chain(step(add, x=4, y=5), step(send_email, "mail", subject="Sum", text="?"))
 

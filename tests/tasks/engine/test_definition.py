@@ -6,12 +6,12 @@ from typing import Annotated
 
 import pytest
 from celery import Celery, Task
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
 
 from tasks.arithmetic import add
 from tasks.engine.arguments import Sensitive
 from tasks.engine.definition import TaskDefinition
-from tasks.engine.errors import InvalidArguments
+from tasks.engine.errors import InvalidArguments, InvalidResult, problems_of
 from tasks.engine.typed import TypedTask
 
 app = Celery("typed", task_cls=TypedTask, set_as_current=False)
@@ -83,6 +83,55 @@ def test_a_lone_value_fills_the_one_parameter_that_is_missing(args, kwargs, x, y
 def test_arguments_that_do_not_fit_are_named(args, kwargs, message):
     with pytest.raises(InvalidArguments, match=message):
         definition(add).bind(args, kwargs)
+
+
+def test_an_error_of_a_whole_value_has_no_empty_place():
+    with pytest.raises(InvalidResult) as caught:
+        definition(add).dump("a lot")
+
+    assert str(caught.value).startswith(
+        "add returned a wrong value: Input should be a valid number"
+    )
+
+
+class Pair(BaseModel):
+    """Two that differ."""
+
+    one: int
+    other: int
+
+    @field_validator("other")
+    @classmethod
+    def _differs(cls, other: int, info: ValidationInfo) -> int:
+        if other == info.data.get("one"):
+            raise ValueError("take another")
+        return other
+
+
+@pytest.mark.parametrize(
+    ("type_", "value", "message"),
+    [
+        (
+            Annotated[tuple[int, ...], Field(max_length=1)],
+            [1, 2],
+            "List should have at most 1 item, not 2",
+        ),
+        (Annotated[list[int], Field(min_length=1)], [], "List should have at least 1 item, not 0"),
+        (
+            Annotated[str, Field(max_length=9)],
+            "\ud800",
+            "String should be Unicode, without a lone surrogate",
+        ),
+        (Box, None, "Value should not be null"),
+        (float, None, "Value should not be null"),
+        (Pair, {"one": 1, "other": 1}, "take another"),
+    ],
+)
+def test_problems_have_no_words_of_python(type_, value, message):
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(type_).validate_python(value)
+
+    assert [problem.message for problem in problems_of(caught.value)] == [message]
 
 
 def test_an_error_does_not_repeat_the_values():
