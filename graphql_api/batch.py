@@ -88,7 +88,7 @@ class BatchMutation:
 
 def _item(info: Info, index: int, outcome: Accepted | errors.Refusal) -> BatchItem:
     if isinstance(outcome, errors.Refusal):
-        error = present_refusal(outcome, info)
+        error = present_refusal(outcome, info, ("tasks", str(index)))
         return BatchItem(index=index, task=None, deduplicated=False, error=error)
     task = info.context.present(outcome.record)
     return BatchItem(index=index, task=task, deduplicated=outcome.deduplicated, error=None)
@@ -98,18 +98,18 @@ def _build_all(
     engine: Engine, viewer: Viewer, tasks: list[BatchItemInput]
 ) -> list[Request | errors.Refusal]:
     built: list[Request | errors.Refusal] = []
-    for i, item in enumerate(tasks):
+    for item in tasks:
         try:
-            built.append(_build(engine, viewer, item, ("tasks", str(i))))
+            built.append(_build(engine, viewer, item))
         except errors.Refusal as refusal:
             built.append(refusal)
     return built
 
 
-def _build(engine: Engine, viewer: Viewer, item: BatchItemInput, path: tuple[str, ...]) -> Request:
-    asked = item.task
-    viewer.require_definitions([asked.name])
-    definition = engine.definitions[asked.name]
-    options = parse_options(item.options, (*path, "options"))
-    arguments = definition.check(asked.given, (*path, "task", asked.name))
+def _build(engine: Engine, viewer: Viewer, item: BatchItemInput) -> Request:
+    name = item.task.require_name(("task",))
+    viewer.require_definitions([name])
+    definition = engine.definitions[name]
+    options = parse_options(item.options)
+    arguments = definition.check(item.task.given, ("task", name))
     return build_task(definition, arguments, options)

@@ -21,16 +21,15 @@ from graphql import (
     specified_rules,
     validate,
 )
-from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
-from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 from strawberry.types import ExecutionContext
 
+from graphql_api.one_of import LiteralsRule
 from graphql_api.sizes import Measure, Size, count_values, named_variables
 from tasks.engine.settings import Settings
 
 _CACHED = 200  # documents; a client sends few
 _CACHED_LENGTH = 8_000  # characters; what is parsed of a larger one takes megabytes
-_RULES = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
+_RULES = (*specified_rules, LiteralsRule)  # of Strawberry's own, one crashes, and one says nothing
 
 
 class Policy(NamedTuple):

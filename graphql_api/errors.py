@@ -41,15 +41,21 @@ from tasks.engine.outages import is_outage
 logger = logging.getLogger(__name__)
 
 
-def present_refusal(error: engine.Refusal, info: Info) -> Error:
-    """Make the union member of a refusal."""
+def present_refusal(error: engine.Refusal, info: Info, path: tuple[str, ...] = ()) -> Error:
+    """Make the union member of a refusal.
+
+    Args:
+        error: its problems name their places within what was refused.
+        info: of the field that answers.
+        path: where that stands in the field's arguments.
+    """
     info.context.is_refused = True
     info.context.is_cut_off |= isinstance(error, engine.Unavailable)
     match error:
         case engine.IdempotencyConflict() | engine.AlreadyFinished() | engine.NotFinished():
-            return _about_a_task(error, info)
+            return _about_a_task(error, info, path)
         case engine.InvalidInput():
-            return _invalid_input(error)
+            return _invalid_input(error, path)
         case engine.WorkflowTypeMismatch(step_key=key, expected=expected, actual=actual):
             return WorkflowTypeMismatch(
                 message=str(error), step_key=key, expected=expected, actual=actual
@@ -63,7 +69,9 @@ def present_refusal(error: engine.Refusal, info: Info) -> Error:
 
 
 def _about_a_task(
-    error: engine.IdempotencyConflict | engine.AlreadyFinished | engine.NotFinished, info: Info
+    error: engine.IdempotencyConflict | engine.AlreadyFinished | engine.NotFinished,
+    info: Info,
+    path: tuple[str, ...],
 ) -> Error:
     message, present = str(error), info.context.present
     match error:
@@ -74,14 +82,15 @@ def _about_a_task(
     if info.context.viewer.may_see(error.existing):
         return IdempotencyConflict(message=message, existing=present(error.existing))
     # The message names the task, too.
-    problem = engine.Problem(("options", "idempotencyKey"), "It is in use: take another")
-    return _invalid_input(engine.InvalidInput([problem]))
+    place = ("idempotencyKey",) if info.field_name == "retryTask" else ("options", "idempotencyKey")
+    problem = engine.Problem(place, "It is in use: take another")
+    return _invalid_input(engine.InvalidInput([problem]), path)
 
 
-def _invalid_input(error: engine.InvalidInput) -> InvalidInput:
+def _invalid_input(error: engine.InvalidInput, path: tuple[str, ...]) -> InvalidInput:
     # Named as clients name them, in the message too.
     renamed = engine.InvalidInput(
-        [engine.Problem(tuple(map(to_camel_case, p.path)), p.message) for p in error.problems]
+        [engine.Problem((*path, *map(to_camel_case, p.path)), p.message) for p in error.problems]
     )
     problems = [InputProblem(path=list(p.path), message=p.message) for p in renamed.problems]
     return InvalidInput(message=str(renamed), problems=problems)
@@ -124,7 +133,10 @@ class _InputValidation(ExceptionHandler[InputValidationError, InvalidInput]):
                     guard.check(info)
         except engine.Forbidden as error:
             return present_refusal(error, info)
-        problems = [engine.Problem(tuple(e.location), e.message) for e in exception.errors]
+        problems = [
+            engine.Problem(tuple(e.location), engine.in_plain_words(e.type, e.message))
+            for e in exception.errors
+        ]
         return present_refusal(engine.InvalidInput(problems), info)
 
 
@@ -146,7 +158,7 @@ def _told(error: GraphQLError) -> str | None:
         case InvalidOperationTypeError() as origin:
             return f"This is no way to send a {origin.operation_type.value}"
         case GraphQLError() | StrawberryInputCoercionError() | None:
-            return error.message
+            return error.message.replace(" not to be None.", " not to be null.")
         case MissingQueryError():
             return "There is no `query`"
         case ValueError() if error.path is None:

@@ -15,7 +15,9 @@ from strawberry.types.base import StrawberryContainer, StrawberryMaybe
 
 from graphql_api import described
 from graphql_api.names import Writing
+from graphql_api.one_of import NOT_ONE_OF, is_one_of
 from graphql_api.options import StepOptions, TaskOptions
+from tasks.engine.errors import InvalidInput, Problem
 
 
 class StepTaskInput:
@@ -33,12 +35,22 @@ class StepTask:
     """What a `StepTaskInput` says.
 
     Attributes:
-        name: of the task.
+        name: of the task; None where not exactly one is given.
         given: values by parameter, models within made, which its own model has yet to check.
     """
 
-    name: str
+    name: str | None
     given: dict[str, Any]
+
+    def require_name(self, path: tuple[str, ...]) -> str:
+        """Give the name of the task.
+
+        Raises:
+            InvalidInput: not exactly one is given; `path` leads there.
+        """
+        if self.name is None:
+            raise InvalidInput([Problem(path, NOT_ONE_OF)])
+        return self.name
 
 
 def read_step_task(
@@ -49,6 +61,8 @@ def read_step_task(
     Strawberry would look at all other members for each step, and make a model of its arguments that
     their own model is then made of. graphql-core has seen to it that each value is of its type.
     """
+    if not is_one_of(given):
+        return StepTask(None, {})
     ((member, arguments),) = given.items()
     name, parameters = _members()[member]
     values: dict[str, Any] = {}
@@ -101,9 +115,13 @@ def _holds_objects(type_: Any) -> bool:
 _WRITTEN = Writing().from_field
 
 
-def step_task(given: StepTask) -> tuple[str, dict[str, Any]]:
-    """Name the task of a step, and its arguments as JSON values by parameter."""
-    return given.name, to_jsonable_python(given.given, by_alias=False)
+def step_task(given: StepTask, path: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
+    """Name the task of a step, and its arguments as JSON values by parameter.
+
+    Raises:
+        InvalidInput: not exactly one task is given; `path` leads there.
+    """
+    return given.require_name(path), to_jsonable_python(given.given, by_alias=False)
 
 
 @described.input

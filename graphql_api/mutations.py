@@ -102,7 +102,7 @@ class _Canvas:
         return tuple(nodes), path
 
     def _step(self, step: StepInput, path: tuple[str, ...]) -> StepNode:
-        name, given = step_task(step.task)
+        name, given = step_task(step.task, (*path, "task"))
         return StepNode(
             key=step.key,
             definition=self._engine.definitions[name],

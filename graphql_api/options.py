@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
 import strawberry
 from pydantic import ValidationError
+from strawberry.types import get_object_definition
+from strawberry.types.arguments import InputContext
 
 from graphql_api import described
+from graphql_api.one_of import NOT_ONE_OF, is_one_of
 from graphql_api.values import Priority
 from tasks.engine.errors import InvalidInput, Problem, problems_of
 from tasks.engine.options import Options
@@ -20,12 +24,24 @@ class StartInput:
     """When a task may start at the earliest."""
 
     at: strawberry.Maybe[datetime] = strawberry.field(
-        description="A time, in UTC where it names no zone; one that has passed is now."
+        default=None,
+        description="A time, in UTC where it names no zone; one that has passed is now.",
     )
     in_seconds: strawberry.Maybe[float] = strawberry.field(
-        description="Seconds from now: at least 0, at most those of a year."
+        default=None,
+        description="Seconds from now: at least 0, at most those of a year.",
     )
 
+
+def _read_start(made: type[StartInput], given: Mapping[str, Any], _: InputContext) -> StartInput:
+    """Read it right or wrong: `parse_options` refuses it, of a batch with its own item alone."""
+    if not is_one_of(given):
+        return made()
+    ((member, value),) = given.items()
+    return made(**{"at" if member == "at" else "in_seconds": strawberry.Some(value)})
+
+
+get_object_definition(StartInput, strict=True).from_input = _read_start
 
 _TAGS = "Names to find it by: at most 20, each at most 100 long."
 _MAX_ATTEMPTS = (
@@ -94,11 +110,17 @@ def parse_options(
     if isinstance(given, TaskOptions):
         values["idempotency_key"] = given.idempotency_key
         values["expires_in_s"] = given.expires_in_seconds
-        if given.start and given.start.at:
-            values["start_at"] = in_utc(given.start.at.value)
-        if given.start and given.start.in_seconds:
-            values["start_in_s"] = given.start.in_seconds.value
+        if given.start:
+            values |= _start(given.start, (*path, "start"))
     return checked_options(path, **values)
+
+
+def _start(given: StartInput, path: tuple[str, ...]) -> dict[str, Any]:
+    if given.at:
+        return {"start_at": in_utc(given.at.value)}
+    if given.in_seconds:
+        return {"start_in_s": given.in_seconds.value}
+    raise InvalidInput([Problem(path, NOT_ONE_OF)])
 
 
 def checked_options(path: tuple[str, ...], **values: Any) -> Options:

@@ -19,6 +19,7 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import create_type
 from strawberry.types import ExecutionContext
 
+from graphql_api import one_of
 from graphql_api.batch import BatchMutation
 from graphql_api.clones import Clones
 from graphql_api.control import ControlMutation
@@ -28,11 +29,11 @@ from graphql_api.execution import Executor
 from graphql_api.mutations import WorkflowMutation
 from graphql_api.names import Names, Writing
 from graphql_api.queries import Query
+from graphql_api.scalars import SCALARS
 from graphql_api.stages import Stages
 from graphql_api.subscriptions import Subscription
 from graphql_api.tokens import TokenMutation
 from graphql_api.types import Task, UndefinedTask
-from graphql_api.values import EVENT_CURSOR, EventCursor
 from graphql_api.workflow import Workflow
 from tasks.engine import traces
 from tasks.engine.celery_app import definitions, ending_in_one_sentence
@@ -116,6 +117,7 @@ def build_schema() -> Api:
     except DuplicatedTypeName as error:
         raise names.refusal(error) or error from error
     _leave_null_defaults_out(schema)
+    one_of.check_by_core(schema)
     return Api(schema, known, task_types)
 
 
@@ -127,7 +129,7 @@ def _schema(mutation: type, task_types: Mapping[str, Any]) -> StagedSchema:
         types=[*task_types.values(), UndefinedTask],
         exception_handlers=HANDLERS,
         execution_context_class=Executor,
-        config=StrawberryConfig(name_converter=Writing(), scalar_map={EventCursor: EVENT_CURSOR}),
+        config=StrawberryConfig(name_converter=Writing(), scalar_map=SCALARS),
     )
 
 

@@ -67,6 +67,32 @@ async def test_a_batch_of_the_largest_size_is_accepted_whole(client, workers):
     assert len({item["task"]["id"] for item in answer["items"]}) == 1_000
 
 
+async def test_an_item_that_is_not_exactly_one_thing_is_refused_alone(client):
+    add = {"add": {"x": 1, "y": 2}}
+    tasks = [
+        {"task": add},
+        {"task": {}},
+        {"task": {"add": None}},
+        {"task": add | {"mul": {"x": 1, "y": 2}}},
+        {"task": add, "options": {"start": {}}},
+        {"task": add, "options": {"start": {"at": None}}},
+        {"task": add, "options": {"start": {"at": "2026-01-01T00:00:00Z", "inSeconds": 1}}},
+        {"task": add, "options": {"start": {"inSeconds": 0}}},
+    ]
+
+    items = (await client.execute(BATCH, tasks=tasks))["enqueueBatch"]["items"]
+
+    assert [item["task"] is not None for item in items] == [True] + [False] * 6 + [True]
+    problems = [problem for item in items[1:7] for problem in item["error"]["problems"]]
+    assert [".".join(problem["path"]) for problem in problems] == [
+        "tasks.1.task", "tasks.2.task", "tasks.3.task",
+        "tasks.4.options.start", "tasks.5.options.start", "tasks.6.options.start",
+    ]  # fmt: skip
+    assert {problem["message"] for problem in problems} == {
+        "Exactly one field must be given, and it must not be null"
+    }
+
+
 @pytest.mark.parametrize("n", [0, 1_001])
 async def test_a_batch_of_no_or_too_many_tasks_is_refused(client, n):
     tasks = [{"task": {"add": {"x": 1, "y": 0}}}] * n
