@@ -22,8 +22,8 @@ from graphql_api.router import Router
 from graphql_api.schema import build_schema
 from graphql_api.scrape import Scrape
 from tasks.engine import traces
-from tasks.engine.celery_app import ending_in_one_sentence
 from tasks.engine.engine import Engine
+from tasks.engine.errors import ending_in_one_sentence
 from tasks.engine.settings import Settings, load_settings
 
 _NOT_TRACED = {"/healthz", "/readyz", "/metrics"}  # asked for all the time, by machines

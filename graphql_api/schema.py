@@ -36,8 +36,9 @@ from graphql_api.tokens import TokenMutation
 from graphql_api.types import Task, UndefinedTask
 from graphql_api.workflow import Workflow
 from tasks.engine import traces
-from tasks.engine.celery_app import definitions, ending_in_one_sentence
+from tasks.engine.celery_app import definitions
 from tasks.engine.definition import TaskDefinition
+from tasks.engine.errors import ending_in_one_sentence
 from tasks.engine.records import WORKFLOW, Record, WorkflowSummary
 from tasks.engine.settings import PROJECT_ROOT
 

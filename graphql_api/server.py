@@ -28,6 +28,7 @@ PING_S = 10.0
 def options(settings: Settings) -> dict[str, Any]:
     """Give uvicorn's options, but for where to listen."""
     return {
+        "workers": 1,  # else uvicorn takes WEB_CONCURRENCY, and then refuses an app that is no name
         "http": Protocol,
         "ws": partial(SocketProtocol, send_timeout_s=settings.send_timeout_s),
         "ws_max_size": settings.max_body_bytes,

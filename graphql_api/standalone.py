@@ -27,7 +27,7 @@ from graphql_api.preflight import (
 from graphql_api.running_env import removed, write_running_env
 from graphql_api.supervisor import Supervisor
 from tasks.engine.embedded import EmbeddedRedis, reserve_port, write_config
-from tasks.engine.errors import CeleryQLError
+from tasks.engine.errors import BadSettings, CeleryQLError
 from tasks.engine.settings import (
     DATA_DIR,
     PROJECT_ROOT,
@@ -151,7 +151,7 @@ def main(
             return asyncio.run(serve(machine, port, restart=restart))
     except (StartRefused, CeleryQLError) as refusal:
         sys.stderr.write(f"dev: {refusal}.\n")
-    return 1
+        return os.EX_CONFIG if isinstance(refusal, BadSettings) else 1
 
 
 async def serve(machine: Machine, wanted_port: int, *, restart: bool) -> int:

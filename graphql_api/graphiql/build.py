@@ -14,6 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tasks.engine.errors import ending_in_one_sentence
 from tasks.engine.settings import PROJECT_ROOT, load_settings
 
 PAGE_DIR = Path(__file__).parent / "page"
@@ -105,7 +106,8 @@ def _run(argv: list[str], complaint: str, workshop: Path, log: Path) -> None:
 
 def main() -> int:
     """Build into the folder of the settings, and return the exit code."""
-    folder = load_settings().graphiql_dir
+    with ending_in_one_sentence():
+        folder = load_settings().graphiql_dir
     try:
         build(folder)
     except BuildFailed as failure:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
+from tasks.engine.setting_values import Seconds
+
 
 class Bounds(BaseModel):
     """What one client may ask for, so that it takes no process from the others.
@@ -37,7 +39,7 @@ class Bounds(BaseModel):
         description="List items and tasks in one answer, or in one event; five fields or 1,000 "
         "characters weigh as much as one.",
     )
-    query_timeout_s: float = Field(default=10.0, gt=0, description="Seconds that a query may take.")
+    query_timeout_s: Seconds = Field(default=10.0, description="Seconds that a query may take.")
 
     max_sockets: int = Field(
         default=10_000, ge=1, description="WebSockets and streams open in one process."
@@ -48,12 +50,11 @@ class Bounds(BaseModel):
     max_operations_per_socket: int = Field(
         default=50, ge=1, description="Operations at a time on one WebSocket."
     )
-    connection_init_timeout_s: float = Field(
-        default=5.0, gt=0, description="Seconds that a new WebSocket has to say who it is."
+    connection_init_timeout_s: Seconds = Field(
+        default=5.0, description="Seconds that a new WebSocket has to say who it is."
     )
-    send_timeout_s: float = Field(
+    send_timeout_s: Seconds = Field(
         default=1.0,
-        gt=0,
         description="Seconds that a client may leave what is sent to it unread, once all buffers "
         "on the way to it are full.",
     )

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import gc
 import math
-import os
 import pkgutil
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from celery import Celery
@@ -19,7 +18,7 @@ import tasks
 from tasks.engine.annotations import bare
 from tasks.engine.collector import CELERY_PRIORITIES
 from tasks.engine.definition import TaskDefinition
-from tasks.engine.errors import BadSettings, BadTaskDefinition
+from tasks.engine.errors import BadTaskDefinition, ending_in_one_sentence
 from tasks.engine.logs import configure_workers
 from tasks.engine.records import Priority
 from tasks.engine.settings import PROJECT_ROOT, Settings, load_settings
@@ -38,7 +37,10 @@ def _task_modules() -> list[str]:
 
 
 def _configuration() -> dict[str, Any]:
-    settings = load_settings()
+    # The `celery` command would show a traceback; other programs can handle the exception.
+    is_command = "celery.bin.celery" in sys.modules
+    with ending_in_one_sentence() if is_command else nullcontext():
+        settings = load_settings()
     return {
         **_broker(settings),
         **_result_backend(settings),
@@ -172,16 +174,3 @@ def _refuse_clashes(found: Mapping[str, TaskDefinition]) -> None:
 
 def _full_name(type_: type) -> str:
     return f"{type_.__module__}.{type_.__qualname__}"
-
-
-@contextmanager
-def ending_in_one_sentence() -> Iterator[None]:
-    """End this process where a task or a setting cannot be used, and say why without a traceback.
-
-    The exit code is the one by which the supervisor knows that starting again does not help.
-    """
-    try:
-        yield
-    except (BadSettings, BadTaskDefinition) as error:
-        sys.stderr.write(f"{error}.\n")
-        raise SystemExit(os.EX_CONFIG) from error

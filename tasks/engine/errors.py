@@ -24,6 +24,10 @@ What a task body raises to be run again, in `retryable.py`, is no failure of the
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -224,3 +228,16 @@ class Unavailable(Refusal):
             if outcome_unknown
             else f"{reason}. Nothing was accepted: retry later"
         )
+
+
+@contextmanager
+def ending_in_one_sentence() -> Iterator[None]:
+    """End this process where a task or a setting cannot be used, and say why without a traceback.
+
+    The exit code is the one by which the supervisor knows that starting again does not help.
+    """
+    try:
+        yield
+    except (BadSettings, BadTaskDefinition) as error:
+        sys.stderr.write(f"{error}.\n")
+        raise SystemExit(os.EX_CONFIG) from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
+from tasks.engine.errors import ending_in_one_sentence
 from tasks.engine.records import DEAF_AFTER_S, KEY, OFFLINE_AFTER_S
 from tasks.engine.settings import load_settings
 
@@ -52,5 +53,7 @@ def ailment_of(told: Mapping[str, str], now_s: float) -> str | None:
 
 
 if __name__ == "__main__":
-    found = ailment(load_settings().redis_url, sys.argv[1])
+    with ending_in_one_sentence():
+        url = load_settings().redis_url
+    found = ailment(url, sys.argv[1])
     sys.exit(found and f"{sys.argv[1]} {found}")

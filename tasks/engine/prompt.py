@@ -11,6 +11,7 @@ from redis.connection import AbstractConnection
 from redis.exceptions import RedisError, ResponseError
 
 from tasks.engine.embedded import ping_failure
+from tasks.engine.errors import ending_in_one_sentence
 from tasks.engine.settings import load_settings
 
 # redis-py hands a status over as if it were a string; redis-cli prints it without quotes. (The
@@ -100,4 +101,6 @@ def main(redis_url: str, words: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(load_settings().redis_url, sys.argv[1:]))
+    with ending_in_one_sentence():
+        url = load_settings().redis_url
+    sys.exit(main(url, sys.argv[1:]))

@@ -7,22 +7,35 @@ from the defaults below.
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, HttpUrl, SecretStr, StringConstraints, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tasks.engine.bounds import Bounds
 from tasks.engine.errors import BadSettings
-from tasks.engine.mail_settings import MailSettings, Port
+from tasks.engine.mail_settings import MailSettings
+from tasks.engine.setting_values import LARGEST, Count, Folder, Host, Listed, Port
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 DATA_DIR = PROJECT_ROOT / ".data"
 RUNNING_ENV = DATA_DIR / "running.env"
 
+# Celery follows these before an app's configuration (5.7); its command sets them from options such
+# as `--broker` and from variables such as BROKER_URL.
+_PAST_SETTINGS = (
+    "CELERY_BROKER_URL",
+    "CELERY_BROKER_READ_URL",
+    "CELERY_BROKER_WRITE_URL",
+    "CELERY_RESULT_BACKEND",
+    "CELERY_LOADER",
+)
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^/\s]+)$")]
 
 
@@ -57,21 +70,28 @@ class Settings(Bounds, MailSettings, BaseSettings):
     visibility_timeout: int = Field(
         default=60,
         ge=1,
+        le=LARGEST // 1_000,
         description="Seconds after which the work of a dead worker is given to another.",
     )
     soft_shutdown_timeout: float = Field(
         default=25.0,
         ge=0,
+        le=LARGEST,
+        allow_inf_nan=False,
         description="Seconds that a worker stopped by SIGQUIT gives to what it runs.",
     )
-    result_expires: int = Field(
-        default=7 * 24 * 3600, ge=1, description="Seconds that a finished task is kept."
+    result_expires: Count = Field(
+        default=7 * 24 * 3600,
+        ge=1,
+        description="Seconds that a finished task is kept.",
     )
-    events_kept: int = Field(
+    events_kept: Count = Field(
         default=100_000, ge=100, description="Entries kept in the stream of all events."
     )
-    history_kept: int = Field(
-        default=10_000, ge=10, description="Events kept of one task, or of one workflow's steps."
+    history_kept: Count = Field(
+        default=10_000,
+        ge=10,
+        description="Events kept of one task, or of one workflow's steps.",
     )
     max_workflow_steps: int = Field(
         default=1_000, ge=1, le=5_000, description="Steps of one workflow."
@@ -80,18 +100,18 @@ class Settings(Bounds, MailSettings, BaseSettings):
         default=8, ge=1, le=20, description="Chains, groups and chords within each other."
     )
 
-    host: str = Field(default="127.0.0.1", description="Address the API binds.")
+    host: Host = Field(default="127.0.0.1", description="Address the API binds.")
     port: Port = Field(default=8000, description="Port the API binds.")
     proxy_headers: bool = Field(
         default=False,
         description="Whether a proxy on this machine says who its clients are, in X-Forwarded-For.",
     )
-    allowed_hosts: tuple[str, ...] = Field(
+    allowed_hosts: Listed[Host] = Field(
         default=(),
         description="Names, as a JSON list, by which the API is reached without authentication, "
         "beside addresses, `localhost` and names without a dot.",
     )
-    cors_origins: tuple[Origin, ...] = Field(
+    cors_origins: Listed[Origin] = Field(
         default=(),
         description="Origins, as a JSON list, whose pages may use the API from a browser.",
     )
@@ -132,16 +152,16 @@ class Settings(Bounds, MailSettings, BaseSettings):
         default=None, description="What tokens must name as `iss`, if set."
     )
 
-    model_dir: Path = Field(
+    model_dir: Folder = Field(
         default=DATA_DIR / "models", description="Folder with one trained model per channel."
     )
-    model_sha256: tuple[Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")], ...] = Field(
+    model_sha256: Listed[Sha256] = Field(
         default=(),
         description="SHA-256, as a JSON list, of the `manifest.json` of each model to trust, "
         "instead of those that training wrote beside the models' folders.",
     )
 
-    graphiql_dir: Path = Field(
+    graphiql_dir: Folder = Field(
         default=DATA_DIR / "graphiql",
         description="Folder with the files of the page at `/graphql`.",
     )
@@ -151,15 +171,21 @@ def read_settings() -> Settings:
     """Read the settings as they are now.
 
     Raises:
-        BadSettings: one is malformed or out of range; its value, perhaps secret, is not told.
+        BadSettings: one is malformed or out of range; the message does not show its value, which
+            may be secret.
     """
+    for name in _PAST_SETTINGS:
+        if os.environ.get(name):
+            raise BadSettings(
+                f"{name} is set, by the environment or an option of `celery`, and overrides the "
+                "configuration of CeleryQL: unset it; REDIS_URL alone says where Redis is"
+            )
     try:
         return Settings()
     except ValidationError as error:
         problem = error.errors(include_input=False, include_url=False)[0]
-        raise BadSettings(f"setting {str(problem['loc'][0]).upper()}: {problem['msg']}") from None
-    except SettingsError as error:
-        raise BadSettings(f"{error}; lists are written as JSON") from None
+        name = f"{problem['loc'][0]}: ".upper() if problem["loc"] else ""
+        raise BadSettings(f"setting {name}{problem['msg']}") from None
 
 
 @cache

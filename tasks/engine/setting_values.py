@@ -1,0 +1,68 @@
+"""The kinds of values that settings hold; each refuses a wrong value in words."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from contextlib import suppress
+from email.utils import parseaddr
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+from pydantic_settings import NoDecode
+
+LARGEST = 2**31 - 1  # above it Redis, Lua and event loops read numbers differently, or not at all
+LAST_PORT = 65_535
+
+_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
+
+
+def is_host(text: str) -> bool:
+    """Whether this is the name or the address of a host, and nothing more."""
+    with suppress(ValueError):
+        return bool(ipaddress.ip_address(text))
+    return bool(_NAME.fullmatch(text))
+
+
+def _host(text: str) -> str:
+    if not is_host(text):
+        raise PydanticCustomError("host", "not a host: write a name or an address, without a port")
+    return text
+
+
+def _folder(path: Path) -> Path:
+    if any(place.exists() and not place.is_dir() for place in (path, *path.parents)):
+        raise PydanticCustomError("folder", "not a folder: a file is in its place")
+    return path
+
+
+def _sender(text: str) -> str:
+    _, address = parseaddr(text)
+    is_address = bool(re.fullmatch(r"[^@\s]+@[^@\s]+", address)) and address.isascii()
+    if not is_address or not text.isprintable():
+        raise PydanticCustomError("sender", "not a sender: write it as Name <name@example.org>")
+    return text
+
+
+def _list(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    with suppress(ValueError, RecursionError):
+        if isinstance(listed := json.loads(value), list):
+            return listed
+    raise PydanticCustomError("list", 'not a JSON list: write it as ["one", "two"]')
+
+
+Item = TypeVar("Item")
+#: A list, which the environment holds as JSON.
+Listed = Annotated[tuple[Item, ...], NoDecode, BeforeValidator(_list)]
+Port = Annotated[int, Field(ge=1, le=LAST_PORT)]
+Count = Annotated[int, Field(le=LARGEST)]
+Seconds = Annotated[float, Field(gt=0, le=LARGEST, allow_inf_nan=False)]
+Host = Annotated[str, AfterValidator(_host)]
+Sender = Annotated[str, AfterValidator(_sender)]
+Folder = Annotated[Path, AfterValidator(_folder)]  # which may still have to be made
