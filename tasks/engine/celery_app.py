@@ -21,6 +21,7 @@ from tasks.engine.definition import TaskDefinition
 from tasks.engine.errors import BadTaskDefinition, ending_in_one_sentence
 from tasks.engine.logs import configure_workers
 from tasks.engine.records import Priority
+from tasks.engine.redis_url import tls_options, without_options
 from tasks.engine.settings import PROJECT_ROOT, Settings, load_settings
 from tasks.engine.traces import trace_workers
 from tasks.engine.trail import carry_trail
@@ -65,7 +66,8 @@ def _configuration() -> dict[str, Any]:
 
 def _broker(settings: Settings) -> dict[str, Any]:
     return {
-        "broker_url": settings.redis_url,
+        "broker_url": without_options(settings.redis_url),
+        "broker_use_ssl": tls_options(settings.redis_url),
         "broker_transport": "tasks.engine.transport:Transport",
         "broker_transport_options": {
             "visibility_timeout": settings.visibility_timeout,
@@ -92,7 +94,8 @@ def _result_backend(settings: Settings) -> dict[str, Any]:
         "interval_max": 1,
     }
     return {
-        "result_backend": f"tasks.engine.backend.Backend+{settings.redis_url}",
+        "result_backend": f"tasks.engine.backend.Backend+{without_options(settings.redis_url)}",
+        "redis_backend_use_ssl": tls_options(settings.redis_url),
         "result_accept_content": ["json"],
         "result_expires": settings.result_expires,
         "result_backend_always_retry": True,

@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from tasks.engine.bounds import Bounds
 from tasks.engine.errors import BadSettings
 from tasks.engine.mail_settings import MailSettings
+from tasks.engine.redis_url import RedisUrl
 from tasks.engine.setting_values import LARGEST, Count, Folder, Host, Listed, Port
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
@@ -63,9 +64,9 @@ class Settings(Bounds, MailSettings, BaseSettings):
         env_file=RUNNING_ENV, extra="ignore", frozen=True, env_ignore_empty=True
     )
 
-    redis_url: str = Field(
+    redis_url: RedisUrl = Field(
         default="redis://127.0.0.1:6379/0",
-        description="Broker, result backend and store.",
+        description="Broker, result backend and store; `rediss://` for TLS.",
     )
     visibility_timeout: int = Field(
         default=60,

@@ -18,6 +18,7 @@ BAD = {
     "ALLOWED_HOSTS": "hunter2.example.com",
     "CORS_ORIGINS": '["https://hunter2.example.com/app"]',
     "ENQUEUE_RATE": "inf",
+    "REDIS_URL": "redis://:hunter2#x@127.0.0.1:6379/0",
     "CELERY_BROKER_URL": "redis://:hunter2@127.0.0.1:6379/0",
 }
 PROGRAMS = {
@@ -93,9 +94,9 @@ def test_a_bad_setting_is_named_in_one_sentence(program, name):
     "argv", [["tasks.engine.prompt", "PING"], ["tasks.engine.health", "celery@here"]]
 )
 def test_other_commands_name_it_alike(argv):
-    ended = run_to_end(["-m", *argv], PROJECT_ROOT, PORT="abc")
+    ended = run_to_end(["-m", *argv], PROJECT_ROOT, REDIS_URL="127.0.0.1:6379")
 
-    assert ended.stderr.startswith("setting PORT: Input should be")
+    assert ended.stderr.startswith("setting REDIS_URL: it has no scheme:")
     assert ended.returncode == os.EX_CONFIG
 
 
