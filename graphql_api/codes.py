@@ -10,6 +10,8 @@ from graphql import GraphQLError
 
 logger = logging.getLogger(__name__)
 
+_SHOWN_MAX = 300  # characters of a message; what is wrong may be as long as a request
+
 
 class Code(StrEnum):
     """What clients find in `extensions.code`."""
@@ -24,15 +26,20 @@ class Code(StrEnum):
 
 
 class ApiError(GraphQLError):
-    """A top-level error with a code."""
+    """A top-level error with a code; its message is cut, as it may repeat what a client sent."""
 
     def __init__(self, message: str, code: Code) -> None:
-        super().__init__(message, extensions={"code": code})
+        super().__init__(cut(message), extensions={"code": code})
 
 
 def not_found(what: str) -> ApiError:
     """Say that something does not exist, or not for this viewer."""
     return ApiError(f"{what} was never accepted, or has passed retention", Code.NOT_FOUND)
+
+
+def cut(message: str) -> str:
+    """Shorten a message that repeats what a client sent."""
+    return message if len(message) <= _SHOWN_MAX else f"{message[: _SHOWN_MAX - 1]}…"
 
 
 def mask(error: BaseException | None) -> str:

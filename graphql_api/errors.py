@@ -18,7 +18,7 @@ from strawberry.types.field import StrawberryField
 from strawberry.types.union import StrawberryUnion
 from strawberry.utils.str_converters import to_camel_case
 
-from graphql_api.codes import Code, mask
+from graphql_api.codes import ApiError, Code, cut, mask
 from graphql_api.context import Info
 from graphql_api.described import Guard
 from graphql_api.refusals import (
@@ -38,6 +38,10 @@ from graphql_api.values import Scope
 from tasks.engine import errors as engine
 from tasks.engine.outages import is_outage
 
+# Errors in one answer: an operation could have one for each of its values, or of its fields.
+_REQUEST_ERRORS_MAX = 10  # of what is wrong with the operation itself
+_FIELD_ERRORS_MAX = 100
+
 logger = logging.getLogger(__name__)
 
 
@@ -51,6 +55,7 @@ def present_refusal(error: engine.Refusal, info: Info, path: tuple[str, ...] = (
     """
     info.context.is_refused = True
     info.context.is_cut_off |= isinstance(error, engine.Unavailable)
+    message = cut(str(error))
     match error:
         case engine.IdempotencyConflict() | engine.AlreadyFinished() | engine.NotFinished():
             return _about_a_task(error, info, path)
@@ -58,14 +63,14 @@ def present_refusal(error: engine.Refusal, info: Info, path: tuple[str, ...] = (
             return _invalid_input(error, path)
         case engine.WorkflowTypeMismatch(step_key=key, expected=expected, actual=actual):
             return WorkflowTypeMismatch(
-                message=str(error), step_key=key, expected=expected, actual=actual
+                message=message, step_key=key, expected=expected, actual=actual
             )
         case engine.Forbidden():
-            return Forbidden(message=str(error), missing=Scope[error.missing])
+            return Forbidden(message=message, missing=Scope[error.missing])
         case engine.Throttled() | engine.Unavailable():
             busy = Throttled if isinstance(error, engine.Throttled) else Unavailable
-            return busy(message=str(error), retry_after_seconds=error.retry_after_s)
-    return NotFound(message=str(error))
+            return busy(message=message, retry_after_seconds=error.retry_after_s)
+    return NotFound(message=message)
 
 
 def _about_a_task(
@@ -90,7 +95,10 @@ def _about_a_task(
 def _invalid_input(error: engine.InvalidInput, path: tuple[str, ...]) -> InvalidInput:
     # Named as clients name them, in the message too.
     renamed = engine.InvalidInput(
-        [engine.Problem((*path, *map(to_camel_case, p.path)), p.message) for p in error.problems]
+        [
+            engine.Problem((*path, *map(to_camel_case, p.path)), cut(p.message))
+            for p in error.problems
+        ]
     )
     problems = [InputProblem(path=list(p.path), message=p.message) for p in renamed.problems]
     return InvalidInput(message=str(renamed), problems=problems)
@@ -167,6 +175,17 @@ def _told(error: GraphQLError) -> str | None:
     return None
 
 
+def report_all(errors: list[GraphQLError]) -> list[GraphQLError]:
+    """Report the first errors of an operation, and say how many more there are."""
+    of_fields = errors and errors[0].path is not None
+    most = _FIELD_ERRORS_MAX if of_fields else _REQUEST_ERRORS_MAX
+    reported = [report(error) for error in errors[:most]]
+    if len(errors) > most:
+        text = f"{len(errors) - most:,} more errors are left out: ask for less at a time"
+        reported.append(ApiError(text, Code.BAD_USER_INPUT))
+    return reported
+
+
 def report(error: GraphQLError) -> GraphQLError:
     """Give a top-level error a code; mask and log what was not expected."""
     if "code" in (error.extensions or {}):
@@ -184,7 +203,7 @@ def report(error: GraphQLError) -> GraphQLError:
     else:
         message, code = mask(error.original_error), Code.INTERNAL
     return GraphQLError(
-        message,
+        cut(message),
         nodes=error.nodes,
         source=error.source,
         positions=error.positions,

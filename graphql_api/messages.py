@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, TypeAdapter
+
+_Id = Annotated[str, Field(max_length=255)]  # every event of an operation repeats it
 
 
 class _Shape(BaseModel):
@@ -28,13 +30,13 @@ class _Payload(_Shape):
 
 class _Subscribe(_Shape):
     type: Literal["subscribe"]
-    id: str
+    id: _Id
     payload: _Payload
 
 
 class _Complete(_Shape):
     type: Literal["complete"]
-    id: str
+    id: _Id
 
 
 #: Whatever a client may send.

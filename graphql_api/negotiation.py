@@ -21,6 +21,7 @@ _STREAMS: dict[str, GraphQLRequestProtocol] = {
     "multipart/mixed": "multipart-subscription",
 }
 _EVERYTHING = "*/*"
+_READ_MAX = 1_000  # characters; browsers send 150
 
 
 class _Range(NamedTuple):
@@ -44,13 +45,17 @@ class Wanted:
     page: bool
 
 
-@lru_cache(50)  # a client sends the same each time
 def negotiate(accept: str | None) -> Wanted:
     """Choose by quality; of what is wanted alike, what comes first, and the newer media type.
 
     Source: RFC 9110, 12.5.1; GraphQL over HTTP, "Accept".
     """
-    ranges = [_parse(part) for part in (accept or _EVERYTHING).split(",")]
+    return _negotiate((accept or _EVERYTHING)[:_READ_MAX])
+
+
+@lru_cache(50)  # a client sends the same each time
+def _negotiate(accept: str) -> Wanted:
+    ranges = [_parse(part) for part in accept.split(",")]
     # Who takes anything gets what every client reads.
     qualities = {
         RESPONSE: _quality(ranges, RESPONSE),

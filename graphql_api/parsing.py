@@ -14,6 +14,8 @@ from strawberry.http.parse_content_type import parse_content_type
 from graphql_api.limits import read_body
 from tasks.engine.settings import Settings
 
+_CONTENT_TYPE_MAX = 200  # characters
+
 _KINDS: dict[str, tuple[type, str]] = {
     "query": (str, "a string"),
     "operationName": (str, "a string"),
@@ -56,7 +58,8 @@ async def read_parameters(request: Request, settings: Settings) -> object:
             given = dict(request.query_params)
             encoded = {"variables", "extensions"} & {*filter(given.get, given)}
             return given | {name: decode_json(str(given[name])) for name in encoded}
-        if not _is_json(request.headers.get("content-type") or "text/plain"):
+        content_type = request.headers.get("content-type") or "text/plain"
+        if len(content_type) > _CONTENT_TYPE_MAX or not _is_json(content_type):
             raise HTTPException(415, "Send JSON in UTF-8, as `Content-Type: application/json`")
         if request.headers.get("content-encoding", "identity").lower() != "identity":
             raise HTTPException(415, "Send the body as it is, without `Content-Encoding`")

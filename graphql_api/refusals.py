@@ -33,7 +33,7 @@ class InputProblem:
 class InvalidInput(Error):
     """The input breaks a limit of the task or of the service."""
 
-    problems: list[InputProblem] = strawberry.field(description="Every problem found.")
+    problems: list[InputProblem] = strawberry.field(description="What was found: the first 100.")
 
 
 @described.type

@@ -168,7 +168,7 @@ class Router(Answers):
 
     async def on_ws_connect(self, context: Connection) -> Any:
         """Authenticate a socket, by what it is opened with or by its first message."""
-        given = context.connection_params or {}
+        given, context.connection_params = context.connection_params or {}, None  # not to be kept
         named = given.get("Authorization") or given.get("authorization")
         try:
             context.viewer = await self._services.authenticator.viewer(

@@ -24,7 +24,7 @@ from graphql_api.batch import BatchMutation
 from graphql_api.clones import Clones
 from graphql_api.control import ControlMutation
 from graphql_api.derive import Derivation, complete_step_input
-from graphql_api.errors import HANDLERS, report
+from graphql_api.errors import HANDLERS, report_all
 from graphql_api.execution import Executor
 from graphql_api.mutations import WorkflowMutation
 from graphql_api.names import Names, Writing
@@ -52,7 +52,7 @@ class Schema(strawberry.Schema):
         self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
     ) -> None:
         """Replace errors in the list that goes to the client; every path ends here."""
-        errors[:] = [report(error) for error in errors]
+        errors[:] = report_all(errors)
         context = execution_context and execution_context.context
         if context and not context.policy.suggestions:
             for error in errors:  # those of variables come past validation, which leaves them out

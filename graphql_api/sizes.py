@@ -22,6 +22,7 @@ from graphql import (
 )
 
 _NESTING = 4  # fragments and fields within each other, as a multiple of the depth that is allowed
+_CHARACTERS = 1_000  # of text take about as long to check, to write and to send as one value
 _NAMES = {"depth": "levels of fields", "roots": "fields to begin with"}
 
 
@@ -124,26 +125,27 @@ def named_variables(text: str) -> Counter[str]:
     return Counter(re.findall(r"\$(\w+)", text))
 
 
-def count_values(named: Counter[str], variables: dict[str, Any]) -> int:
-    """Count the values that variables hand over, in lists and objects, too.
+def weigh_variables(named: Counter[str], variables: dict[str, Any]) -> float:
+    """Weigh what variables hand over, in lists and objects, too.
 
     Args:
         named: how often a document names each: a variable counts as often, its declaration aside,
             because each time inputs are made of it.
         variables: by name.
     """
-    return sum(
-        _values_in(value) * (named[name] - 1) for name, value in variables.items() if named[name]
-    )
+    return sum(weigh(value) * (named[name] - 1) for name, value in variables.items() if named[name])
 
 
-def _values_in(value: Any) -> int:
-    count, left = 0, [value]
+def weigh(value: Any) -> float:
+    """Count the values within a value, 1,000 characters of text as one more."""
+    weight, left = 0.0, [value]
     while left:  # without recursion, for it may be nested as deep as JSON is
         held = left.pop()
-        count += 1
-        if isinstance(held, dict):
+        weight += 1
+        if isinstance(held, str):
+            weight += len(held) / _CHARACTERS
+        elif isinstance(held, dict):
             left += held.values()
         elif isinstance(held, list):
             left += held
-    return count
+    return weight

@@ -32,6 +32,7 @@ from graphql_api.context import Context
 from graphql_api.documents import is_mutation
 from graphql_api.messages import MESSAGE
 
+_REASON_MAX_BYTES = 123  # RFC 6455, 5.5: a control frame has 125 bytes, two of them for the code
 NOBODY = Viewer("nobody", frozenset())
 
 
@@ -58,7 +59,8 @@ class SocketAdapter(ASGIWebSocketAdapter):
         await super().send_json(message)
 
     async def close(self, code: int, reason: str) -> None:
-        """Close the socket, once."""
+        """Close the socket, once; a reason that repeats what was sent is cut to fit a frame."""
+        reason = reason.encode()[:_REASON_MAX_BYTES].decode(errors="ignore")
         if self.ws.application_state is not WebSocketState.DISCONNECTED:
             with suppress(WebSocketDisconnected, WebSocketDisconnect):
                 await super().close(code, reason)

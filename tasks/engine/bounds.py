@@ -31,7 +31,7 @@ class Bounds(BaseModel):
         default=25_000,
         ge=1_000,
         description="Values in the variables of one operation, each as often as its variable is "
-        "named.",
+        "named; 1,000 characters weigh as much as one.",
     )
     max_answer_items: int = Field(
         default=25_000,

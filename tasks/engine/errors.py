@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
     from tasks.engine.records import Cursor, Record
 
-_SHOWN = 3  # problems in a message; its fields carry them all
+_SHOWN = 3  # problems in a message
+_KEPT = 100  # problems of one input, which may have one for each of its values
 
 
 class CeleryQLError(Exception):
@@ -135,10 +136,10 @@ def in_plain_words(kind: str, message: str) -> str:
 
 
 class InvalidInput(Refusal):
-    """An input breaks the limits of a task or of the service."""
+    """An input breaks the limits of a task or of the service; the first problems say how."""
 
     def __init__(self, problems: list[Problem]) -> None:
-        self.problems = problems
+        self.problems = problems[:_KEPT]
         places = "; ".join(map(str, problems[:_SHOWN]))
         more = f" (and {len(problems) - _SHOWN} more)" if len(problems) > _SHOWN else ""
         super().__init__(f"Invalid input: {places}{more}")

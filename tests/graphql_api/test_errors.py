@@ -29,6 +29,10 @@ class Query:
     def secret(self) -> int:
         raise ValueError("hunter2")
 
+    @strawberry.field
+    def lost(self) -> int | None:
+        raise ValueError("lost")
+
 
 def error_of(operation, **variables):
     (error,) = Schema(query=Query).execute_sync(operation, variables).errors
@@ -65,3 +69,11 @@ def test_an_unexpected_error_is_masked():
 
     assert error.extensions["code"] == "INTERNAL"
     assert "hunter2" not in error.message
+
+
+def test_the_first_errors_of_fields_are_told_and_the_others_counted():
+    fields = " ".join(f"a{i}: lost" for i in range(150))
+    *told, last = Schema(query=Query).execute_sync(f"{{ {fields} }}").errors
+
+    assert [error.path for error in told] == [[f"a{i}"] for i in range(100)]
+    assert last.message == "50 more errors are left out: ask for less at a time"

@@ -88,6 +88,7 @@ def test_a_body_beyond_a_megabyte_is_refused(http, is_chunked):
         "multipart/form-data; boundary=x",
         "application/json; charset=utf-16",
         "application/json; charset*=utf-8''utf-8",
+        "application/json; x=" + "x" * 200,
     ],
 )
 def test_what_a_page_can_send_to_another_site_unasked_is_refused(http, content_type):
@@ -139,6 +140,14 @@ def test_a_variable_of_the_wrong_type_is_a_refused_operation(http):
     answer = http.post("/graphql", json=body, headers={"accept": RESPONSE})
 
     assert (answer.status_code, codes(answer)) == (400, ["BAD_USER_INPUT"])
+
+
+def test_an_operation_that_is_not_there_is_not_repeated(http):
+    body = {"query": "query A { __typename }", "operationName": "x" * 900_000}
+    answer = http.post("/graphql", json=body)
+
+    assert codes(answer) == ["BAD_USER_INPUT"]
+    assert len(answer.content) < 500
 
 
 def test_an_answer_that_nobody_reads_is_not_made(http):

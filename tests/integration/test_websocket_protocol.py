@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from contextlib import asynccontextmanager
 
@@ -12,8 +13,11 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.frames import Frame, Opcode
 
+from graphql_api.sockets import Connection
+from tasks.engine.settings import Settings
 from tests.client import Client
 from tests.processes import Server, running_api
+from tests.serving import serving
 
 pytestmark = pytest.mark.slow
 
@@ -72,6 +76,9 @@ MALFORMED = {
     "a type that is none": '{"type": 1}',
     "no id": '{"type": "subscribe", "payload": {"query": "{ a }"}}',
     "an id that is none": '{"type": "subscribe", "id": 1, "payload": {"query": "{ a }"}}',
+    "an id of which each event would repeat a megabyte": json.dumps(
+        {"type": "subscribe", "id": "x" * 900_000, "payload": QUERY}
+    ),
     "no payload": '{"type": "subscribe", "id": "1"}',
     "a payload that is none": '{"type": "subscribe", "id": "1", "payload": "x"}',
     "no query": '{"type": "subscribe", "id": "1", "payload": {}}',
@@ -182,12 +189,25 @@ async def test_an_empty_query_is_refused_alone(client):
         assert (await receive(socket))["type"] == "next"
 
 
-async def test_the_same_id_twice_is_4409(client):
+@pytest.mark.parametrize("id_", ["1", "ä" * 255])  # the reason names it, in 123 bytes at most
+async def test_the_same_id_twice_is_4409(client, id_):
     async with open_socket(client) as socket:
-        await send(socket, type="subscribe", id="1", payload=CLUSTER)
-        await send(socket, type="subscribe", id="1", payload=CLUSTER)
+        await send(socket, type="subscribe", id=id_, payload=CLUSTER)
+        await send(socket, type="subscribe", id=id_, payload=CLUSTER)
 
         assert await close_code(socket) == 4409
+
+
+async def test_a_socket_does_not_keep_what_it_began_with(redis_url):
+    async with (
+        serving(Settings(redis_url=redis_url)) as client,
+        open_socket(client, init=False) as socket,
+    ):
+        await send(socket, type="connection_init", payload={"x": "a" * 900_000})
+        assert await receive(socket) == {"type": "connection_ack"}
+        (connection,) = (o for o in gc.get_objects() if type(o) is Connection)
+
+        assert connection.connection_params is None
 
 
 async def test_an_id_can_be_used_again_once_its_operation_has_ended(client):
