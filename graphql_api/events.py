@@ -11,7 +11,7 @@ from graphql_api import described
 from graphql_api.codes import ApiError, Code
 from graphql_api.context import Info
 from graphql_api.values import EventCursor, TaskRef, WorkflowRef
-from tasks.engine.errors import CursorExpired
+from tasks.engine.errors import CursorExpired, UnknownCursor
 from tasks.engine.events import Snapshot
 from tasks.engine.records import Cursor, Event, EventKind, Record
 
@@ -82,21 +82,37 @@ async def present_snapshot(info: Info, snapshot: Snapshot) -> TaskEvent:
     )
 
 
+async def past(info: Info, after: EventCursor | None) -> Cursor | None:
+    """Give a cursor that a client names to the engine.
+
+    Raises:
+        ApiError: no event has it yet.
+    """
+    if after is None:
+        return None
+    try:
+        await info.context.engine.events.check(Cursor(after))
+    except UnknownCursor as error:
+        raise ApiError(str(error), Code.BAD_USER_INPUT) from error
+    return Cursor(after)
+
+
 async def read_history(
     info: Info, task: Record, first: int | None, after: EventCursor | None
 ) -> list[TaskEvent]:
     """Read a page of a task's events, oldest first.
 
     Raises:
-        ApiError: a size out of range, or too much for one answer.
+        ApiError: a size out of range, a cursor that no event has yet, or too much for one answer.
     """
     size = _HISTORY if first is None else first
     if not 1 <= size <= _HISTORY_MAX:
         text = f"A page has 1 to {_HISTORY_MAX} events, not {size}"
         raise ApiError(text, Code.BAD_USER_INPUT)
     info.context.take(size / _PRESENTED)  # at once, before the first of many histories is read
+    behind = await past(info, after)
     try:
-        events = await _kept(info, task, size, Cursor(after) if after else None)
+        events = await _kept(info, task, size, behind)
     except CursorExpired:
         events = await _kept(info, task, size, None)  # the oldest kept come behind it
     presented = [await present_event(info, event) for event in events]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import strawberry
 
@@ -14,6 +15,8 @@ from graphql_api.viewer import Viewer
 from tasks.engine.listing import Filter
 from tasks.engine.records import in_utc
 
+T = TypeVar("T")
+
 _ENTRIES_MAX = 100  # of each list; every task that is looked at is compared with them
 
 
@@ -21,7 +24,9 @@ _ENTRIES_MAX = 100  # of each list; every task that is looked at is compared wit
 class TaskFilter:
     """What tasks must match: one of each list that is given, and all tags.
 
-    A list may have 100 entries; an empty one narrows nothing.
+    A list may have 100 entries. Leave a list out to match all; an empty one matches no task, but
+    for empty `tags`, which match every task. No task is created after `createdAfter` and before an
+    earlier `createdBefore`.
     """
 
     ids: list[strawberry.ID] | None = strawberry.field(default=None, description="One of these.")
@@ -60,13 +65,17 @@ def parse_filter(given: TaskFilter | None, viewer: Viewer) -> Filter:
             text = f"`{name}` of a filter has at most {_ENTRIES_MAX} entries, not {length}"
             raise ApiError(text, Code.BAD_USER_INPUT)
     return Filter(
-        ids=frozenset(given.ids or ()),
-        states=frozenset(given.states or ()),
-        definitions=frozenset(given.definitions or ()),
-        queues=frozenset(given.queues or ()),
+        ids=_one_of(given.ids),
+        states=_one_of(given.states),
+        definitions=_one_of(given.definitions),
+        queues=_one_of(given.queues),
         tags=frozenset(given.tags or ()),
         created_after=given.created_after and in_utc(given.created_after),
         created_before=given.created_before and in_utc(given.created_before),
         top_level_only=bool(given.top_level_only),
         reach=viewer.reach,
     )
+
+
+def _one_of(given: Iterable[T] | None) -> frozenset[T] | None:
+    return None if given is None else frozenset(given)

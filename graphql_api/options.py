@@ -77,7 +77,8 @@ class TaskOptions:
     )
     expires_in_seconds: float | None = strawberry.field(
         default=None,
-        description="Drop it if it has not started within this long: above 0, at most a year.",
+        description="Drop it if it has not started within this long: above 0, longer than `start` "
+        "is away, at most a year.",
     )
     tags: list[str] | None = strawberry.field(default=None, description=_TAGS)
     max_attempts: int | None = strawberry.field(default=None, description=_MAX_ATTEMPTS)

@@ -13,11 +13,11 @@ from graphql_api import described
 from graphql_api.cluster import Cluster
 from graphql_api.codes import ApiError, Code, not_found
 from graphql_api.context import Info
-from graphql_api.events import TaskEvent, present_event, present_snapshot
+from graphql_api.events import TaskEvent, past, present_event, present_snapshot
 from graphql_api.filters import FilterArgument, parse_filter
 from graphql_api.values import EventCursor, IdArgument
 from graphql_api.viewer import Scope
-from tasks.engine.errors import CursorExpired, UnknownCursor
+from tasks.engine.errors import CursorExpired
 from tasks.engine.events import Snapshot
 from tasks.engine.listing import Filter
 from tasks.engine.records import Cursor, Event, Record
@@ -48,7 +48,7 @@ class Subscription:
         record = await info.context.watched(id)
         if record is None:
             raise not_found(f"Task {id!r}")
-        return _events_of_one(info, record, await _past(info, after))
+        return _events_of_one(info, record, await past(info, after))
 
     @described.subscription(scopes=(Scope.READ,))
     async def tasks(
@@ -66,7 +66,7 @@ class Subscription:
         is kept ends with CURSOR_EXPIRED: query again, then subscribe.
         """
         wanted = parse_filter(filter, info.context.viewer)
-        cursor = await _past(info, after)
+        cursor = await past(info, after)
         if cursor is not None:
             try:
                 await info.context.engine.store.stream(cursor, count=1)
@@ -80,16 +80,6 @@ class Subscription:
         async with aclosing(info.context.engine.cluster.watch()) as moments:
             async for moment in moments:
                 yield Cluster.of(moment)
-
-
-async def _past(info: Info, after: EventCursor | None) -> Cursor | None:
-    if after is None:
-        return None
-    try:
-        await info.context.engine.events.check(Cursor(after))
-    except UnknownCursor as error:
-        raise ApiError(str(error), Code.BAD_USER_INPUT) from error
-    return Cursor(after)
 
 
 def _audience(info: Info) -> Hashable:

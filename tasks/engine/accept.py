@@ -15,7 +15,14 @@ from redis.commands.core import AsyncScript
 from redis.exceptions import ResponseError
 
 from tasks.engine.collector import Message
-from tasks.engine.errors import IdempotencyConflict, Throttled, Unavailable
+from tasks.engine.errors import (
+    IdempotencyConflict,
+    InvalidInput,
+    Problem,
+    Refusal,
+    Throttled,
+    Unavailable,
+)
 from tasks.engine.options import Options
 from tasks.engine.outages import OUTAGES, is_outage
 from tasks.engine.records import Cursor, Priority, Record, TaskId, TaskState
@@ -23,7 +30,7 @@ from tasks.engine.scripts import request
 from tasks.engine.settings import Settings
 
 ANSWER_TIMEOUT_S = 1.0  # an accept takes under a millisecond; past this Redis is in trouble
-_SEEN_WITH_OTHER_INPUT, _THROTTLED = 2, 3  # what `lua/accept.lua` answers
+_SEEN_WITH_OTHER_INPUT, _THROTTLED, _STARTS_TOO_LATE = 2, 3, 4  # what `lua/accept.lua` answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +125,7 @@ class Answers:
     """What came of several requests, in their order; `cursor` is of the last event before them."""
 
     cursor: Cursor
-    outcomes: list[Accepted | IdempotencyConflict | Throttled]
+    outcomes: list[Accepted | Refusal]
 
 
 async def accept(
@@ -150,11 +157,12 @@ def script_args(settings: Settings, owner: str, requests: Sequence[Request]) -> 
     return arguments
 
 
-def _outcome(
-    options: Options, code: int, name: str, more: Any
-) -> Accepted | IdempotencyConflict | Throttled:
+def _outcome(options: Options, code: int, name: str, more: Any) -> Accepted | Refusal:
     if code == _THROTTLED:
         return Throttled(name, more / 1_000)
+    if code == _STARTS_TOO_LATE:
+        text = "It would expire before it starts: give it longer, or start it earlier"
+        return InvalidInput([Problem(("options", "expires_in_seconds"), text)])
     record = Record.model_validate_json(more)
     if code == _SEEN_WITH_OTHER_INPUT:
         return IdempotencyConflict(options.idempotency_key or "", record)

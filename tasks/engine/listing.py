@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -18,16 +19,17 @@ _SCAN_MAX = 2_000  # records looked at for one page; the page then ends and says
 # Tasks accepted together have one time of creation, but each a place of its own in the listing, one
 # behind the other: this is more than the steps of a workflow or the items of a batch.
 _SPREAD_US = 100_000
+_CURSOR = re.compile(r"([0-9]{1,17}):(.+)", re.DOTALL)  # a score, and the id of a task
 
 
 @dataclass(frozen=True)
 class Filter:
-    """What a task must match; an empty part matches all."""
+    """What a task must match: one of each set that is not None, and all tags."""
 
-    ids: frozenset[str] = frozenset()
-    states: frozenset[TaskState] = frozenset()
-    definitions: frozenset[str] = frozenset()
-    queues: frozenset[str] = frozenset()
+    ids: frozenset[str] | None = None
+    states: frozenset[TaskState] | None = None
+    definitions: frozenset[str] | None = None
+    queues: frozenset[str] | None = None
     tags: frozenset[str] = frozenset()
     created_after: datetime | None = None
     created_before: datetime | None = None
@@ -49,6 +51,11 @@ class Filter:
         )
 
     @property
+    def is_empty(self) -> bool:
+        """Whether no task can match."""
+        return frozenset() in (self.ids, self.states, self.definitions, self.queues)
+
+    @property
     def scores(self) -> tuple[float, float]:
         """The part of the listing, in microseconds, outside which nothing can match."""
         after, before = self.created_after, self.created_before
@@ -58,8 +65,8 @@ class Filter:
         )
 
 
-def _is_among(value: str | None, wanted: frozenset[str]) -> bool:
-    return not wanted or value in wanted
+def _is_among(value: str | None, wanted: frozenset[str] | None) -> bool:
+    return wanted is None or value in wanted
 
 
 @dataclass(frozen=True, order=True)
@@ -79,8 +86,9 @@ class Place:
         Raises:
             ValueError: it is none of ours.
         """
-        score, _, task_id = text.partition(":")
-        return cls(int(score), task_id)
+        if not (parts := _CURSOR.fullmatch(text)):
+            raise ValueError(f"{text!r} is no page cursor")
+        return cls(int(parts[1]), parts[2])
 
 
 @dataclass(frozen=True)
@@ -152,8 +160,10 @@ class _Listing:
 
     async def places(self, beyond: Place | None, count: int) -> tuple[list[Place], bool]:
         """Read so many of the next places that the filter allows, and whether they are the last."""
-        if self.filter.ids:
-            places, is_end = await self._named(), True
+        if self.filter.is_empty:
+            return [], True
+        if self.filter.ids is not None:
+            places, is_end = await self._named(self.filter.ids), True
         else:
             places = await self._in_range(beyond, count)
             is_end = len(places) < count
@@ -172,8 +182,8 @@ class _Listing:
         """Put what was found into the order of the listing."""
         return Page(found[::-1] if self.towards_newer else found, resume)
 
-    async def _named(self) -> list[Place]:
-        ids = list(self.filter.ids)
+    async def _named(self, wanted: frozenset[str]) -> list[Place]:
+        ids = list(wanted)
         members: Any = [encoded(id_) for id_ in ids]
         scores: Any = await self.redis.zmscore(self.key, members)
         pairs = zip(scores, ids, strict=True)

@@ -49,6 +49,7 @@ class Submitter:
         """Accept one task.
 
         Raises:
+            InvalidInput: it would expire before it starts.
             IdempotencyConflict: the key was used for another input.
             Throttled: there is too much already.
             Unavailable: Redis did not answer.
@@ -59,7 +60,7 @@ class Submitter:
         """Accept a whole workflow: graph, records of all steps, first messages.
 
         Raises:
-            InvalidInput: its messages would be too large.
+            InvalidInput: its messages would be too large, or it would expire before it starts.
             IdempotencyConflict: the key was used for another canvas.
             Throttled: there is too much already.
             Unavailable: Redis did not answer.
@@ -83,6 +84,7 @@ class Submitter:
         """Accept one request.
 
         Raises:
+            InvalidInput: it would expire before it starts.
             IdempotencyConflict: the key was used for another input.
             Throttled: there is too much already.
             Unavailable: Redis did not answer.

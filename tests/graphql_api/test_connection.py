@@ -225,6 +225,33 @@ async def test_a_list_of_a_filter_may_have_a_hundred_entries(api, name):
     assert error["extensions"] == {"code": "BAD_USER_INPUT"}
 
 
+@pytest.mark.parametrize(
+    ("filter_", "found"),
+    [
+        ({"ids": []}, 0),
+        ({"states": []}, 0),
+        ({"definitions": []}, 0),
+        ({"queues": []}, 0),
+        ({"tags": []}, 1),
+        ({"ids": None, "states": None, "tags": None}, 1),
+        ({"ids": [], "tags": []}, 0),
+        ({"createdAfter": "2020-01-01T00:00:00Z", "createdBefore": "2019-01-01T00:00:00Z"}, 0),
+    ],
+)
+async def test_a_filter_that_nothing_can_pass_gives_one_empty_page(api, filter_, found):
+    await api.add()
+
+    ids, info = await api.page(filter=filter_)
+
+    assert (len(ids), info["hasNextPage"]) == (found, False)
+
+
+async def test_an_id_twice_is_one_task(api):
+    (added,) = await api.add()
+
+    assert (await api.page(filter={"ids": [added, added]}))[0] == [added]
+
+
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
 async def test_a_filter_takes_any_time(api, moment):
     await api.add()
@@ -259,6 +286,10 @@ async def test_paging_keeps_its_filter(api):
         ({"first": 5, "before": "1:a"}, "Give `first` and `after`, or `last` and `before`"),
         ({"after": "yesterday"}, "'yesterday' is no page cursor"),
         ({"before": ""}, "'' is no page cursor"),
+        ({"after": "1700000000000-0"}, "'1700000000000-0' is no page cursor"),
+        ({"after": " 1_0 :a"}, "' 1_0 :a' is no page cursor"),
+        ({"after": "-1:a"}, "'-1:a' is no page cursor"),
+        ({"after": "1:"}, "'1:' is no page cursor"),
     ],
 )
 async def test_what_cannot_be_a_page_is_refused_with_a_sentence(api, arguments, message):

@@ -122,3 +122,19 @@ async def test_a_stream_and_a_history_meet_without_a_gap(door, task):
         rest = [event async for event in events]
 
     assert [event["task"]["version"] for event in page + rest] == list(range(1, 154))
+
+
+async def test_a_history_behind_an_event_that_is_yet_to_come_is_refused_as_in_a_stream(door, task):
+    result = await door.run(BRIEF, variable_values={"id": task, "after": "99999999999999-0"})
+
+    (error,) = result.errors
+    assert error.message == "'99999999999999-0' is the cursor of no event yet"
+    assert error.extensions["code"] == "BAD_USER_INPUT"
+    assert error.path == ["task", "history"]
+
+
+async def test_a_history_behind_the_newest_event_of_another_task_is_what_came_later(door, task):
+    other = await door.add()
+    (event,) = (await door.execute(BRIEF, id=other))["task"]["history"]
+
+    assert await versions(door, task, after=event["cursor"]) == []

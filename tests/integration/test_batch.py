@@ -93,6 +93,20 @@ async def test_an_item_that_is_not_exactly_one_thing_is_refused_alone(client):
     }
 
 
+async def test_an_item_that_would_expire_before_it_starts_is_refused_alone(client):
+    add = {"add": {"x": 1, "y": 2}}
+    tasks = [
+        {"task": add, "options": {"start": {"inSeconds": 60}, "expiresInSeconds": 60}},
+        {"task": add, "options": {"start": {"inSeconds": 60}, "expiresInSeconds": 60.001}},
+    ]
+
+    refused, accepted = (await client.execute(BATCH, tasks=tasks))["enqueueBatch"]["items"]
+
+    (problem,) = refused["error"]["problems"]
+    assert problem["path"] == ["tasks", "0", "options", "expiresInSeconds"]
+    assert accepted["task"]["state"] == "SCHEDULED"
+
+
 @pytest.mark.parametrize("n", [0, 1_001])
 async def test_a_batch_of_no_or_too_many_tasks_is_refused(client, n):
     tasks = [{"task": {"add": {"x": 1, "y": 0}}}] * n

@@ -35,6 +35,9 @@ def idle_place(project, running_project):
         yield place
 
 
+TOMORROW = datetime.now(UTC) + timedelta(days=1)
+
+
 async def read(place, task_id: str) -> dict:
     task = (await place.client.execute(TASK, id=task_id))["task"]
     times = ("scheduledFor", "expiresAt", "createdAt", "startedAt")
@@ -98,7 +101,7 @@ async def test_a_scheduled_workflow_starts_at_its_time(place, ledger):
 async def test_what_has_not_started_in_time_expires_and_never_runs(idle_place, project, ledger):
     place = idle_place
     late = await place.enqueue("nap", ledger, {"expiresInSeconds": 0.3}, name="late")
-    options = {"start": {"inSeconds": 60}, "expiresInSeconds": 0.3}
+    options = {"start": {"inSeconds": 0.2}, "expiresInSeconds": 0.3}
     ahead = await place.enqueue("nap", ledger, options, name="ahead")
     kept = await place.enqueue("nap", ledger, {"expiresInSeconds": 60}, name="kept")
 
@@ -149,6 +152,12 @@ async def test_a_solo_worker_is_said_not_to_stop_what_it_runs(idle_place, projec
         ("{maxAttempts: 0}", ["options", "maxAttempts"]),
         ("{maxAttempts: 101}", ["options", "maxAttempts"]),
         ("{expiresInSeconds: 0}", ["options", "expiresInSeconds"]),
+        ("{start: {inSeconds: 60}, expiresInSeconds: 1}", ["options", "expiresInSeconds"]),
+        ("{start: {inSeconds: 60}, expiresInSeconds: 60}", ["options", "expiresInSeconds"]),
+        (
+            f'{{start: {{at: "{TOMORROW.isoformat()}"}}, expiresInSeconds: 60}}',
+            ["options", "expiresInSeconds"],
+        ),
         ("{start: {inSeconds: -1}}", ["options", "start", "inSeconds"]),
         ("{start: {inSeconds: 1e12}}", ["options", "start", "inSeconds"]),
         ('{start: {at: "9999-12-31T23:59:59-14:00"}}', ["options", "start", "at"]),

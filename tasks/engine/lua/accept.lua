@@ -3,7 +3,7 @@
 -- Returns how far the stream of events was before, then for each request a code, a task id and its
 -- record (JSON): 0 where it is accepted, 1 where the idempotency key was seen with this input, 2
 -- where it was seen with another. Where there is too much already: 3, why, and for how many
--- milliseconds.
+-- milliseconds. Where it would expire before it may start: 4.
 
 local QUEUE_WAIT_MS = 5000  -- how fast a queue gets shorter is not known
 
@@ -36,7 +36,11 @@ local function times_of(asked)
   if due_ms and due_ms > now_ms then
     times.due_ms, times.scheduled_for = due_ms, as_text(due_ms)
   end
-  if asked.expires_in_ms then times.expires_at = as_text(now_ms + asked.expires_in_ms) end
+  if asked.expires_in_ms then
+    local expires_ms = now_ms + asked.expires_in_ms
+    times.expires_at = as_text(expires_ms)
+    times.start_too_late = times.due_ms ~= nil and times.due_ms >= expires_ms
+  end
   for _, push in ipairs(asked.pushes) do push.due_ms = times.due_ms end
   return times
 end
@@ -137,7 +141,7 @@ for _, asked in ipairs(request.requests) do
   if seen and seen[1] and record_of(seen[1]).state then
     answer = {seen[2] == asked.digest and 1 or 2, seen[1]}
   else
-    answer = throttled(asked)
+    answer = times.start_too_late and {4, '', ''} or throttled(asked)
   end
   if answer then
     argument = argument + #asked.pushes + #asked.reused
