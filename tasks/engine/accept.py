@@ -163,7 +163,7 @@ def _outcome(options: Options, code: int, name: str, more: Any) -> Accepted | Re
     if code == _STARTS_TOO_LATE:
         text = "It would expire before it starts: give it longer, or start it earlier"
         return InvalidInput([Problem(("options", "expires_in_seconds"), text)])
-    record = Record.model_validate_json(more)
+    record = Record.read(json.loads(more))
     if code == _SEEN_WITH_OTHER_INPUT:
         return IdempotencyConflict(options.idempotency_key or "", record)
     return Accepted(record, deduplicated=bool(code))

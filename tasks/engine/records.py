@@ -7,14 +7,17 @@ they tell of, and read by `store.py`.
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Hashable
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, NewType
+from typing import Any, NewType, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, Json
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, Json, ValidationError
+
+logger = logging.getLogger(__name__)
 
 TaskId = NewType("TaskId", str)
 Cursor = NewType("Cursor", str)
@@ -58,6 +61,16 @@ _FINAL = frozenset(
 )
 
 
+#: Celery's own states, as a state that only a later release knows is shown; any other is RUNNING.
+_BY_CELERY_STATE = {
+    "PENDING": TaskState.QUEUED,
+    "RETRY": TaskState.RETRYING,
+    "SUCCESS": TaskState.SUCCEEDED,
+    "FAILURE": TaskState.FAILED,
+    "REVOKED": TaskState.CANCELED,
+}
+
+
 class Frozen(BaseModel):
     """What is read from Redis; a field of a later release is left out."""
 
@@ -93,6 +106,27 @@ class Changing(Frozen):
     failure: Json[Failure] | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
+
+    @classmethod
+    def read(cls, fields: dict[str, Any]) -> Self:
+        """Read what another release may have written.
+
+        A state that this release does not know is shown as the one with the same Celery state.
+        Any other field that cannot be read has its default.
+
+        Raises:
+            ValidationError: a field that has no default cannot be read.
+        """
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            unreadable = {str(problem["loc"][0]) for problem in error.errors()}
+            logger.warning("%s %s: cannot read %s", cls.__name__, fields.get("id"), unreadable)
+            known = {name: value for name, value in fields.items() if name not in unreadable}
+            if "state" in unreadable:
+                celery_state = fields.get("celery_state", "PENDING")
+                known["state"] = _BY_CELERY_STATE.get(celery_state, TaskState.RUNNING)
+            return cls.model_validate(known)
 
 
 class Priority(StrEnum):
@@ -178,8 +212,8 @@ class Event(Changing):
         """Read an event as `event_of` in `lua/change.lua` makes it, and `move` for a step."""
         fields = json.loads(text) | {"cursor": cursor}
         if "workflow" in fields:
-            fields["workflow"]["cursor"] = cursor
-        return cls.model_validate(fields)
+            fields["workflow"] = WorkflowSummary.read(fields["workflow"] | {"cursor": cursor})
+        return cls.read(fields)
 
 
 def in_utc(moment: datetime) -> datetime:

@@ -113,7 +113,7 @@ class Store:
         more_after = pairs[-1][0] if len(pairs) == count else None
         if task.id != task.root:  # before it is parsed: a workflow has events of many steps
             pairs = [(cursor, text) for cursor, text in pairs if f'"{task.id}"' in text]
-        events = [Event.parse(cursor, text) for cursor, text in pairs]
+        events = [event for cursor, text in pairs if (event := readable(cursor, text))]
         return EventPage([e for e in events if task.id in (task.root, e.id)], more_after)
 
     async def stream(self, after: Cursor, count: int = EVENTS_IN_PAGE) -> EventPage:
@@ -150,7 +150,7 @@ def encoded(name: str) -> bytes:
 
 def _record(task_id: str, fields: dict[str, str]) -> Record | None:
     try:
-        return Record.model_validate(fields | {"id": task_id}) if fields else None
+        return Record.read(fields | {"id": task_id}) if fields else None
     except ValidationError:
         logger.exception("Record %s cannot be read", task_id)
         return None

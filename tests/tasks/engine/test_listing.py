@@ -202,7 +202,7 @@ async def test_steps_can_be_left_out(engine, empty_redis):
 
 async def test_a_record_that_cannot_be_read_is_left_out(engine, empty_redis, caplog):
     kept, broken = await accept(engine, 2)
-    empty_redis.hset(f"celeryql:task:{broken}", "state", "NAPPING")
+    empty_redis.hset(f"celeryql:task:{broken}", "created_at", "yesterday")
 
     page = await list_page(engine.redis, engine.store, None, Filter(), size=9)
 

@@ -105,3 +105,50 @@ async def test_a_thousand_reads_at_once_share_a_few_connections(engine, task, em
 
     names = [client["name"] for client in empty_redis.client_list()]
     assert names.count("celeryql-read") <= 8
+
+
+@pytest.mark.parametrize(
+    ("celery_state", "shown"),
+    [("PENDING", "QUEUED"), ("STARTED", "RUNNING"), ("POLISHING", "RUNNING"),
+     ("RETRY", "RETRYING"), ("SUCCESS", "SUCCEEDED"), ("FAILURE", "FAILED"),
+     ("REVOKED", "CANCELED")],
+)  # fmt: skip
+async def test_a_state_of_a_later_release_is_shown_by_its_celery_state(
+    engine, task, empty_redis, celery_state, shown
+):
+    changed = {"state": "PARKED", "celery_state": celery_state}
+    empty_redis.hset(f"celeryql:task:{task.id}", mapping=changed)
+
+    record = await engine.store.get(task.id)
+
+    assert (record.state, record.celery_state) == (shown, celery_state)
+    assert (record.version, record.definition) == (23, "add")
+
+
+async def test_a_field_that_cannot_be_read_costs_itself(engine, task, empty_redis):
+    strange = {"priority": "URGENT", "progress": "12 %", "failure": "[]", "tags": "{}"}
+    empty_redis.hset(f"celeryql:task:{task.id}", mapping=strange)
+
+    record = await engine.store.get(task.id)
+
+    assert (record.state, record.priority) == ("SUCCEEDED", "NORMAL")
+    assert (record.progress, record.failure, record.tags) == (None, None, ())
+
+
+async def test_an_event_of_a_later_release_is_shown_by_its_celery_state(engine, task, empty_redis):
+    key = f"celeryql:events:{task.id}"
+    newest = empty_redis.lindex(key, -1)
+    empty_redis.lset(key, -1, newest.replace('"SUCCEEDED"', '"POLISHED"'))
+
+    page = await engine.store.history(task)
+
+    assert page.events[-1].state == "SUCCEEDED"
+    assert versions(page) == list(range(1, 24))
+
+
+async def test_an_event_of_an_unknown_kind_is_left_out_of_a_history(engine, task, empty_redis):
+    key = f"celeryql:events:{task.id}"
+    oldest = empty_redis.lindex(key, 0)
+    empty_redis.lset(key, 0, oldest.replace('"STATE"', '"OUTPUT"'))
+
+    assert versions(await engine.store.history(task)) == list(range(2, 24))
