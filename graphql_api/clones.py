@@ -8,6 +8,7 @@ everything optional.
 from __future__ import annotations
 
 import copy
+import sys
 import types
 import typing
 from enum import Enum, StrEnum
@@ -21,7 +22,6 @@ from pydantic.fields import FieldInfo
 
 from graphql_api import described
 from graphql_api.names import Names
-from tasks.engine.arguments import STRING_MAX
 
 
 class Role(StrEnum):
@@ -35,9 +35,11 @@ class Role(StrEnum):
 
 # Only the arguments themselves can be left out or unknown, not what is inside of one.
 _NESTED = {Role.STEP: Role.INPUT, Role.ARGUMENTS: Role.RESULT}
-_UNCHECKED = ConfigDict(protected_namespaces=())  # the values are checked, or were
-_CHECKED = ConfigDict(str_max_length=STRING_MAX, protected_namespaces=())
-_CONFIG = {Role.STEP: _UNCHECKED, Role.ARGUMENTS: _CHECKED, Role.RESULT: _CHECKED}
+_UNCHECKED = ConfigDict(protected_namespaces=())  # the task's own model checks the values
+#: Stored values were checked when they were stored, and limits may have changed since: only their
+#: types are checked. A limit on strings, whatever its size, has pydantic refuse lone surrogates.
+_STORED = ConfigDict(str_max_length=sys.maxsize, protected_namespaces=())
+_CONFIG = {Role.STEP: _UNCHECKED, Role.ARGUMENTS: _STORED, Role.RESULT: _STORED}
 #: What checks values is made when the first comes: of most tasks, a process sees none.
 LATER: Any = ConfigDict(defer_build=True)
 _LIMITS = {
@@ -108,6 +110,8 @@ class Clones:
         elif role is Role.ARGUMENTS:
             field.default, field.default_factory, field.metadata = None, None, []
             annotation = annotation | None
+        elif role is Role.RESULT:
+            field.metadata = []
         field.annotation = annotation
         return annotation, field
 

@@ -25,6 +25,7 @@ from graphql_api.refusals import (
     Throttled,
     Unavailable,
 )
+from graphql_api.stored import as_typed
 from graphql_api.types import Task
 from graphql_api.viewer import Scope
 from tasks.engine.definition import TaskDefinition, pascal
@@ -64,9 +65,9 @@ class Derivation:
         arguments = self._arguments(Role.ARGUMENTS)
         result = self._clones.annotation(self.definition.result_type, Role.RESULT)
         if arguments is not None:
-            members["input"] = _input_field(arguments)
+            members["input"] = _input_field(self.definition.name, arguments)
         if result is not types.NoneType:
-            members["result"] = _result_field(result)
+            members["result"] = _result_field(self.definition.name, result)
         return described.type(type(self._named(f"{self.name}Task"), (Task,), members))
 
     @cached_property
@@ -99,25 +100,26 @@ def complete_step_input(derivations: list[Derivation]) -> None:
     get_object_definition(StepTaskInput, strict=True).from_input = read_step_task
 
 
-def _input_field(arguments: Any) -> Any:
+def _input_field(task: str, arguments: Any) -> Any:
     async def input(self: Task, info: Info) -> Any:
-        """What it was given, sensitive arguments left out."""
-        return arguments.model_validate(await info.context.inputs.load(self.record.id) or {})
+        """What it was given, sensitive arguments left out; null if it cannot be read."""
+        given = await info.context.inputs.load(self.record.id) or {}
+        return as_typed(arguments.model_validate, given, task, "input")
 
-    input.__annotations__ |= {"return": arguments}
+    input.__annotations__ |= {"return": arguments | None}
     return described.field(input, scopes=(Scope.READ,))
 
 
-def _result_field(result: Any) -> Any:
+def _result_field(task: str, result: Any) -> Any:
     # None, too, of a task that ignores its result.
     adapter: TypeAdapter[Any] = TypeAdapter(result | None, config=LATER)
 
     async def resolve(self: Task, info: Info) -> Any:
-        """What it returned; null until it has succeeded."""
+        """What it returned; null until it has succeeded, and if it cannot be read."""
         if self.record.state is not TaskState.SUCCEEDED:
             return None
         meta = await info.context.metas.load(self.record.id)
-        return None if meta is None else adapter.validate_python(meta["result"])
+        return meta and as_typed(adapter.validate_python, meta["result"], task, "result")
 
     resolve.__annotations__ |= {"return": result | None}
     return described.field(resolve, scopes=(Scope.READ,))
@@ -151,7 +153,10 @@ def _mutation(definition: TaskDefinition, input_type: Any, success: Any, payload
     resolver = enqueue if input_type else enqueue_without_input
     union = strawberry.union(payload, description=f"What `{definition.mutation}` answers.")
     members = success | InvalidInput | IdempotencyConflict | Throttled | Unavailable | Forbidden
-    resolver.__annotations__ |= {"options": OptionsArgument, "return": Annotated[members, union]}
+    resolver.__annotations__ |= {
+        "options": OptionsArgument,
+        "return": Annotated[members, union],
+    }
     if input_type:
         text = strawberry.argument(description="Its arguments.")
         resolver.__annotations__["input"] = Annotated[input_type, text]
