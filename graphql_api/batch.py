@@ -10,6 +10,7 @@ import strawberry
 from graphql_api import described
 from graphql_api.context import Info
 from graphql_api.errors import present_refusal
+from graphql_api.execution import items_below
 from graphql_api.inputs import BatchItemInput
 from graphql_api.options import parse_options
 from graphql_api.refusals import (
@@ -66,10 +67,13 @@ class BatchMutation:
         tasks: Annotated[
             list[BatchItemInput], strawberry.argument(description="1 to 1,000 tasks.")
         ],
-    ) -> EnqueueBatchPayload:
+    ) -> EnqueueBatchPayload | None:
         """Many independent tasks in one round trip; each is accepted or refused alone."""
         if not 1 <= len(tasks) <= BATCH_MAX:
             text = f"A batch has 1 to {BATCH_MAX:,} tasks, not {len(tasks)}"
+            raise errors.InvalidInput([errors.Problem(("tasks",), text)])
+        if not info.context.has_room_for(len(tasks) * items_below(info)):
+            text = f"{info.context.too_much}: select less of each task, or split the batch"
             raise errors.InvalidInput([errors.Problem(("tasks",), text)])
         engine, viewer = info.context.engine, info.context.viewer
         # In a thread, because a thousand take 40 ms, and more where Celery makes each message.

@@ -103,17 +103,28 @@ class Context:
         """Start to count anew: at an operation's beginning, and at each event."""
         self._left: float = self.engine.settings.max_answer_items
 
-    def take(self, count: float) -> None:
+    def take(self, count: float, *, is_refused: bool = True) -> None:
         """Count what an answer holds, before it is made.
+
+        Args:
+            count: items.
+            is_refused: whether too much is refused, not only counted.
 
         Raises:
             ApiError: there is too much.
         """
         self._left -= count
-        if self._left < 0:
-            most = self.engine.settings.max_answer_items
-            text = f"The answer would hold more than {most:,} items: ask for less at a time"
-            raise ApiError(text, Code.BAD_USER_INPUT)
+        if is_refused and self._left < 0:
+            raise ApiError(f"{self.too_much}: ask for less at a time", Code.BAD_USER_INPUT)
+
+    def has_room_for(self, count: float) -> bool:
+        """Tell whether the answer may hold so many more items."""
+        return count <= self._left
+
+    @property
+    def too_much(self) -> str:
+        """What is wrong with an answer that has no room."""
+        return f"The answer would hold more than {self.engine.settings.max_answer_items:,} items"
 
     async def known(self, task_id: str) -> Record | None:
         """Find what never changes of a task that an event tells of."""

@@ -25,7 +25,7 @@ from graphql_api.viewer import Scope
 from tasks.engine import errors
 from tasks.engine.control import RetryFrom
 from tasks.engine.outages import nothing_sent_yet
-from tasks.engine.records import Record
+from tasks.engine.records import Record, TaskId
 
 described.enum(
     RetryFrom,
@@ -45,9 +45,16 @@ class CancelTaskSuccess:
         description="How many tasks were canceled: of a workflow, its steps; those that were told "
         "to stop included, which may still end otherwise."
     )
-    still_running: list[Task] = strawberry.field(
-        description="Running, and not asked to stop or in a pool that cannot stop it."
-    )
+    running: strawberry.Private[list[TaskId]]
+
+    @described.field
+    async def still_running(self, info: Info) -> list[Task] | None:
+        """Running, and not asked to stop or in a pool that cannot stop it.
+
+        Null only with an error.
+        """
+        records = await info.context.records.load_many(self.running)
+        return [info.context.present(record) for record in records if record]
 
 
 @described.type
@@ -87,15 +94,14 @@ class ControlMutation:
         terminate: Annotated[  # noqa: FBT002  # GraphQL gives arguments by name
             bool, strawberry.argument(description="Stop what runs, too, where its pool can.")
         ] = False,
-    ) -> CancelTaskPayload:
+    ) -> CancelTaskPayload | None:
         """Cancel what has not finished: of a workflow, every such step."""
         record = await _record(info, id)
         canceled = await info.context.engine.control.cancel(record, terminate=terminate)
-        now, *running = await info.context.records.load_many([id, *canceled.still_running])
         return CancelTaskSuccess(
-            task=info.context.present(now or record),
+            task=info.context.present(canceled.record),
             canceled=canceled.count,
-            still_running=[info.context.present(task) for task in running if task],
+            running=canceled.still_running,
         )
 
     @described.mutation(scopes=(Scope.CONTROL, Scope.ENQUEUE))
@@ -111,7 +117,7 @@ class ControlMutation:
             str | None,
             strawberry.argument(description="Same key and same task: the first retry again."),
         ] = None,
-    ) -> RetryTaskPayload:
+    ) -> RetryTaskPayload | None:
         """Run a task that has ended once more, as a new one with the same input.
 
         It belongs to whom the first one belongs, whoever asks.

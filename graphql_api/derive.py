@@ -155,7 +155,7 @@ def _mutation(definition: TaskDefinition, input_type: Any, success: Any, payload
     members = success | InvalidInput | IdempotencyConflict | Throttled | Unavailable | Forbidden
     resolver.__annotations__ |= {
         "options": OptionsArgument,
-        "return": Annotated[members, union],
+        "return": Annotated[members, union] | None,
     }
     if input_type:
         text = strawberry.argument(description="Its arguments.")

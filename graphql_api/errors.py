@@ -14,6 +14,7 @@ from strawberry.exceptions import MissingQueryError, StrawberryInputCoercionErro
 from strawberry.pydantic.error import InputValidationError
 from strawberry.schema import ExceptionHandler
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.types.base import StrawberryOptional
 from strawberry.types.field import StrawberryField
 from strawberry.types.union import StrawberryUnion
 from strawberry.utils.str_converters import to_camel_case
@@ -125,9 +126,13 @@ class _Refused(ExceptionHandler[engine.Refusal, Forbidden]):
 
     def handle(self, exception: engine.Refusal, *, field: StrawberryField, info: Info) -> Any:
         """Answer with the member of this refusal, where the payload has it."""
-        payload, member = field.type, _MEMBERS.get(type(exception))
+        payload, member = _of_type(field.type), _MEMBERS.get(type(exception))
         is_told = isinstance(payload, StrawberryUnion) and member in payload.types
         return present_refusal(exception, info) if is_told else None
+
+
+def _of_type(type_: Any) -> Any:
+    return type_.of_type if isinstance(type_, StrawberryOptional) else type_
 
 
 class _InputValidation(ExceptionHandler[InputValidationError, InvalidInput]):

@@ -57,7 +57,7 @@ class WorkflowMutation:
         info: Info,
         input: Annotated[WorkflowInput, strawberry.argument(description="The workflow.")],
         options: OptionsArgument = None,
-    ) -> EnqueueWorkflowPayload:
+    ) -> EnqueueWorkflowPayload | None:
         """Type-check the whole canvas first; nothing is sent unless all of it is valid."""
         engine, viewer = info.context.engine, info.context.viewer
         canvas = _Canvas(engine).node(input.canvas, ("input", "canvas"), 0)

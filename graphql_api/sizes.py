@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -83,6 +84,10 @@ class Measure:
         for name, _ in found:
             return f"An operation has more than {most[name]:,} {_NAMES.get(name, name)}"
         return None
+
+    def fields_below(self, nodes: Iterable[FieldNode]) -> int:
+        """Count the fields that are selected below a field; none may be nested too deep."""
+        return sum(self._of(node.selection_set, 0).fields for node in nodes)
 
     def _of_definition(
         self, part: OperationDefinitionNode | FragmentDefinitionNode, nesting: int = 0

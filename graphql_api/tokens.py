@@ -84,7 +84,7 @@ class TokenMutation:
         self,
         info: Info,
         input: Annotated[CreateTokenInput, strawberry.argument(description="What it is to allow.")],
-    ) -> CreateTokenPayload:
+    ) -> CreateTokenPayload | None:
         """Make a short-lived token that can do no more than this, for handing to a browser."""
         authenticator = info.context.authenticator
         if not authenticator.is_on:

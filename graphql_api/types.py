@@ -178,8 +178,11 @@ class Task(Node):
         after: Annotated[
             EventCursor | None, strawberry.argument(description="Behind this event.")
         ] = None,
-    ) -> list[TaskEvent]:
-        """Every event kept for this task (of a workflow, its steps' too), oldest first."""
+    ) -> list[TaskEvent] | None:
+        """Every event kept for this task (of a workflow, its steps' too), oldest first.
+
+        Null only with an error.
+        """
         return await read_history(info, self.record, first, after)
 
 

@@ -30,8 +30,9 @@ class StateCounts:
 
     @classmethod
     def of(cls, counts: dict[str, int]) -> StateCounts:
-        """Present counts by state."""
-        return cls(**{state.lower(): n for state, n in counts.items()})
+        """Present counts by state; `total` also counts states of a later release."""
+        known = ("total", *TaskState)
+        return cls(**{state.lower(): n for state, n in counts.items() if state in known})
 
 
 @described.type
@@ -55,8 +56,8 @@ class Workflow(Task):
         return (await self._graph(info)).name
 
     @described.field
-    async def steps(self, info: Info) -> list[Step]:
-        """Its tasks, as they are now, in the order of the canvas."""
+    async def steps(self, info: Info) -> list[Step] | None:
+        """Its tasks, as they are now, in the order of the canvas; null only with an error."""
         graph = await self._graph(info)
         records = await info.context.records.load_many([step.id for step in graph.steps])
         keys = {step.id: step.key for step in graph.steps}
@@ -71,8 +72,8 @@ class Workflow(Task):
         ]
 
     @described.field
-    async def counts(self, info: Info) -> StateCounts:
-        """How many steps are in which state."""
+    async def counts(self, info: Info) -> StateCounts | None:
+        """How many steps are in which state; null only with an error."""
         return StateCounts.of(await self._counts(info))
 
     @described.field
@@ -83,8 +84,8 @@ class Workflow(Task):
         return Progress(current=ended, total=counts["total"], message=None)
 
     @described.field
-    async def output(self, info: Info) -> list[Task]:
-        """The task whose result is the workflow's.
+    async def output(self, info: Info) -> list[Task] | None:
+        """The task whose result is the workflow's; null only with an error.
 
         The last of a chain, the body of a chord; several for a group.
         """

@@ -48,10 +48,12 @@ class Canceled:
     """What came of a cancellation.
 
     Attributes:
+        record: of the task or workflow, as it is then.
         count: tasks that were canceled, those that were told to stop included.
         still_running: tasks that run, and were not told to stop, or cannot be stopped.
     """
 
+    record: Record
     count: int
     still_running: list[TaskId]
 
@@ -85,9 +87,10 @@ class Control:
         code, *rest = await run_script(self._cancel, [asked])
         if code == _NO_SUCH:
             raise NotFound(record.id)
+        now = Record.read(json.loads(rest[0]))
         if code == _HAS_ENDED:
-            raise AlreadyFinished(await self._store.get(record.id) or record)
-        return Canceled(rest[0], [TaskId(id_) for id_ in rest[1:]])
+            raise AlreadyFinished(now)
+        return Canceled(now, rest[1], [TaskId(id_) for id_ in rest[2:]])
 
     async def retry(
         self, record: Record, from_: RetryFrom, idempotency_key: str | None, owner: str

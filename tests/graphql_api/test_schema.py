@@ -118,7 +118,7 @@ def test_a_new_task_file_has_its_mutation_and_its_step(shop):
     assert {name: str(argument.type) for name, argument in mutation.args.items()} == {
         "input": "PlaceOrderInput!", "options": "TaskOptions",
     }  # fmt: skip
-    assert str(mutation.type) == "EnqueuePlaceOrderPayload!"
+    assert str(mutation.type) == "EnqueuePlaceOrderPayload"
     assert [str(member) for member in shop.type_map["EnqueuePlaceOrderPayload"].types] == [
         "EnqueuePlaceOrderSuccess", "InvalidInput", "IdempotencyConflict", "Throttled",
         "Unavailable", "Forbidden",

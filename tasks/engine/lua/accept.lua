@@ -126,12 +126,6 @@ local function throttled(asked)
   return wait_ms > 0 and {3, 'rate', math.ceil(wait_ms)}
 end
 
-local function told(id)
-  local record = record_of(id)
-  record.id = id
-  return cjson.encode(record)
-end
-
 local before = redis.call('XREVRANGE', 'celeryql:events', '+', '-', 'COUNT', 1)
 local answers = {before[1] and before[1][1] or '0-0'}
 for _, asked in ipairs(request.requests) do

@@ -1,12 +1,12 @@
 -- Cancel what has not finished of a task or workflow.
 -- The request names the `id`, and whether to `terminate` what runs.
--- Returns 0 where there is no such task, 1 where it has already ended; else 2, how many were
--- canceled or told to stop, and the ids of those that go on running.
+-- Returns 0 where there is no such task; 1 and its record (JSON) where it has already ended; else 2,
+-- its record, how many were canceled or told to stop, and the ids of those that go on running.
 
 local id = request.id
 local record = record_of(id)
 if not record.state then return {0} end
-if FINAL[record.state] then return {1} end
+if FINAL[record.state] then return {1, told(id)} end
 
 -- Only a pool of processes can be stopped; its worker looks for what it is to stop.
 local function stop(task)
@@ -26,4 +26,4 @@ for _, task in ipairs(tasks_of(id)) do
   end
 end
 if is_workflow(id) or FINAL[record.state] then conclude(id) end
-return {2, canceled, unpack(running)}
+return {2, told(id), canceled, unpack(running)}

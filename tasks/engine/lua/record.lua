@@ -13,6 +13,12 @@ local function forget(id, ...)
   for _, field in ipairs({...}) do record_of(id)[field] = nil end
 end
 
+local function told(id)
+  local record = record_of(id)
+  record.id = id
+  return cjson.encode(record)
+end
+
 local function drop_held(id)
   if redis.call('ZREM', 'celeryql:scheduled', id) == 1 then
     redis.call('HDEL', 'celeryql:scheduled_messages', id)
