@@ -25,8 +25,10 @@ def parser() -> argparse.ArgumentParser:
     described.add_argument("--strict-port", action="store_true", help="fail if the port is taken")
     described.add_argument(
         "--restart",
-        action="store_true",
-        help="start a program again when it dies, instead of stopping everything",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="start a program again when it dies, after a pause that doubles, and stop everything "
+        "once it has died 5 times in a row (default); --no-restart: stop everything at once",
     )
     described.add_argument(
         "--insecure",

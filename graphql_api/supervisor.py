@@ -19,9 +19,10 @@ READY_TIMEOUT_S = 90.0  # a cold worker on a busy single core takes about twenty
 GRACE_S = 10.0  # for the others when one has died: what they wait for may be the dead one
 FIRST_PAUSE_S = 1.0  # before a dead program is started again; doubles up to the longest
 LONGEST_PAUSE_S = 30.0
+MOST_DEATHS = 5  # in a row, after which starting a program again is given up
 TEND_EVERY_S = 20.0  # above the time that a worker needs to start, and to be heard of again
 _ILL_LOOKS = 2  # in a row, after which a program is put down
-SETTLED_S = 60.0  # a program that lived this long starts again with the first pause
+SETTLED_S = 60.0  # a death after such a long life begins a new row
 
 
 class StartFailed(Exception):
@@ -29,13 +30,13 @@ class StartFailed(Exception):
 
 
 class Supervisor:
-    """Runs programs until a signal or, unless they are restarted, until one of them dies."""
+    """Runs programs until a signal; one that dies is started again, unless it dies too often."""
 
     def __init__(
         self,
         console: Console,
         *,
-        restart: bool = False,
+        restart: bool = True,
         ready_timeout_s: float = READY_TIMEOUT_S,
         grace_s: float = GRACE_S,
         first_pause_s: float = FIRST_PAUSE_S,
@@ -58,7 +59,8 @@ class Supervisor:
         """Await `bring_up`, which starts programs, then the end; stop all that was started.
 
         Returns:
-            The exit code: 0 after a signal; 1 after a death, a failed start or a second signal.
+            The exit code: 0 after a signal; 1 after a death, a failed start or a second signal;
+            78 (EX_CONFIG) where a program refused its settings.
         """
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGINT, self._on_signal)
@@ -105,7 +107,7 @@ class Supervisor:
         keeper.add_done_callback(self._note_failure)
 
     async def _keep(self, process: Process) -> int:
-        pause_s = self._first_pause_s
+        deaths = 0  # in a row
         while True:
             began = time.monotonic()
             code, was_ailing = await self._tend(process)
@@ -114,20 +116,27 @@ class Supervisor:
             if was_ailing:
                 continue
             if code == os.EX_CONFIG:  # it has said what is wrong, and would say it again
-                self._finish(1, process.tail[-1] if process.tail else "Stopping.")
+                self._finish(code, process.tail[-1] if process.tail else "Stopping.")
                 return code
             self._report(process, code)
-            if not self._restart:
-                self._has_grace = True
-                self._finish(1, "Stopping the others.")
+            deaths = 1 if time.monotonic() - began > SETTLED_S else deaths + 1
+            if not await self._may_start_again(process.program.name, deaths):
                 return code
-            if time.monotonic() - began > SETTLED_S:
-                pause_s = self._first_pause_s
-            self._console.say(f"{process.program.name} is started again in {pause_s:g} s.")
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._ended.wait(), pause_s)
-                return code
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    async def _may_start_again(self, name: str, deaths: int) -> bool:
+        """Wait before a dead program is started again; where it is not, stop the others."""
+        if not self._restart or deaths >= MOST_DEATHS:
+            self._has_grace = True
+            often = f"{name} died {deaths} times in a row. " if self._restart else ""
+            self._finish(1, f"{often}Stopping the others.")
+            return False
+        pause_s = min(self._first_pause_s * 2 ** (deaths - 1), LONGEST_PAUSE_S)
+        self._console.say(
+            f"{name} is started again in {pause_s:g} s (restart {deaths} of {MOST_DEATHS - 1})."
+        )
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._ended.wait(), pause_s)
+        return not self._ended.is_set()
 
     async def _tend(self, process: Process) -> tuple[int, bool]:
         """Run a program to its end, and bring that about once it lives but does not work.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import pytest
@@ -93,14 +94,14 @@ def test_a_model_named_as_a_type_of_the_schema_is_refused_by_the_api(copy_projec
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("restart", [[], ["--restart"]], ids=["", "--restart"])
+@pytest.mark.parametrize("restart", [[], ["--no-restart"]], ids=["", "--no-restart"])
 def test_a_bad_task_file_stops_everything_with_one_sentence(copy_project, restart):
     project = copy_project(MODULE.format(model="Box") + DECLARED.format("hum(x) -> int"))
 
     ended = run_to_end(["-m", "graphql_api", *restart], project, REDIS_URL="")
 
     sentence = "Task 'tasks.kitchen.hum' cannot be offered: parameter 'x' is not annotated."
-    assert ended.returncode == 1
+    assert ended.returncode == os.EX_CONFIG
     assert sentence in ended.stdout.splitlines()
     assert "Traceback" not in ended.stdout
 

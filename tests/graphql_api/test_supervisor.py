@@ -129,7 +129,7 @@ def test_an_error_of_the_supervisor_stops_what_was_started(tmp_path: Path) -> No
 def test_a_death_is_reported_and_stops_the_others(tmp_path: Path) -> None:
     weak = program("weak", "echo up; echo last words >&2; exit 3")
 
-    code, output = supervise(lasting(tmp_path), weak, then=lambda: None)
+    code, output = supervise(lasting(tmp_path), weak, then=lambda: None, restart=False)
 
     assert code == 1
     assert "weak died (exit code 3). Its last lines:\n    up\n    last words\n" in output
@@ -158,26 +158,48 @@ def test_after_a_death_the_others_get_little_time() -> None:
     stuck = program("stuck", f"trap '' TERM; echo up; {FOREVER}")
     began = time.monotonic()
 
-    supervise(stuck, program("weak", "echo up; exit 1"), then=lambda: None, grace_s=0.1)
+    weak = program("weak", "echo up; exit 1")
+    supervise(stuck, weak, then=lambda: None, grace_s=0.1, restart=False)
 
     assert time.monotonic() - began < 5
 
 
-def test_a_dead_program_is_started_again_where_asked(tmp_path: Path) -> None:
+def test_a_dead_program_is_started_again(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     weak = program("weak", f"echo run >> {runs}; [ $(wc -l < {runs}) = 3 ] && echo up; exit 5")
 
-    code, output = supervise(weak, restart=True, first_pause_s=0.01)
+    code, output = supervise(weak, first_pause_s=0.01)
 
     assert code == 0
     assert output.count("weak died (exit code 5)") >= 2
-    assert "weak is started again in 0.02 s." in output
+    assert "weak is started again in 0.02 s (restart 2 of 4)." in output
+
+
+def test_a_program_that_dies_too_often_stops_everything(tmp_path: Path) -> None:
+    weak = program("weak", f"echo run >> {tmp_path}/runs; echo up; exit 5")
+
+    code, output = supervise(lasting(tmp_path), weak, then=lambda: None, first_pause_s=0.01)
+
+    assert code == 1
+    assert "weak died 5 times in a row. Stopping the others.\n" in output
+    assert (tmp_path / "runs").read_text() == 5 * "run\n"
+    assert has_ended(tmp_path)
+
+
+def test_a_refused_setting_is_not_tried_again(tmp_path: Path) -> None:
+    weak = program("weak", f"echo run >> {tmp_path}/runs; echo PORT is wrong.; exit {os.EX_CONFIG}")
+
+    code, output = supervise(weak)
+
+    assert code == os.EX_CONFIG
+    assert output == "weak          | PORT is wrong.\nPORT is wrong.\n"
+    assert (tmp_path / "runs").read_text() == "run\n"
 
 
 def test_nothing_is_started_again_once_stopping(tmp_path: Path) -> None:
     weak = program("weak", f"echo run >> {tmp_path}/runs; echo up; exit 5")
 
-    supervise(weak, restart=True, first_pause_s=60)
+    supervise(weak, first_pause_s=60)
 
     assert (tmp_path / "runs").read_text() == "run\n"
 

@@ -14,7 +14,9 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -27,6 +29,16 @@ from tasks.engine.settings import PROJECT_ROOT
 pytestmark = pytest.mark.slow
 
 DEADLINE_S = 60.0
+ADD_PATIENTLY = """
+import time
+from tasks.arithmetic import add
+for _ in range(100):
+    try:
+        print(add.delay(4, 5).get(timeout=30))
+        break
+    except Exception:
+        time.sleep(0.1)
+"""
 MAKE_BOTH_BUSY = "from tasks.general import wait; [wait.delay(seconds=60) for _ in range(2)]"
 
 
@@ -73,6 +85,9 @@ class Up:
 
     def said(self) -> str:
         return self.log.read_text(errors="replace")
+
+    def has_said(self, text: str) -> bool:
+        return text in self.said()
 
     def settings(self) -> dict[str, str | None]:
         return dotenv_values(self.project / ".data" / "running.env")
@@ -156,13 +171,54 @@ def test_kill_9_leaves_no_process_and_nothing_in_the_way(
     again.end()
 
 
-def test_a_worker_that_dies_takes_its_children_and_the_others_along(
-    up: Callable[..., Up],
-) -> None:
+def named(run: Up, word: str) -> psutil.Process:
+    """The program whose command line has this word."""
+    (found,) = [p for p in run.process.children() if word in " ".join(p.cmdline())]
+    return found
+
+
+def test_what_dies_is_started_again(project: Path, up: Callable[..., Up]) -> None:
     run = up()
     run.until_ready()
+    url = str(run.settings()["REDIS_URL"])
+    redis = f"127.0.0.1:{urlsplit(url).port}"  # the server names itself so
+
+    for name, word in {"celery": "celery@%h", "api": "graphql_api.server", "redis": redis}.items():
+        named(run, word).kill()
+        sentence = f"{name} is started again in 1 s (restart 1 of 4)."
+        run.until(partial(run.has_said, sentence), sentence)
+
+    answer = subprocess.run(
+        [sys.executable, "-c", ADD_PATIENTLY],
+        cwd=project,
+        env={**os.environ, "REDIS_URL": url},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    address = re.search(r"GraphiQL +(http://127\.0\.0\.1:\d+)/graphql", run.said())
+    run.until(lambda: is_ready(address[1]), "API")
+    run.process.send_signal(signal.SIGINT)
+
+    assert answer.stdout == "9.0\n", answer.stderr
+    assert run.end() == 0
+
+
+def is_ready(api: str) -> bool:
+    try:
+        return urllib.request.urlopen(f"{api}/readyz", timeout=2).status == 200
+    except OSError:
+        return False
+
+
+def test_without_restarts_a_worker_that_dies_takes_its_children_and_the_others_along(
+    up: Callable[..., Up],
+) -> None:
+    run = up("--no-restart")
+    run.until_ready()
     family = run.family()
-    (worker,) = [p for p in run.process.children() if "celery@%h" in p.cmdline()]
+    worker = named(run, "celery@%h")
     assert worker.children()
 
     worker.kill()
