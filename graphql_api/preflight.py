@@ -23,17 +23,21 @@ class StartRefused(Exception):
     """Nothing was started; the message says why and what to do."""
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens at an address."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def refuse_public(host: str) -> None:
     """Refuse an address that others can reach, for where nobody is asked for a token.
 
     Raises:
         StartRefused: the host is not loopback.
     """
-    try:
-        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
+    if not is_loopback(host):
         raise StartRefused(
             f"{host} is not a loopback address: without authentication, whoever reaches it could "
             "run tasks; set AUTH_JWT_SECRET, AUTH_JWKS_FILE or AUTH_JWKS_URL (docs/security.md), "

@@ -45,7 +45,8 @@ class Program:
     Attributes:
         ready: a pattern in its output, or a function polled until it returns True; None where
             nobody waits for it.
-        environment: on top of our own.
+        environment: on top of our own, without what is `hidden`.
+        hidden: variables of ours that the program does not get, in upper case.
         outlasts: the others need it to finish their work, so it is stopped after them.
         ailment: says, while it runs, what keeps it from working; None if nothing does.
     """
@@ -56,6 +57,15 @@ class Program:
     environment: Mapping[str, str] = field(default_factory=dict)
     outlasts: bool = False
     ailment: Callable[[], Awaitable[str | None]] | None = None
+    hidden: frozenset[str] = frozenset()
+
+    def whole_environment(self) -> dict[str, str]:
+        """Give all variables that the program starts with."""
+        ours = {name: value for name, value in os.environ.items() if self._may_see(name)}
+        return {**ours, "PYTHONUNBUFFERED": "1", **self.environment}
+
+    def _may_see(self, name: str) -> bool:
+        return name.upper() not in self.hidden  # settings are read in any case
 
 
 class Watchdog:
@@ -68,6 +78,7 @@ class Watchdog:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,  # it must not keep a pipe open that others read
             stderr=subprocess.DEVNULL,
+            env={},  # it needs none of the secrets in ours
             text=True,
             start_new_session=True,
         )
@@ -134,7 +145,7 @@ class Process:
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **self.program.environment},
+            env=self.program.whole_environment(),
             start_new_session=True,
         )
         gate = cast("asyncio.StreamWriter", leader.stdin)

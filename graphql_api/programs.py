@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from graphql_api.processes import Program
 from tasks.engine.embedded import EmbeddedRedis, is_ready
@@ -21,19 +22,35 @@ WORKER_OPTIONS = {  # where they differ; a worker takes the queue of its name
     "email_service": "-c 1",
     "ml_service": "--pool=solo -c 1",
 }
+# Settings that hold secrets, and the program that needs each. The API and the workers are handed
+# REDIS_URL, checked, in their `environment`.
+SECRETS = {
+    "REDIS_URL": None,
+    "AUTH_JWT_SECRET": "api",
+    "AUTH_JWKS_URL": "api",
+    "METRICS_TOKEN": "api",
+    "SMTP_USERNAME": "email_service",
+    "SMTP_PASSWORD": "email_service",
+}
+
+
+def _program(name: str, argv: tuple[str, ...], **described: Any) -> Program:
+    """Describe a program that sees no secret of the others."""
+    hidden = frozenset(secret for secret, user in SECRETS.items() if user != name)
+    return Program(name, argv, hidden=hidden, **described)
 
 
 def redis_server(server: EmbeddedRedis) -> Program:
     """Describe the private Redis, ready when it answers."""
     ready = partial(asyncio.to_thread, is_ready, server)
-    return Program("redis", server.argv, ready=ready, outlasts=True)
+    return _program("redis", server.argv, ready=ready, outlasts=True)
 
 
 def mail_catcher(port: int, maildir: Path) -> Program:
     """Describe an SMTP server that puts every message into a Maildir, whoever it is for."""
     command = f"aiosmtpd -n -u -l {LOOPBACK}:{port} -c aiosmtpd.handlers.Mailbox"
     ready = partial(_accepts, LOOPBACK, port)
-    return Program("mail", _module(command, str(maildir)), ready=ready, outlasts=True)
+    return _program("mail", _module(command, str(maildir)), ready=ready, outlasts=True)
 
 
 def worker(queue: str, environment: Mapping[str, str]) -> Program:
@@ -43,7 +60,7 @@ def worker(queue: str, environment: Mapping[str, str]) -> Program:
         " --without-gossip --without-mingle --loglevel INFO"
     )
     node = f"{queue}@{socket.gethostname()}"
-    return Program(
+    return _program(
         queue,
         _module(command),
         ready=re.compile(rf"{queue}@\S+ ready\.(\"|$)"),
@@ -57,17 +74,19 @@ def api(host: str, port: int, environment: Mapping[str, str]) -> Program:
     # Whether it may listen there was asked before anything was started.
     command = f"graphql_api.server --host {host} --port {port} --insecure"
     ready = partial(_answers_http, host, port, "/readyz")
-    return Program("api", _module(command), ready=ready, environment=environment)
+    return _program("api", _module(command), ready=ready, environment=environment)
 
 
 def training(out: Path) -> Program:
     """Describe the training of the spam model, which ends by itself."""
-    return Program("training", _module("ml.train_spam_detector --out", str(out)))
+    return _program("training", _module("ml.train_spam_detector --out", str(out)))
 
 
-def graphiql(environment: Mapping[str, str]) -> Program:
+def graphiql(folder: str) -> Program:
     """Describe the building of GraphiQL's page, which ends by itself; at once, if it is built."""
-    return Program("graphiql", _module("graphql_api.graphiql.build"), environment=environment)
+    return _program(
+        "graphiql", _module("graphql_api.graphiql.build"), environment={"GRAPHIQL_DIR": folder}
+    )
 
 
 def _module(command: str, *paths: str) -> tuple[str, ...]:

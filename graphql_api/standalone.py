@@ -20,6 +20,7 @@ from graphql_api.console import Console
 from graphql_api.preflight import (
     StartRefused,
     choose_port,
+    is_loopback,
     only_one,
     refuse_dead_redis,
     refuse_public,
@@ -37,7 +38,7 @@ from tasks.engine.settings import (
     read_settings,
 )
 
-# What helps those who develop, and on a machine of their own shows nobody else anything.
+# What helps those who develop; switched on where nobody else can reach the API.
 SHOWN_HERE = ("introspection", "suggestions", "tracebacks")
 
 
@@ -73,7 +74,7 @@ class Machine:
     async def bring_up(self, supervisor: Supervisor, console: Console) -> None:
         """Start every program as soon as what it needs is there, and say when all are ready."""
         # Nobody waits for GraphiQL's page: the registry of its packages may be out of reach.
-        page = supervisor.complete(programs.graphiql(self.environment))
+        page = supervisor.complete(programs.graphiql(self.environment["GRAPHIQL_DIR"]))
         await asyncio.gather(self._start(supervisor, console), page)
 
     async def _start(self, supervisor: Supervisor, console: Console) -> None:
@@ -184,7 +185,9 @@ def prepare(settings: Settings, host: str, port: int, data_dir: Path) -> Machine
         "SMTP_PORT": str(reserve_port() if catches_mail else settings.smtp_port),
         "MODEL_DIR": str(settings.model_dir.resolve()),
         "GRAPHIQL_DIR": str(settings.graphiql_dir.resolve()),
-    } | {name.upper(): "true" for name in SHOWN_HERE if name not in given}
+    }
+    if is_loopback(host):
+        environment |= {name.upper(): "true" for name in SHOWN_HERE if name not in given}
     return Machine(host, port, data_dir, environment, redis, catches_mail)
 
 

@@ -69,6 +69,16 @@ def test_the_model_folder_is_told_as_a_full_path(
     assert machine(tmp_path, model_dir="models").model_dir == tmp_path / "models" / "sms"
 
 
+@pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", True), ("0.0.0.0", False)])
+def test_what_helps_developers_is_on_only_where_nobody_else_looks(
+    tmp_path: Path, host: str, shown: bool
+) -> None:
+    made = prepare(Settings(_env_file=None), host, 8000, tmp_path)
+
+    for name in ("INTROSPECTION", "SUGGESTIONS", "TRACEBACKS"):
+        assert (name in made.environment) is shown
+
+
 class Recorder:
     """A supervisor whose programs are ready at once."""
 

@@ -205,6 +205,27 @@ def test_what_dies_is_started_again(project: Path, up: Callable[..., Up]) -> Non
     assert run.end() == 0
 
 
+def test_no_program_sees_a_secret_that_it_does_not_need(up: Callable[..., Up]) -> None:
+    secrets = {"AUTH_JWT_SECRET": "k" * 32, "metrics_token": "m", "SMTP_PASSWORD": "p"}
+    run = up(**secrets, SMTP_USERNAME="ann")
+    run.until_ready()
+
+    seen = {p.pid: {*p.environ()} & {*secrets, "SMTP_USERNAME", "REDIS_URL"} for p in run.family()}
+
+    api, email = named(run, "graphql_api.server"), named(run, "email_service@%h")
+    pool = [email, *email.children()]
+    workers = [named(run, "celery@%h"), named(run, "ml_service@%h")]
+    assert seen.pop(api.pid) == {"AUTH_JWT_SECRET", "metrics_token", "REDIS_URL"}
+    for process in pool:
+        assert seen.pop(process.pid) == {"SMTP_PASSWORD", "SMTP_USERNAME", "REDIS_URL"}
+    for process in [*workers, *workers[0].children()]:
+        assert seen.pop(process.pid) == {"REDIS_URL"}
+    assert len(seen) >= 3  # Redis, the mail catcher, the watchdog
+    assert set().union(*seen.values()) == set()
+    run.process.send_signal(signal.SIGINT)
+    assert run.end() == 0
+
+
 def is_ready(api: str) -> bool:
     try:
         return urllib.request.urlopen(f"{api}/readyz", timeout=2).status == 200
