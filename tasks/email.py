@@ -7,55 +7,20 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from email.errors import HeaderParseError
 from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid
 from typing import Annotated, Any
 
 from celery import Task
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
-from pydantic_core import PydanticCustomError
 
+from tasks.addresses import Address, bare_address, in_header, one_line
 from tasks.engine import Claim, Retryable, app
 from tasks.engine.mail_settings import OnUnknown, SmtpSecurity
 from tasks.engine.settings import Settings, load_settings
 
 _BODY_MAX = 1_000_000  # characters; servers commonly refuse messages above 10 MB
 
-
-# The mail server may not speak SMTPUTF8, and the worker would be the first to learn it.
-_NO_ASCII = PydanticCustomError(
-    "ascii_address",
-    "not ASCII, and other addresses (SMTPUTF8) cannot be mailed to: write the domain as `xn--...`",
-)
-_NO_ADDRESS = PydanticCustomError("email_address", "not an e-mail address such as ann@example.org")
-
-
-def _one_line(text: str) -> str:
-    if len(text.splitlines()) > 1 or any(c < " " or c == "\x7f" for c in text):
-        raise PydanticCustomError("one_line", "not one line of text: it has a control character")
-    # Pythons before 3.11.10 and 3.12.5 decode it into a header, line breaks within included.
-    if "=?" in text:
-        raise PydanticCustomError("encoded_word", "not plain text: it has an encoded word (`=?`)")
-    return text
-
-
-def _address(text: str) -> str:
-    # Here and below: 0.6 MB that most processes never need.
-    from email.headerregistry import Address as ParsedAddress  # noqa: PLC0415
-
-    if not text.isascii():
-        raise _NO_ASCII
-    try:
-        parsed = ParsedAddress(addr_spec=_one_line(text))
-    except (ValueError, HeaderParseError, IndexError) as error:
-        raise _NO_ADDRESS from error
-    if not parsed.username or not parsed.domain:
-        raise _NO_ADDRESS
-    return text
-
-
-Address = Annotated[str, Field(max_length=254), AfterValidator(_address)]
 # One address may stand for a list of one, as GraphQL allows for every list.
 Addresses = Annotated[
     list[Address],
@@ -100,9 +65,14 @@ class _TlsSession(_Session, smtplib.SMTP_SSL):
 @app.task(bind=True, acks_late=True, time_limit=120, max_retries=9)
 def send_email(
     self: Task,
-    to: Annotated[Addresses, Field(min_length=1, description="Recipients.")],
+    to: Annotated[
+        Addresses,
+        Field(
+            min_length=1, description="Recipients: `ann@example.org` or `Ann <ann@example.org>`."
+        ),
+    ],
     subject: Annotated[
-        str, Field(max_length=500), AfterValidator(_one_line), Field(description="Subject line.")
+        str, Field(max_length=500), AfterValidator(one_line), Field(description="Subject line.")
     ],
     text: Annotated[str, Field(max_length=_BODY_MAX, description="The message as plain text.")],
     html: Annotated[
@@ -113,16 +83,16 @@ def send_email(
     reply_to: Annotated[Address | None, Field(description="Where answers go.")] = None,
 ) -> EmailReceipt:
     """Hand one message to the configured mail server."""
-    from email.policy import SMTP  # noqa: PLC0415  # needs what `_address` does
+    from email.policy import SMTP  # noqa: PLC0415  # 0.6 MB that most processes never need
 
     settings = load_settings()
     message = EmailMessage(policy=SMTP)
     message["From"] = settings.email_from
-    message["To"] = ", ".join(to)
+    message["To"] = ", ".join(map(in_header, to))
     if cc:
-        message["Cc"] = ", ".join(cc)
+        message["Cc"] = ", ".join(map(in_header, cc))
     if reply_to:
-        message["Reply-To"] = reply_to
+        message["Reply-To"] = in_header(reply_to)
     message["Subject"] = subject
     message["Date"] = format_datetime(datetime.now(UTC))
     domain = settings.email_from.rpartition("@")[2].rstrip("> ")
@@ -130,7 +100,8 @@ def send_email(
     message.set_content(text)
     if html is not None:
         message.add_alternative(html, subtype="html")
-    refused = _deliver(message, [*to, *(cc or ()), *(bcc or ())], settings, Claim(self))
+    recipients = [bare_address(given) for given in (*to, *(cc or ()), *(bcc or ()))]
+    refused = _deliver(message, recipients, settings, Claim(self))
     return EmailReceipt(
         message_id=message["Message-ID"],
         accepted_at=datetime.now(UTC),

@@ -143,6 +143,19 @@ def test_bad_arguments_are_refused_before_a_server_is_reached(celery_workers, ch
     assert "eve" not in str(caught.value)
 
 
+def test_a_recipient_may_have_a_name(smtp):
+    inbox = smtp()
+
+    receipt = send_email(
+        **MAIL | {"to": ["Jörg B. <joerg@example.org>", "Nobody <no@example.org>"]}
+    )
+
+    (mail,) = texts(inbox)
+    assert receipt.refused_recipients == ["no@example.org"]
+    assert "X-RcptTo: joerg@example.org\n" in mail
+    assert '<joerg@example.org>, "Nobody" <no@example.org>\n' in mail
+
+
 def test_one_address_stands_for_a_list_of_one():
     bound = send_email.definition.bind((), MAIL | {"to": "ann@example.org"})
 

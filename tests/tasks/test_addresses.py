@@ -1,0 +1,74 @@
+"""E-mail addresses: which are taken, and that a mail's head says what was meant."""
+
+from __future__ import annotations
+
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import SMTP
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from tasks.addresses import Address, bare_address, in_header
+
+ADDRESS = TypeAdapter(Address)
+
+TAKEN = {
+    "ann@example.org": ("", "ann@example.org"),
+    "root@localhost": ("", "root@localhost"),
+    "o'neil+news@example.org": ("", "o'neil+news@example.org"),
+    '"ann lee"@example.org': ("", '"ann lee"@example.org'),
+    "ann@[127.0.0.1]": ("", "ann@[127.0.0.1]"),
+    "<ann@example.org>": ("", "ann@example.org"),
+    "Ann <ann@example.org>": ("Ann", "ann@example.org"),
+    "Ann B. Lee <ann@example.org>": ("Ann B. Lee", "ann@example.org"),
+    ".Ann <ann@example.org>": (".Ann", "ann@example.org"),  # Python's parser of headers fails
+    '"Lee, Ann" <ann@example.org>': ("Lee, Ann", "ann@example.org"),
+    '"<eve@example.org>" <ann@example.org>': ("<eve@example.org>", "ann@example.org"),
+    "Jörg <joerg@example.org>": ("Jörg", "joerg@example.org"),
+}
+REFUSED = [
+    "",
+    "ann",
+    "ann@",
+    "@example.org",
+    "ann@[",
+    "ann@[]",
+    '"' * 254,
+    '""@example.org',
+    ".ann@example.org",
+    "ann..lee@example.org",
+    "ann@eve@example.org",
+    "ann@example.org, eve@example.org",
+    "Lee, Ann <ann@example.org>",
+    "eve@example.org <ann@example.org>",
+    "Ann <ann@example.org",
+    "Ann <ann@example.org> eve",
+    "Ann <<ann@example.org>>",
+    "all: ann@example.org;",
+    "(Ann) ann@example.org",
+    "ann@example.org\n",
+    "Ann\r\nBcc: eve@example.org\r\nX: <ann@example.org>",
+    '"Ann\u2028Lee" <ann@example.org>',
+    "=?utf-8?q?Ann?= <ann@example.org>",
+    "ann@exämple.org",
+    "Ann <änn@example.org>",
+    "x" * 243 + "@example.org",
+    "x" * 101 + "<ann@example.org>",
+]
+
+
+@pytest.mark.parametrize(("text", "meant"), TAKEN.items())
+def test_an_address_arrives_with_the_name_in_front_of_it(text, meant):
+    message = EmailMessage(policy=SMTP)
+    message["To"] = ", ".join([in_header(ADDRESS.validate_python(text)), "bob@example.org"])
+    arrived = message_from_bytes(message.as_bytes(), policy=SMTP)["To"].addresses
+
+    assert [(a.display_name, a.addr_spec) for a in arrived] == [meant, ("", "bob@example.org")]
+    assert bare_address(text) == meant[1]
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_what_is_no_address_is_refused(text):
+    with pytest.raises(ValidationError, match=r"an e-mail address|not ASCII"):
+        ADDRESS.validate_python(text)
