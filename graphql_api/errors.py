@@ -7,6 +7,7 @@ error with a code; everything else is logged with an id and masked.
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 from graphql import GraphQLError
@@ -171,13 +172,23 @@ def _told(error: GraphQLError) -> str | None:
         case InvalidOperationTypeError() as origin:
             return f"This is no way to send a {origin.operation_type.value}"
         case GraphQLError() | StrawberryInputCoercionError() | None:
-            return error.message.replace(" not to be None.", " not to be null.")
+            return _without_python(error.message)
         case MissingQueryError():
             return "There is no `query`"
         case ValueError() if error.path is None:
             # Python makes no integer of thousands of digits, which graphql-core does not foresee.
             return "The document has a number of too many digits"
     return None
+
+
+# Ends of graphql-core's messages: a value as Python writes it, unless it is a number or a text.
+_PYTHONS_VALUE = re.compile(r"(?:(, found)| Found|(?<= value)(?=: [\[{NTF])): .*", re.DOTALL)
+
+
+def _without_python(message: str) -> str:
+    """Leave out the value that a message repeats: the client has it."""
+    message = _PYTHONS_VALUE.sub(lambda end: "." if end[1] else "", message)
+    return message.replace("not to be None", "not to be null")
 
 
 def report_all(errors: list[GraphQLError]) -> list[GraphQLError]:

@@ -24,7 +24,8 @@ class InputProblem:
     """One thing wrong with an input."""
 
     path: list[str] = strawberry.field(
-        description="From the argument down to the value, list positions included."
+        description="From the argument down to the value, list positions included; a value that "
+        "stands for a list of one is at position 0."
     )
     message: str = strawberry.field(description="Why the value is refused.")
 

@@ -77,3 +77,49 @@ def test_the_first_errors_of_fields_are_told_and_the_others_counted():
 
     assert [error.path for error in told] == [[f"a{i}"] for i in range(100)]
     assert last.message == "50 more errors are left out: ask for less at a time"
+
+
+@strawberry.input
+class Order:
+    count: int
+    colour: str | None = None
+
+
+@strawberry.type
+class Shop:
+    @strawberry.field
+    def order(self, of: Order) -> int:
+        return of.count
+
+
+@pytest.mark.parametrize(
+    ("order", "complaint"),
+    [
+        (None, ": Expected value of non-null type 'Order!' not to be null."),
+        ([True], ": Expected value of type 'Order' to be an object."),
+        ({"count": None}, " at .count: Expected value of non-null type 'Int!' not to be null."),
+        ({"count": [None]}, " at .count: Int cannot represent non-integer value"),
+        ({"count": "many"}, " at .count: Int cannot represent non-integer value: 'many'"),
+        ({"colour": None}, ": Expected value of type 'Order' to include required field 'count'."),
+        (
+            {"count": 1, "hue": None},
+            ": Expected value of type 'Order' not to include unknown field 'hue'.",
+        ),
+    ],
+)
+def test_an_input_that_does_not_fit_is_told_without_pythons_words(order, complaint):
+    operation = "query($of: Order!) { order(of: $of) }"
+
+    errors = Schema(query=Shop).execute_sync(operation, {"of": order}).errors
+
+    assert [error.message for error in errors] == [f"Variable '$of' has invalid value{complaint}"]
+
+
+def test_a_suggestion_is_kept():
+    operation = "query($of: Order!) { order(of: $of) }"
+
+    (error,) = (
+        Schema(query=Shop).execute_sync(operation, {"of": {"count": 1, "couleur": None}}).errors
+    )
+
+    assert error.message.endswith("unknown field 'couleur'. Did you mean 'colour'?")
