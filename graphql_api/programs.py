@@ -57,7 +57,7 @@ def worker(queue: str, environment: Mapping[str, str]) -> Program:
     """Describe the Celery worker of one queue, ready when it says so."""
     command = (
         f"celery --quiet -A tasks worker -Q {queue} --hostname {queue}@%h {WORKER_OPTIONS[queue]}"
-        " --without-gossip --without-mingle --loglevel INFO"
+        " --loglevel INFO"
     )
     node = f"{queue}@{socket.gethostname()}"
     return _program(

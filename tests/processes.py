@@ -127,7 +127,7 @@ def running_worker(
     ]
     if concurrency:
         argv += ["-c", str(concurrency)]
-    argv += ["--without-gossip", "--without-mingle", "--loglevel", "INFO", *options]
+    argv += ["--loglevel", "INFO", *options]
     with running(argv, environment, log, project=project) as process:
         wait_until(
             lambda: process.poll() is not None or " ready." in log.read_text(),

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 
-from celery import Celery
+from celery import Celery, signals
 from celery.loaders.app import AppLoader
 from kombu.entity import Exchange, Queue
 
@@ -136,6 +136,13 @@ configure_workers(app)
 carry_trail()
 trace_workers()
 app.steps["worker"].add("tasks.engine.delivery:Heartbeat")  # by name: only workers load it
+
+
+@signals.worker_init.connect
+def _leave_out_gossip(sender: Any, **_: Any) -> None:
+    # Workers need no news of each other: heartbeats and cancellations are in Redis. A connection
+    # that is reset while a worker asks its neighbors at start can end that worker for good.
+    sender.options.update(without_gossip=True, without_mingle=True)
 
 
 def definitions() -> dict[str, TaskDefinition]:
