@@ -27,7 +27,7 @@ from graphql_api.preflight import (
 )
 from graphql_api.running_env import removed, write_running_env
 from graphql_api.supervisor import Supervisor
-from tasks.engine.embedded import EmbeddedRedis, reserve_port, write_config
+from tasks.engine.embedded import EmbeddedRedis, check_data, reserve_port, write_config
 from tasks.engine.errors import BadSettings, CeleryQLError
 from tasks.engine.settings import (
     DATA_DIR,
@@ -169,12 +169,15 @@ def prepare(settings: Settings, host: str, port: int, data_dir: Path) -> Machine
 
     Raises:
         StartRefused: something around does not allow the start.
-        EmbeddedRedisError: there is no Redis server to start.
+        EmbeddedRedisError: there is no Redis server to start, or it cannot read the data.
     """
     given = settings.model_fields_set
     if "redis_url" in given:
         refuse_dead_redis(settings.redis_url)
-    redis = None if "redis_url" in given else write_config(data_dir / "redis")
+    redis = None
+    if "redis_url" not in given:
+        redis = write_config(data_dir / "redis", chosen=settings.redis_server)
+        check_data(redis)
     catches_mail = "smtp_host" not in given
     # Lines stand behind the names of their programs, and are for people.
     is_open = settings.log_format is LogFormat.AUTO

