@@ -11,7 +11,7 @@ from graphql_api import described
 from graphql_api.context import Info
 from graphql_api.errors import present_refusal
 from graphql_api.execution import items_below
-from graphql_api.inputs import BatchItemInput
+from graphql_api.inputs import BatchItemInput, step_task
 from graphql_api.options import parse_options
 from graphql_api.refusals import (
     Error,
@@ -111,9 +111,9 @@ def _build_all(
 
 
 def _build(engine: Engine, viewer: Viewer, item: BatchItemInput) -> Request:
-    name = item.task.require_name(("task",))
+    name, given = step_task(item.task, ("task",))
     viewer.require_definitions([name])
     definition = engine.definitions[name]
     options = parse_options(item.options)
-    arguments = definition.check(item.task.given, ("task", name))
+    arguments = definition.check(given, ("task", name))
     return build_task(definition, arguments, options)

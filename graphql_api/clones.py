@@ -13,15 +13,18 @@ import types
 import typing
 from enum import Enum, StrEnum
 from functools import reduce
+from math import isfinite
 from operator import or_
 from typing import Annotated, Any
 
 import strawberry
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.fields import FieldInfo
 
 from graphql_api import described
 from graphql_api.names import Names
+from graphql_api.values import BigInt
+from tasks.engine.numbers import Limits, range_of
 
 
 class Role(StrEnum):
@@ -38,10 +41,13 @@ _NESTED = {Role.STEP: Role.INPUT, Role.ARGUMENTS: Role.RESULT}
 _UNCHECKED = ConfigDict(protected_namespaces=())  # the task's own model checks the values
 #: Stored values were checked when they were stored, and limits may have changed since: only their
 #: types are checked. A limit on strings, whatever its size, has pydantic refuse lone surrogates.
-_STORED = ConfigDict(str_max_length=sys.maxsize, protected_namespaces=())
+_STORED = ConfigDict(str_max_length=sys.maxsize, allow_inf_nan=True, protected_namespaces=())
 _CONFIG = {Role.STEP: _UNCHECKED, Role.ARGUMENTS: _STORED, Role.RESULT: _STORED}
 #: What checks values is made when the first comes: of most tasks, a process sees none.
 LATER: Any = ConfigDict(defer_build=True)
+STORED: Any = _STORED | LATER  # of a result that is no model
+_COMING_IN = (Role.INPUT, Role.STEP)
+_INT32 = 2**31
 _LIMITS = {
     "min_length": "at least {} long",
     "max_length": "at most {} long",
@@ -61,23 +67,24 @@ class Clones:
         self._made: dict[tuple[type, Role], Any] = {}
         self._enums: set[type] = set()
 
-    def annotation(self, annotation: Any, role: Role) -> Any:
+    def annotation(self, annotation: Any, role: Role, limits: Limits = ()) -> Any:
         """Put the clones in place of the models within an annotation."""
         origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
         if origin is Annotated:
-            inner = self.annotation(parts[0], role)
-            # Limits matter where values come in.
+            inner = self.annotation(parts[0], role, limits + parts[1:])
+            # Limits matter where values come in. Those of a step are checked with its task's own
+            # model: here, one bad value would refuse the whole operation, with no word of the rest.
             return Annotated[(inner, *parts[1:])] if role is Role.INPUT else inner
         if origin in (typing.Union, types.UnionType):
-            return reduce(or_, [self.annotation(part, role) for part in parts])
+            return reduce(or_, [self.annotation(part, role, limits) for part in parts])
         if origin is list or (origin is tuple and parts[1:] == (...,)):
             return list[self.annotation(parts[0], role)]  # type: ignore[misc]  # made at run time
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             text = (annotation.__doc__ or annotation.__name__).strip()
-            return self.of(annotation, role, annotation.__name__, text)
+            return self.of(annotation, _NESTED.get(role, role), annotation.__name__, text)
         if isinstance(annotation, type) and issubclass(annotation, Enum):
             return self._described(annotation)
-        return annotation  # a scalar: the engine has refused all else
+        return _scalar(annotation, role, limits)  # the engine has refused all else
 
     def of(
         self, model: Any, role: Role, name: str, text: str, hidden: frozenset[str] = frozenset()
@@ -94,7 +101,7 @@ class Clones:
             clone = create_model(
                 f"{name}{role}", __base__=base, __config__=config, __cls_kwargs__=LATER, **fields
             )
-            is_input = role in (Role.INPUT, Role.STEP)
+            is_input = role in _COMING_IN
             decorate: Any = strawberry.pydantic.input if is_input else strawberry.pydantic.type
             self._made[model, role] = decorate(clone, description=text) if fields else None
         return self._made[model, role]
@@ -102,16 +109,18 @@ class Clones:
     def _field(self, name: str, info: FieldInfo, role: Role) -> tuple[Any, FieldInfo]:
         field = copy.copy(info)
         field.description = _description(name, info)
-        given = _unlimited(info.annotation) if role is Role.STEP else info.annotation
-        annotation = self.annotation(given, _NESTED.get(role, role))
+        limits = tuple(info.metadata)
+        if role in _COMING_IN and isinstance(info.default, int):
+            limits += (Field(ge=-abs(info.default), le=abs(info.default)),)  # it says so, too
+        annotation = self.annotation(info.annotation, role, limits)
+        if role is not Role.INPUT:
+            _read_plainly(field)
         if role is Role.STEP:
-            field.default, field.default_factory, field.metadata = None, None, []
+            field.default, field.default_factory = None, None
             annotation = maybe(annotation)
         elif role is Role.ARGUMENTS:
-            field.default, field.default_factory, field.metadata = None, None, []
+            field.default, field.default_factory = None, None
             annotation = annotation | None
-        elif role is Role.RESULT:
-            field.metadata = []
         field.annotation = annotation
         return annotation, field
 
@@ -123,19 +132,19 @@ class Clones:
         return enum
 
 
-def _unlimited(annotation: Any) -> Any:
-    """Leave limits out at every depth: a step's are checked with its task's own model.
+def _scalar(scalar: Any, role: Role, limits: Limits) -> Any:
+    if scalar is not int:
+        return scalar
+    low, high = range_of(limits, step=1)
+    if role in _COMING_IN:  # an `Int`, as in most APIs, unless the task says that it takes more
+        low, high = (limit if isfinite(limit) else 0 for limit in (low, high))
+    return int if low >= -_INT32 and high < _INT32 else BigInt
 
-    Where they stayed, one bad value would refuse the whole operation, with no word of the rest.
-    """
-    origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin is Annotated:
-        return _unlimited(parts[0])
-    if origin in (typing.Union, types.UnionType):
-        return reduce(or_, map(_unlimited, parts))
-    if origin in (list, tuple):
-        return list[_unlimited(parts[0])]  # type: ignore[misc]  # made at run time
-    return annotation
+
+def _read_plainly(field: FieldInfo) -> None:
+    """Have a clone's field read what the engine has written, under its own name."""
+    field.alias = field.validation_alias = field.serialization_alias = field.alias_priority = None
+    field.exclude_if, field.metadata = None, []
 
 
 def maybe(annotation: Any) -> Any:

@@ -10,11 +10,11 @@ from functools import cached_property
 from typing import Annotated, Any
 
 import strawberry
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from strawberry.types import get_object_definition
 
 from graphql_api import described
-from graphql_api.clones import LATER, Clones, Role, maybe
+from graphql_api.clones import STORED, Clones, Role, maybe
 from graphql_api.context import Info
 from graphql_api.inputs import StepTaskInput, read_step_task
 from graphql_api.options import OptionsArgument, TaskOptions, parse_options
@@ -29,6 +29,7 @@ from graphql_api.stored import as_typed
 from graphql_api.types import Task
 from graphql_api.viewer import Scope
 from tasks.engine.definition import TaskDefinition, pascal
+from tasks.engine.errors import BadTaskDefinition, problems_of
 from tasks.engine.records import TaskState
 
 
@@ -63,11 +64,10 @@ class Derivation:
         """The object type of its executions, with its own input and result."""
         members: dict[str, Any] = {"__doc__": self.definition.description}
         arguments = self._arguments(Role.ARGUMENTS)
-        result = self._clones.annotation(self.definition.result_type, Role.RESULT)
         if arguments is not None:
             members["input"] = _input_field(self.definition.name, arguments)
-        if result is not types.NoneType:
-            members["result"] = _result_field(self.definition.name, result)
+        if self._result is not types.NoneType:
+            members["result"] = _result_field(self.definition.name, self._result)
         return described.type(type(self._named(f"{self.name}Task"), (Task,), members))
 
     @cached_property
@@ -77,6 +77,29 @@ class Derivation:
         success = _success(name, self.definition.name, self.task_type)
         payload = self._named(f"Enqueue{self.name}Payload")
         return _mutation(self.definition, self.input, success, payload)
+
+    def check_examples(self) -> None:
+        """See that what is stored of its executions can be shown.
+
+        Raises:
+            BadTaskDefinition: pydantic writes a value in a form that its field's type is not of.
+        """
+        given, returned = self.definition.examples()
+        arguments = self._arguments(Role.ARGUMENTS)
+        shown: TypeAdapter[Any] = TypeAdapter(self._result | None, config=STORED)
+        try:
+            for value in given if arguments else ():
+                arguments.model_validate(value)
+            for value in returned:
+                shown.validate_python(value)
+        except ValidationError as error:
+            reason = f"what pydantic writes cannot be shown ({problems_of(error)[0]})"
+            hint = "have serializers write what the type of their field reads"
+            raise BadTaskDefinition(self.definition.task.name, f"{reason}: {hint}") from error
+
+    @cached_property
+    def _result(self) -> Any:
+        return self._clones.annotation(self.definition.result_type, Role.RESULT)
 
     def _named(self, name: str) -> str:
         self._clones.names.take(name, self.definition.arguments)
@@ -112,7 +135,7 @@ def _input_field(task: str, arguments: Any) -> Any:
 
 def _result_field(task: str, result: Any) -> Any:
     # None, too, of a task that ignores its result.
-    adapter: TypeAdapter[Any] = TypeAdapter(result | None, config=LATER)
+    adapter: TypeAdapter[Any] = TypeAdapter(result | None, config=STORED)
 
     async def resolve(self: Task, info: Info) -> Any:
         """What it returned; null until it has succeeded, and if it cannot be read."""

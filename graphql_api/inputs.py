@@ -18,6 +18,7 @@ from graphql_api.names import Writing
 from graphql_api.one_of import NOT_ONE_OF, is_one_of
 from graphql_api.options import StepOptions, TaskOptions
 from tasks.engine.errors import InvalidInput, Problem
+from tasks.engine.json_form import WRITTEN
 
 
 class StepTaskInput:
@@ -121,7 +122,7 @@ def step_task(given: StepTask, path: tuple[str, ...]) -> tuple[str, dict[str, An
     Raises:
         InvalidInput: not exactly one task is given; `path` leads there.
     """
-    return given.require_name(path), to_jsonable_python(given.given, by_alias=False)
+    return given.require_name(path), to_jsonable_python(given.given, **WRITTEN)
 
 
 @described.input

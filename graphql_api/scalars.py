@@ -17,7 +17,8 @@ from graphql import GraphQLError, ValueNode, value_from_ast_untyped
 from strawberry.schema.types import base_scalars
 from strawberry.types.scalar import ScalarDefinition
 
-from graphql_api.values import EVENT_CURSOR, EventCursor
+from graphql_api.values import BIG_INT, EVENT_CURSOR, BigInt, EventCursor
+from tasks.engine.numbers import INT_MAX
 
 _SHOWN = 40  # characters of a value that is refused
 
@@ -54,5 +55,6 @@ SCALARS: Mapping[object, ScalarDefinition] = {
     UUID: _with_form(
         base_scalars.UUIDDefinition, "a UUID such as 123e4567-e89b-12d3-a456-426614174000"
     ),
+    BigInt: _with_form(BIG_INT, f"an integer from -{INT_MAX} to {INT_MAX}"),
     EventCursor: _with_form(EVENT_CURSOR, "the `cursor` of an event or a task"),
 }

@@ -108,6 +108,8 @@ def build_schema() -> Api:
     names = Names(known.values())
     clones = Clones(names)
     derived = [Derivation(definition, clones) for definition in known.values()]
+    for derivation in derived:
+        derivation.check_examples()
     complete_step_input(derived)
     generated = create_type("Generated", [d.mutation for d in derived])
     written = (WorkflowMutation, BatchMutation, ControlMutation, TokenMutation)

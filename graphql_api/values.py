@@ -10,6 +10,7 @@ from graphql import GraphQLError
 from graphql_api import described
 from graphql_api.context import Info
 from graphql_api.viewer import Scope
+from tasks.engine.numbers import INT_MAX
 from tasks.engine.records import Cursor, Priority, TaskState, position
 
 if TYPE_CHECKING:
@@ -57,7 +58,9 @@ WorkflowRef = Annotated["Workflow", strawberry.lazy("graphql_api.workflow")]
 IdArgument = Annotated[strawberry.ID, strawberry.argument(description="Id of a task or workflow.")]
 
 __all__ = [
+    "BIG_INT",
     "EVENT_CURSOR",
+    "BigInt",
     "EventCursor",
     "Failure",
     "Node",
@@ -84,6 +87,23 @@ EVENT_CURSOR = strawberry.scalar(
     "resume with nothing missed.",
     serialize=str,
     parse_value=_parse_cursor,
+)
+
+BigInt = NewType("BigInt", int)
+
+
+def _big_int(value: object) -> int:
+    is_bool = isinstance(value, bool)
+    if isinstance(value, int | float) and not is_bool and abs(value) <= INT_MAX and value % 1 == 0:
+        return int(value)
+    raise GraphQLError(f"BigInt cannot represent {value!r}: it holds integers up to {INT_MAX}")
+
+
+BIG_INT = strawberry.scalar(
+    name="BigInt",
+    description=f"An integer from -{INT_MAX} to {INT_MAX}, as a JSON number.",
+    serialize=_big_int,
+    parse_value=_big_int,
 )
 
 

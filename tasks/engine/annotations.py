@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
+from math import isfinite
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, RootModel
+from pydantic import BaseModel, RootModel, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUndefinedAnnotation
 
 from tasks.engine.errors import BadTaskDefinition
+from tasks.engine.json_form import NOT_JSON, read
 
 SCALARS = (bool, int, float, str, datetime, date, time, Decimal, UUID)
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -123,6 +125,10 @@ class Place:
         for name, field in model.model_fields.items():
             what = f"field {name!r} of {model.__name__}"
             inner = Place(self.task, what, self.is_input, (*self.within, model))
+            if field.exclude or (field.exclude_if and field.is_required()):
+                raise inner.refuse("has `exclude`, so that its value would be lost: leave that out")
+            if isinstance(field.default, float) and not isfinite(field.default):
+                raise inner.refuse("has a default that JSON has no form for")
             yield from inner.types(field.annotation)
 
     def _enum(self, enum: type[Enum]) -> type[Enum]:
@@ -132,4 +138,18 @@ class Place:
         for name in (enum.__name__, *members):
             if not _NAME.fullmatch(name) or name in _NO_MEMBERS:
                 raise self.refuse(f"is an enum with the name {name!r}: it {_NAME_RULE}")
+        for member in enum:
+            if not _is_read_back(member):
+                raise self.refuse(
+                    f"is an enum whose member {member.name} cannot be read back from the JSON that "
+                    f"pydantic writes of {member.value!r}: give it a string or a whole number"
+                )
         return enum
+
+
+def _is_read_back(member: Enum) -> bool:
+    values = TypeAdapter(type(member))
+    try:
+        return read(values, values.dump_python(member, mode="json")) is member
+    except (ValidationError, *NOT_JSON):
+        return False

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import typing
+from functools import cache
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
-from pydantic_core import PydanticCustomError, PydanticSerializationError
+from pydantic_core import PydanticCustomError
+
+from tasks.engine.json_form import NOT_JSON, WRITTEN, unreadable
+from tasks.engine.numbers import is_open
 
 STRING_MAX = 1_000_000  # characters; a parameter may name less
 NOT_UNICODE = PydanticCustomError("not_unicode", "text that is not Unicode: a lone surrogate")
@@ -21,13 +25,22 @@ class Arguments(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _is_unicode(self) -> Self:
+    def _can_be_read(self) -> Self:
         # What lies in a model within is not held by the bound above.
+        problem = None
         try:
-            self.model_dump_json()
-        except PydanticSerializationError as error:
+            if _is_open(type(self)):
+                problem = unreadable(self.model_dump(mode="json", **WRITTEN))
+            else:
+                self.model_dump_json(**WRITTEN)  # which is faster
+        except NOT_JSON as error:
             raise NOT_UNICODE from error
+        if problem:
+            raise PydanticCustomError("unreadable", "{problem}", {"problem": problem})
         return self
+
+
+_is_open = cache(is_open)
 
 
 class _SensitiveMark:

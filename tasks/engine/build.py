@@ -24,6 +24,7 @@ from tasks.engine.collector import (
 from tasks.engine.definition import TaskDefinition
 from tasks.engine.errors import InvalidInput, Problem
 from tasks.engine.graph import leaves
+from tasks.engine.json_form import WRITTEN
 from tasks.engine.mould import message_for
 from tasks.engine.options import Options
 from tasks.engine.records import WORKFLOW, Priority, Record, TaskId, TaskState
@@ -39,7 +40,7 @@ def build_task(
 ) -> Request:
     """Build what is written of one task."""
     task_id = str(uuid4())
-    kwargs = arguments.model_dump(mode="json")
+    kwargs = arguments.model_dump(mode="json", **WRITTEN)
     priority = options.priority or Priority.NORMAL
     message = message_for(definition, task_id, kwargs, CELERY_PRIORITIES[priority])
     record = NewRecord(
@@ -51,7 +52,7 @@ def build_task(
         priority=priority,
         max_attempts=options.max_attempts or definition.max_attempts,
         retry_of=retry_of,
-        input=arguments.model_dump_json(exclude=set(definition.sensitive)),
+        input=arguments.model_dump_json(exclude=set(definition.sensitive), **WRITTEN),
     )
     return Request([record], [message], options, [definition.name, kwargs])
 

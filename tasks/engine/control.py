@@ -136,7 +136,7 @@ class Control:
         if given is None:
             raise _refusal("Its input was not kept: enqueue it anew")
         try:
-            arguments = definition.arguments.model_validate(given)
+            arguments = definition.load(given)
         except ValidationError as error:
             raise _refusal("It never got all of its arguments: retry its workflow") from error
         return build_task(definition, arguments, options, retry_of=record.id)

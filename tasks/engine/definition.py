@@ -14,10 +14,13 @@ from typing import Any
 
 from celery import Task
 from pydantic import TypeAdapter, ValidationError, create_model
+from pydantic_core import to_json
 
-from tasks.engine import signature
+from tasks.engine import examples, signature
 from tasks.engine.arguments import Arguments, is_marked_sensitive
 from tasks.engine.errors import InvalidArguments, InvalidInput, InvalidResult, problems_of
+from tasks.engine.json_form import NOT_JSON, READ, WRITTEN, read, unreadable
+from tasks.engine.numbers import is_open
 from tasks.engine.options import MAX_ATTEMPTS
 
 
@@ -83,12 +86,15 @@ class TaskDefinition:
         hints = signature.hints_of(task)
         types = frozenset(signature.types_of(task.name, hints))
         fields: dict[str, Any] = signature.fields_of(task, hints)
+        arguments = create_model(pascal(name) + "Arguments", __base__=Arguments, **fields)
+        result = signature.adapter(task.name, "the result", hints["return"])
+        signature.check_forms(task.name, arguments, hints)
         return cls(
             name=name,
             description=signature.description_of(task),
             task=task,
-            arguments=create_model(pascal(name) + "Arguments", __base__=Arguments, **fields),
-            result=signature.adapter(task.name, "the result", hints["return"]),
+            arguments=arguments,
+            result=result,
             sensitive=frozenset(n for n in fields if is_marked_sensitive(hints[n])),
             types=types,
         )
@@ -104,9 +110,22 @@ class TaskDefinition:
             InvalidInput: they do not fit the parameters.
         """
         try:
-            return self.arguments.model_validate(given)
+            return self.load(given)
         except ValidationError as error:
             raise InvalidInput(problems_of(error, path)) from error
+
+    def load(self, given: dict[str, Any]) -> Arguments:
+        """Read arguments from JSON values by parameter.
+
+        Raises:
+            ValidationError: they do not fit the parameters.
+        """
+        arguments: Arguments = read(self._reader, given)
+        return arguments
+
+    @cached_property
+    def _reader(self) -> TypeAdapter[Any]:
+        return TypeAdapter(self.arguments)
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
         """Validate the arguments of one call.
@@ -118,7 +137,7 @@ class TaskDefinition:
             InvalidArguments: they do not fit the parameters.
         """
         try:
-            return self.arguments.model_validate(self._by_name(args, kwargs))
+            return self.load(self._by_name(args, kwargs))
         except ValidationError as error:
             raise InvalidArguments(f"{self.name}: {_problems(error)}") from None
 
@@ -135,19 +154,40 @@ class TaskDefinition:
         return named | kwargs
 
     def dump(self, returned: Any) -> Any:
-        """Turn what the function returned into JSON values.
+        """Turn what the function returned into JSON values, which can be read back.
 
         Raises:
-            InvalidResult: it is not of the return type.
+            InvalidResult: it is not of the return type, or cannot be read by every client.
         """
         try:
-            return self.result.dump_python(self.result.validate_python(returned), mode="json")
+            value = self.result.dump_python(
+                self.result.validate_python(returned, **READ), mode="json", by_alias=False
+            )
+            # A model's class does not check what is changed of it after it was made.
+            self.result.validate_json(to_json(value), extra="ignore", **READ)
         except ValidationError as error:
             raise InvalidResult(f"{self.name} returned a wrong value: {_problems(error)}") from None
+        except NOT_JSON as error:
+            raise InvalidResult(f"{self.name} returned what JSON cannot hold: {error}") from None
+        if self._is_open and (problem := unreadable(value)):
+            raise InvalidResult(f"{self.name} returned a wrong value: {problem}")
+        return value
+
+    @cached_property
+    def _is_open(self) -> bool:
+        return is_open(self.result_type)
+
+    def examples(self) -> tuple[list[Any], list[Any]]:
+        """Give arguments and results as JSON values, as they are kept: made up, the same each time.
+
+        There is none where validators refuse all that can be made up.
+        """
+        arguments = examples.written(self._reader, self.arguments)
+        return arguments, examples.written(self.result, self.result_type)
 
     def public(self, arguments: Arguments) -> dict[str, Any]:
         """Dump arguments for keeping and showing: JSON values, the sensitive ones left out."""
-        return arguments.model_dump(mode="json", exclude=set(self.sensitive))
+        return arguments.model_dump(mode="json", exclude=set(self.sensitive), **WRITTEN)
 
 
 def _problems(error: ValidationError) -> str:

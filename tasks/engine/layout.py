@@ -15,6 +15,7 @@ from tasks.engine.canvas import GroupNode, Node, PlannedStep, StepNode, Workflow
 from tasks.engine.definition import TaskDefinition
 from tasks.engine.errors import InvalidInput, Problem, WorkflowTypeMismatch, problems_of
 from tasks.engine.graph import Join, Shape
+from tasks.engine.json_form import unreadable
 from tasks.engine.options import Name
 from tasks.engine.records import TaskId
 from tasks.engine.typecheck import fits, name_of
@@ -160,8 +161,11 @@ class _Layout:
             json.dumps(node.given, ensure_ascii=False).encode()
         except UnicodeEncodeError:
             self.problems.append(Problem(node.path, f"Step {key!r}: {NOT_UNICODE.message()}"))
+            return
+        if node.missing and (reason := unreadable(node.given)):
+            self.problems.append(Problem(node.path, f"Step {key!r}: {reason}"))
         try:
-            node.definition.arguments.model_validate(node.given)
+            node.definition.load(node.given)
         except ValidationError as error:
             missing = {(*node.path, name) for name in node.missing}
             for problem in problems_of(error, node.path):

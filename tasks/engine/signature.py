@@ -14,10 +14,12 @@ from typing import Any
 from celery import Task
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
-from pydantic_core import SchemaError
+from pydantic_core import SchemaError, to_jsonable_python
 
+from tasks.engine import examples
 from tasks.engine.annotations import Place, bare, check_names
 from tasks.engine.errors import BadTaskDefinition
+from tasks.engine.json_form import unreadable
 
 # No task may have them: what is derived for it would be named as what is written in the schema.
 RESERVED = (
@@ -125,6 +127,8 @@ def _field(task: str, parameter: inspect.Parameter, hints: dict[str, Any]) -> tu
         values.validate_python(parameter.default)
     except ValidationError as error:
         raise BadTaskDefinition(task, f"the default of {what} is not of its type") from error
+    if problem := unreadable(to_jsonable_python(parameter.default)):
+        raise BadTaskDefinition(task, f"the default of {what}: {problem}")
     return annotation, parameter.default
 
 
@@ -139,3 +143,24 @@ def adapter(task: str, what: str, annotation: Any) -> TypeAdapter[Any]:
     except _UNSUITABLE as error:
         reason = str(error).partition("\n")[0]
         raise BadTaskDefinition(task, f"pydantic refuses {what}: {reason}") from error
+
+
+def check_forms(task: str, arguments: type[BaseModel], hints: dict[str, Any]) -> None:
+    """See that what comes in and goes out can be read back from the JSON that it is written as.
+
+    Raises:
+        BadTaskDefinition: something cannot.
+    """
+    whole = {"its arguments": arguments, "the result": hints["return"]}
+    models = {type_.__name__: type_ for type_ in types_of(task, hints) if _is_model(type_)}
+    for what, annotation in (models | whole).items():
+        try:
+            examples.written(adapter(task, what, annotation), annotation)
+        except ValueError as error:
+            reason = f"pydantic does not read back what it writes of {what} ({error})"
+            hint = "have serializers, validators and aliases agree"
+            raise BadTaskDefinition(task, f"{reason}: {hint}") from error
+
+
+def _is_model(type_: type) -> bool:
+    return issubclass(type_, BaseModel)

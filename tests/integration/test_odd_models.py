@@ -1,0 +1,209 @@
+"""Models and numbers as users have them: what is accepted can be read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.integration.conftest import Place
+
+pytestmark = pytest.mark.slow
+
+TASKS = '''
+"""Tasks with models of many kinds."""
+
+from datetime import date, datetime
+from decimal import Decimal
+from enum import IntEnum
+from typing import Annotated
+
+from pydantic import AliasPath, BaseModel, ConfigDict, Field, PlainSerializer, computed_field
+from pydantic.alias_generators import to_camel
+
+from tasks.engine import app
+
+
+class Level(IntEnum):
+    """Levels."""
+
+    LOW = 1
+    HIGH = 2
+
+
+class Totals(BaseModel):
+    """Has aliases alone."""
+
+    model_config = ConfigDict(alias_generator=to_camel, serialize_by_alias=True)
+    row_count: int
+
+
+class Strict(BaseModel):
+    """Takes no text for a date."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+    at: datetime
+    level: Level
+    days: tuple[date, ...]
+
+
+class Closed(BaseModel):
+    """Takes nothing more, and computes something."""
+
+    model_config = ConfigDict(extra="forbid")
+    width: int = Field(default=2, serialization_alias="w")
+    depth: int = Field(default=1, validation_alias=AliasPath("x", "y"))
+
+    @computed_field
+    def area(self) -> int:
+        """Its area."""
+        return self.width * self.depth
+
+
+class All(BaseModel):
+    """All of them."""
+
+    model_config = ConfigDict(use_enum_values=True)
+    totals: Totals
+    strict: Strict
+    closed: list[Closed]
+    level: Level
+    price: Annotated[Decimal, PlainSerializer(float, return_type=float)]
+
+
+@app.task
+def show(all: All) -> All:
+    """Give it back."""
+    return all
+
+
+@app.task
+def size_of(gigabytes: int, offset: Annotated[int, Field(ge=0, le=2**45)] = 0) -> int:
+    """Give a size in bytes."""
+    return gigabytes * 2**30 + offset
+
+
+@app.task
+def spoil(how: str) -> Totals:
+    """Give a model that was changed after it was made."""
+    made = Totals(rowCount=3)
+    made.row_count = {"text": "many", "large": 2**53, "whole": 2**53 - 1}[how]
+    return made
+
+
+@app.task
+def number(text: str) -> list[float]:
+    """Give a number."""
+    return [float(text)]
+
+
+@app.task
+def cut() -> str:
+    """Give half of a character."""
+    return "a\\udc80"
+'''
+ALL = """{
+  totals: {rowCount: 5}
+  strict: {at: "2030-01-01T00:00:00Z", level: HIGH, days: ["2030-01-02"]}
+  closed: [{width: 3, depth: 4}], level: LOW, price: "1.50"
+}"""
+FIELDS = """{
+  totals { rowCount } strict { at level days } closed { width depth } level price
+}"""
+SHOWN = {
+    "totals": {"rowCount": 5},
+    "strict": {"at": "2030-01-01T00:00:00+00:00", "level": "HIGH", "days": ["2030-01-02"]},
+    "closed": [{"width": 3, "depth": 4}],
+    "level": "LOW",
+    "price": "1.5",
+}
+
+
+@pytest.fixture(scope="module")
+def place(copy_project, running_project):
+    with running_project(copy_project(TASKS)) as running:
+        yield running
+
+
+async def ended(place: Place, task: str, fields: str, **arguments: Any) -> dict[str, Any]:
+    """Run a task to its end, and read it."""
+    task_id = await place.client.enqueue(task, **arguments)
+    await place.ended(task_id)
+    name = task[0].upper() + task[1:]
+    query = f"query($id: ID!) {{ task(id: $id) {{ ... on {name}Task {{ {fields} }} }} }}"
+    return (await place.client.execute(query, id=task_id))["task"]
+
+
+FAILURE = "state failure { type message }"
+
+
+async def test_what_is_accepted_is_shown_by_the_mutation_and_afterwards(place):
+    enqueue = f"""mutation {{ enqueueShow(input: {{all: {ALL}}}) {{
+      ... on EnqueueShowSuccess {{ task {{ id input {{ all {FIELDS} }} }} }} }} }}"""
+    read = f"""query($id: ID!) {{ task(id: $id) {{
+      state ... on ShowTask {{ input {{ all {FIELDS} }} result {FIELDS} }} }} }}"""
+
+    task = (await place.client.execute(enqueue))["enqueueShow"]["task"]
+    state = await place.ended(task["id"])
+    later = (await place.client.execute(read, id=task["id"]))["task"]
+
+    assert state == "SUCCEEDED"
+    assert task["input"] == later["input"] == {"all": SHOWN}
+    assert later["result"] == SHOWN
+
+
+async def test_a_batch_and_a_step_take_the_same(place):
+    batch = f"""mutation {{ enqueueBatch(tasks: [{{task: {{show: {{all: {ALL}}}}}}}]) {{
+      ... on EnqueueBatchSuccess {{ items {{ task {{ id }} error {{ message }} }} }} }} }}"""
+    step = f"""mutation {{ enqueueWorkflow(
+      input: {{canvas: {{step: {{task: {{show: {{all: {ALL}}}}}}}}}}}) {{
+      ... on EnqueueWorkflowSuccess {{ task {{ id }} }} }} }}"""
+
+    (item,) = (await place.client.execute(batch))["enqueueBatch"]["items"]
+    workflow = (await place.client.execute(step))["enqueueWorkflow"]["task"]
+
+    assert await place.ended(item["task"]["id"]) == "SUCCEEDED"
+    assert await place.ended(workflow["id"]) == "SUCCEEDED"
+
+
+async def test_integers_beyond_32_bits_are_results_and_arguments(place):
+    found = await ended(place, "sizeOf", "result input { offset }", gigabytes=3, offset=2**40)
+
+    assert found == {"result": 3 * 2**30 + 2**40, "input": {"offset": 2**40}}
+
+
+@pytest.mark.parametrize(
+    ("task", "arguments", "message"),
+    [
+        ("sizeOf", {"gigabytes": 2**30}, "the value is an integer beyond ±9007199254740991"),
+        ("spoil", {"how": "large"}, "row_count is an integer beyond ±9007199254740991"),
+        ("spoil", {"how": "text"}, "row_count: Input should be a valid integer"),
+        ("number", {"text": "nan"}, "0 is infinite or not a number"),
+        ("number", {"text": "-inf"}, "0 is infinite or not a number"),
+    ],
+)
+async def test_a_result_that_nobody_could_read_fails(place, task, arguments, message):
+    found = await ended(place, task, FAILURE, **arguments)
+
+    assert (found["state"], found["failure"]["type"]) == ("FAILED", "InvalidResult")
+    assert message in found["failure"]["message"]
+
+
+async def test_text_that_is_not_unicode_fails(place):
+    data = await place.client.execute(
+        "mutation { enqueueCut { ... on EnqueueCutSuccess { task { id } } } }"
+    )
+    task_id = data["enqueueCut"]["task"]["id"]
+    await place.ended(task_id)
+    query = "query($id: ID!) { task(id: $id) { state failure { type } } }"
+
+    assert (await place.client.execute(query, id=task_id))["task"] == {
+        "state": "FAILED", "failure": {"type": "InvalidResult"},
+    }  # fmt: skip
+
+
+async def test_the_largest_integer_and_float_are_shown(place):
+    large = await ended(place, "spoil", "result { rowCount }", how="whole")
+    wide = await ended(place, "number", "result", text="1e308")
+
+    assert (large["result"], wide["result"]) == ({"rowCount": 2**53 - 1}, [1e308])
