@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
 
 import strawberry
 
 from graphql_api import described
+from graphql_api.checking import in_time, priced
 from graphql_api.context import Info
 from graphql_api.errors import present_refusal
 from graphql_api.execution import items_below
@@ -69,21 +69,12 @@ class BatchMutation:
         ],
     ) -> EnqueueBatchPayload | None:
         """Many independent tasks in one round trip; each is accepted or refused alone."""
-        if not 1 <= len(tasks) <= BATCH_MAX:
-            text = f"A batch has 1 to {BATCH_MAX:,} tasks, not {len(tasks)}"
-            raise errors.InvalidInput([errors.Problem(("tasks",), text)])
-        if not info.context.has_room_for(len(tasks) * items_below(info)):
-            text = f"{info.context.too_much}: select less of each task, or split the batch"
-            raise errors.InvalidInput([errors.Problem(("tasks",), text)])
-        engine, viewer = info.context.engine, info.context.viewer
-        # In a thread, because a thousand take 40 ms, and more where Celery makes each message.
-        built = await asyncio.to_thread(_build_all, engine, viewer, tasks)
+        async with priced(info):
+            built = await _build_all(info, tasks)
         requests = [asked for asked in built if isinstance(asked, Request)]
-        size = sum(len(message.payload) for asked in requests for message in asked.messages)
-        if size > BATCH_MAX_BYTES:
-            text = f"Its messages would exceed {BATCH_MAX_BYTES:,} bytes: split it"
-            raise errors.InvalidInput([errors.Problem(("tasks",), text)])
-        answers = await engine.submitter.enqueue_many(requests, viewer.subject)
+        submitter, owner = info.context.engine.submitter, info.context.viewer.subject
+        refused = len(built) - len(requests)
+        answers = await submitter.enqueue_many(requests, owner, refused=refused)
         answered = iter(answers.outcomes)
         outcomes = [next(answered) if isinstance(asked, Request) else asked for asked in built]
         items = [_item(info, i, outcome) for i, outcome in enumerate(outcomes)]
@@ -98,16 +89,33 @@ def _item(info: Info, index: int, outcome: Accepted | errors.Refusal) -> BatchIt
     return BatchItem(index=index, task=task, deduplicated=outcome.deduplicated, error=None)
 
 
-def _build_all(
-    engine: Engine, viewer: Viewer, tasks: list[BatchItemInput]
-) -> list[Request | errors.Refusal]:
-    built: list[Request | errors.Refusal] = []
-    for item in tasks:
-        try:
-            built.append(_build(engine, viewer, item))
-        except errors.Refusal as refusal:
-            built.append(refusal)
+async def _build_all(info: Info, tasks: list[BatchItemInput]) -> list[Request | errors.Refusal]:
+    """Build what fits its task, in a thread where it is much; a thousand take 40 ms.
+
+    Raises:
+        InvalidInput: the batch as a whole is too much.
+    """
+    if not 1 <= len(tasks) <= BATCH_MAX:
+        raise _refusal(f"A batch has 1 to {BATCH_MAX:,} tasks, not {len(tasks)}")
+    if not info.context.has_room_for(len(tasks) * items_below(info)):
+        raise _refusal(f"{info.context.too_much}: select less of each task, or split the batch")
+    engine, viewer = info.context.engine, info.context.viewer
+    built = await in_time(info, lambda: [_attempt(engine, viewer, i) for i in tasks], "tasks")
+    messages = [m for asked in built if isinstance(asked, Request) for m in asked.messages]
+    if sum(len(message.payload) for message in messages) > BATCH_MAX_BYTES:
+        raise _refusal(f"Its messages would exceed {BATCH_MAX_BYTES:,} bytes: split it")
     return built
+
+
+def _refusal(text: str) -> errors.InvalidInput:
+    return errors.InvalidInput([errors.Problem(("tasks",), text)])
+
+
+def _attempt(engine: Engine, viewer: Viewer, item: BatchItemInput) -> Request | errors.Refusal:
+    try:
+        return _build(engine, viewer, item)
+    except errors.Refusal as refusal:
+        return refusal
 
 
 def _build(engine: Engine, viewer: Viewer, item: BatchItemInput) -> Request:

@@ -62,6 +62,8 @@ class Context:
         self.metrics = services.metrics
         self.viewer = viewer
         self.policy = services.policy
+        self.weight = 0.0  # of its document and variables; `documents.py` finds it
+        self.checked_s = 0.0  # how long its input took to check so far
         self.is_refused = False  # whether the answer holds an error that was expected
         self.is_cut_off = False  # whether Redis did not answer a mutation
         self.begin_answer()

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from strawberry.types import get_object_definition
 
 from graphql_api import described
+from graphql_api.checking import Unchecked, check_later, checked, priced
 from graphql_api.clones import STORED, Clones, Role, maybe
 from graphql_api.context import Info
 from graphql_api.inputs import StepTaskInput, read_step_task
@@ -43,8 +44,11 @@ class Derivation:
 
     @cached_property
     def input(self) -> Any:
-        """The input of its mutation, validated as it is read; None without parameters."""
-        return self._arguments(Role.INPUT)
+        """The input of its mutation, checked by its resolver; None without parameters."""
+        made = self._arguments(Role.INPUT)
+        if made:
+            check_later(made)
+        return made
 
     @cached_property
     def step_input(self) -> Any:
@@ -163,15 +167,17 @@ def _mutation(definition: TaskDefinition, input_type: Any, success: Any, payload
         """Accept one task with these arguments."""
         engine, viewer = info.context.engine, info.context.viewer
         viewer.require_definitions([definition.name])
-        accepted = await engine.submitter.enqueue(
-            definition, input, parse_options(options), viewer.subject
-        )
+        async with priced(info):
+            arguments = await checked(info, input)
+            accepted = await engine.submitter.enqueue(
+                definition, arguments, parse_options(options), viewer.subject
+            )
         task = info.context.present(accepted.record)
         return success(task=task, deduplicated=accepted.deduplicated)
 
     async def enqueue_without_input(info: Info, options: TaskOptions | None = None) -> Any:
         """Accept one task that takes no arguments."""
-        return await enqueue(info, definition.arguments(), options)
+        return await enqueue(info, Unchecked(definition.arguments), options)
 
     resolver = enqueue if input_type else enqueue_without_input
     union = strawberry.union(payload, description=f"What `{definition.mutation}` answers.")

@@ -39,6 +39,7 @@ _TOKEN_BYTES = 650  # of what is parsed of a token: 290 to 610 were measured
 _CHARACTER_BYTES = 8  # of the text and of what is copied of it, where Python needs four for each
 _NAME_MAX = 200  # characters; errors, answers and what is kept repeat names
 _ERRORS_MAX = 10
+_CHARACTERS_OF_VALUE = 100  # of a document; it names fields, too
 # A comparison of two fields costs 2 and takes some microseconds: so 0.1 s is the most. Half of
 # graphql-core's own budget of 500,000 took 2 s. A hundred fragments in one place cost 40,000.
 _COMPARISONS_MAX = 50_000
@@ -144,7 +145,9 @@ class Documents:
                 # Strawberry would run the first.
                 errors = [GraphQLError("Name the operation to run: the document has several")]
             most = asked.context.policy.values
-            if not errors and weigh_variables(document.named, asked.variables or {}) > most:
+            weight = weigh_variables(document.named, asked.variables or {})
+            asked.context.weight = weight + len(asked.query or "") / _CHARACTERS_OF_VALUE
+            if not errors and weight > most:
                 text = f"The variables hold more than {most:,} values: send less at a time"
                 errors = [GraphQLError(text)]
             asked.pre_execution_errors = errors

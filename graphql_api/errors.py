@@ -12,7 +12,6 @@ from typing import Any
 
 from graphql import GraphQLError
 from strawberry.exceptions import MissingQueryError, StrawberryInputCoercionError
-from strawberry.pydantic.error import InputValidationError
 from strawberry.schema import ExceptionHandler
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types.base import StrawberryOptional
@@ -22,7 +21,6 @@ from strawberry.utils.str_converters import to_camel_case
 
 from graphql_api.codes import ApiError, Code, cut, mask
 from graphql_api.context import Info
-from graphql_api.described import Guard
 from graphql_api.refusals import (
     AlreadyFinished,
     Error,
@@ -136,25 +134,7 @@ def _of_type(type_: Any) -> Any:
     return type_.of_type if isinstance(type_, StrawberryOptional) else type_
 
 
-class _InputValidation(ExceptionHandler[InputValidationError, InvalidInput]):
-    """Strawberry calls it where an input breaks a limit of the model it is made of."""
-
-    def handle(self, exception: InputValidationError, *, field: StrawberryField, info: Info) -> Any:
-        """Answer with every problem found, if it may be asked: inputs are read before guards."""
-        try:
-            for guard in field.extensions:
-                if isinstance(guard, Guard):
-                    guard.check(info)
-        except engine.Forbidden as error:
-            return present_refusal(error, info)
-        problems = [
-            engine.Problem(tuple(e.location), engine.in_plain_words(e.type, e.message))
-            for e in exception.errors
-        ]
-        return present_refusal(engine.InvalidInput(problems), info)
-
-
-HANDLERS = (_InputValidation(), _Refused())
+HANDLERS = (_Refused(),)
 
 
 def _is_unserialisable(error: GraphQLError) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import strawberry
 
 from graphql_api import described
+from graphql_api.checking import in_time, priced
 from graphql_api.context import Info
 from graphql_api.inputs import CanvasInput, StepInput, WorkflowInput, step_task
 from graphql_api.options import OptionsArgument, parse_options
@@ -22,6 +24,7 @@ from graphql_api.viewer import Scope
 from graphql_api.workflow import Workflow
 from tasks.engine import errors
 from tasks.engine.canvas import ChainNode, GroupNode, Node, StepNode, chord
+from tasks.engine.canvas import Workflow as PlannedWorkflow
 from tasks.engine.engine import Engine
 from tasks.engine.layout import plan
 from tasks.engine.records import WORKFLOW
@@ -60,14 +63,20 @@ class WorkflowMutation:
     ) -> EnqueueWorkflowPayload | None:
         """Type-check the whole canvas first; nothing is sent unless all of it is valid."""
         engine, viewer = info.context.engine, info.context.viewer
-        canvas = _Canvas(engine).node(input.canvas, ("input", "canvas"), 0)
-        workflow = plan(input.name, canvas, max_steps=engine.settings.max_workflow_steps)
-        viewer.require_definitions([WORKFLOW, *(s.node.definition.name for s in workflow.steps)])
-        accepted = await engine.submitter.enqueue_workflow(
-            workflow, parse_options(options), viewer.subject
-        )
+        async with priced(info):
+            workflow = await in_time(info, partial(_plan, engine, input))
+            names = [step.node.definition.name for step in workflow.steps]
+            viewer.require_definitions([WORKFLOW, *names])
+            accepted = await engine.submitter.enqueue_workflow(
+                workflow, parse_options(options), viewer.subject
+            )
         task = info.context.present(accepted.record)
         return EnqueueWorkflowSuccess(task=task, deduplicated=accepted.deduplicated)
+
+
+def _plan(engine: Engine, given: WorkflowInput) -> PlannedWorkflow:
+    canvas = _Canvas(engine).node(given.canvas, ("input", "canvas"), 0)
+    return plan(given.name, canvas, max_steps=engine.settings.max_workflow_steps)
 
 
 class _Canvas:

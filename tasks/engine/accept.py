@@ -122,31 +122,56 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Answers:
-    """What came of several requests, in their order; `cursor` is of the last event before them."""
+    """What came of several requests, in their order.
+
+    Attributes:
+        cursor: of the last event before them.
+        wait_s: seconds until the owner's rate has room for input that was refused before; 0 if it
+            has taken its place.
+    """
 
     cursor: Cursor
+    wait_s: float
     outcomes: list[Accepted | Refusal]
 
 
 async def accept(
-    script: AsyncScript, settings: Settings, owner: str, requests: Sequence[Request]
+    script: AsyncScript,
+    settings: Settings,
+    owner: str,
+    requests: Sequence[Request],
+    *,
+    refused: int = 0,
 ) -> Answers:
     """Accept requests, each whole or not at all, in one round trip.
+
+    Args:
+        script: `lua/accept.lua`.
+        settings: of the API.
+        owner: to whom the tasks belong.
+        requests: what is to be accepted.
+        refused: how many tasks were refused before, which count against the owner's rate.
 
     Raises:
         Unavailable: Redis did not answer.
     """
-    cursor, *answers = await run_script(script, script_args(settings, owner, requests))
+    args = script_args(settings, owner, requests, refused)
+    cursor, wait_ms, *answers = await run_script(script, args)
     pairs = zip(requests, answers, strict=True)
-    return Answers(cursor, [_outcome(asked.options, *answer) for asked, answer in pairs])
+    return Answers(
+        cursor, wait_ms / 1_000, [_outcome(asked.options, *answer) for asked, answer in pairs]
+    )
 
 
-def script_args(settings: Settings, owner: str, requests: Sequence[Request]) -> list[str]:
+def script_args(
+    settings: Settings, owner: str, requests: Sequence[Request], refused: int = 0
+) -> list[str]:
     """Give what `lua/accept.lua` is called with."""
     asked_for = request(
         settings,
         owner=owner,
         requests=[asked.for_script() for asked in requests],
+        refused=refused,
         enqueue_rate=settings.enqueue_rate,
         enqueue_burst=settings.enqueue_burst,
         max_waiting=settings.max_waiting,

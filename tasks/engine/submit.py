@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from time import monotonic
 
 from prometheus_client import Histogram
 from redis.asyncio import Redis
@@ -19,7 +21,7 @@ from tasks.engine.arguments import Arguments
 from tasks.engine.build import build_task, build_workflow
 from tasks.engine.canvas import Workflow, gather
 from tasks.engine.definition import TaskDefinition
-from tasks.engine.errors import Refusal
+from tasks.engine.errors import Refusal, Throttled
 from tasks.engine.options import Options
 from tasks.engine.scripts import source
 from tasks.engine.settings import Settings
@@ -36,6 +38,7 @@ class Submitter:
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self._settings = settings
         self._script = redis.register_script(source("accept"))
+        self._waits_until: dict[str, float] = {}  # by owner
         self.durations = Histogram(
             "celeryql_enqueue_duration_seconds",
             "How long Redis took to accept, by definition.",
@@ -68,15 +71,23 @@ class Submitter:
         build = partial(build_workflow, workflow, options, _content(workflow))
         return await self.submit(await built(build, workflow), owner)
 
-    async def enqueue_many(self, tasks: Sequence[Request], owner: str) -> Answers:
+    async def enqueue_many(
+        self, tasks: Sequence[Request], owner: str, *, refused: int = 0
+    ) -> Answers:
         """Accept many independent tasks in one round trip, each alone.
+
+        Args:
+            tasks: what is to be accepted.
+            owner: to whom they belong.
+            refused: how many beside them were refused, which count against the owner's rate.
 
         Raises:
             Unavailable: Redis did not answer.
         """
         what = _what(tasks)
         with span(f"enqueue {what}"), self.durations.labels(what).time():
-            answers = await accept(self._script, self._settings, owner, tasks)
+            answers = await accept(self._script, self._settings, owner, tasks, refused=refused)
+        self._note_wait(owner, answers.wait_s)
         _log(tasks, answers, owner)
         return answers
 
@@ -93,6 +104,35 @@ class Submitter:
         if isinstance(outcome, Refusal):
             raise outcome
         return outcome
+
+    async def charge(self, owner: str) -> None:
+        """Count input that was refused against an owner's rate, as a task.
+
+        Raises:
+            Throttled: there was too much already.
+            Unavailable: Redis did not answer.
+        """
+        answers = await accept(self._script, self._settings, owner, [], refused=1)
+        self._note_wait(owner, answers.wait_s)
+        self.require_rate(owner)
+
+    def require_rate(self, owner: str) -> None:
+        """See that an owner's refused input has not used up the owner's rate.
+
+        Nothing is checked for an owner who has to wait: to check takes longer than all else.
+
+        Raises:
+            Throttled: it has, as far as this process knows.
+        """
+        wait_s = self._waits_until.get(owner, 0.0) - monotonic()
+        if wait_s > 0:
+            raise Throttled("rate", math.ceil(wait_s * 1_000) / 1_000)
+
+    def _note_wait(self, owner: str, wait_s: float) -> None:
+        if wait_s > 0:
+            now = monotonic()
+            waiting = {other: until for other, until in self._waits_until.items() if until > now}
+            self._waits_until = waiting | {owner: now + wait_s}
 
 
 def _what(tasks: Sequence[Request]) -> str:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from types import SimpleNamespace
+
 import pytest
 
+from graphql_api.checking import in_time
 from graphql_api.viewer import Viewer
 from tasks.engine.celery_app import definitions
 from tasks.engine.engine import Engine
+from tasks.engine.errors import InvalidInput
 from tasks.engine.settings import Settings
 from tests.graphql_api.conftest import Door
 
@@ -52,3 +57,61 @@ async def test_of_a_batch_what_fits_is_accepted(slow):
     assert accepted["error"] is None
     assert refused["task"] is None
     assert refused["error"]["__typename"] == "Throttled"
+
+
+WRONG = {
+    "enqueueWait": "enqueueWait(input: {seconds: -1})",
+    "enqueueWorkflow": "enqueueWorkflow(input: {canvas: {chain: []}})",
+    "enqueueBatch": "enqueueBatch(tasks: [])",
+    "enqueueEcho": 'enqueueEcho(input: {message: ""}, options: {maxAttempts: 0})',
+}
+
+
+@pytest.mark.parametrize(("name", "mutation"), WRONG.items())
+async def test_refused_input_costs_as_much_as_a_task(slow, name, mutation):
+    answers = [
+        (await slow.execute(f"mutation {{ {mutation} {{ __typename }} }}"))[name] for _ in range(3)
+    ]
+    good = (await slow.execute(f"mutation {{ {ADD} }}"))["enqueueAdd"]
+
+    assert [answer["__typename"] for answer in answers] == ["InvalidInput"] + ["Throttled"] * 2
+    assert good["__typename"] == "Throttled"
+    assert 8 < good["retryAfterSeconds"] <= 10
+
+
+async def test_refused_items_of_a_batch_cost_as_much_as_tasks(slow):
+    wrong = BATCH.replace("add: {x: 1, y: 2}", "wait: {seconds: -1}")
+    batch = (await slow.execute(f"mutation {{ {wrong} }}"))["enqueueBatch"]
+    good = (await slow.execute(f"mutation {{ {ADD} }}"))["enqueueAdd"]
+
+    assert [item["error"]["__typename"] for item in batch["items"]] == ["InvalidInput"] * 2
+    assert good["__typename"] == "Throttled"
+    assert 18 < good["retryAfterSeconds"] <= 20
+
+
+async def test_another_owner_does_not_wait_for_refused_input(slow, url):
+    await slow.execute(f"mutation {{ {WRONG['enqueueWait']} {{ __typename }} }}")
+    async with Engine(Settings(redis_url=url), definitions()) as engine:
+        other = await Door(engine, Viewer("bob")).execute(f"mutation {{ {ADD} }}")
+
+    assert other["enqueueAdd"]["__typename"] == "EnqueueAddSuccess"
+
+
+async def test_the_input_of_one_operation_has_a_time_to_be_checked():
+    info = SimpleNamespace(context=SimpleNamespace(weight=1_000, checked_s=4.9))
+    began = time.monotonic()
+    with pytest.raises(InvalidInput, match="To check all of it takes more than 5 s"):
+        await in_time(info, lambda: time.sleep(0.4))
+
+    assert time.monotonic() - began < 0.3
+    assert info.context.checked_s > 5
+
+
+async def test_wrong_input_is_refused_as_such_without_redis_too():
+    async with Engine(Settings(redis_url="redis://127.0.0.1:1/0"), definitions()) as engine:
+        mutation = "enqueueWait(input: {seconds: -1}) { __typename }"
+        answers = await Door(engine, Viewer()).execute(
+            f"mutation {{ a: {mutation} b: {mutation} }}"
+        )
+
+    assert answers == {"a": {"__typename": "InvalidInput"}, "b": {"__typename": "Unavailable"}}

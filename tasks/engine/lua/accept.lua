@@ -1,7 +1,8 @@
 -- Accept requests, each whole or not at all: records, inputs, events, listing and messages.
 -- ARGV: the requests, then of each the payloads of its pushes and the metas that a retry takes over.
--- Returns how far the stream of events was before, then for each request a code, a task id and its
--- record (JSON): 0 where it is accepted, 1 where the idempotency key was seen with this input, 2
+-- Returns how far the stream of events was before, for how many milliseconds the owner has to wait
+-- because of input that was refused before, then for each request a code, a task id and its record
+-- (JSON): 0 where it is accepted, 1 where the idempotency key was seen with this input, 2
 -- where it was seen with another. Where there is too much already: 3, why, and for how many
 -- milliseconds. Where it would expire before it may start: 4.
 
@@ -103,8 +104,8 @@ local rate_key, per_task_ms = 'celeryql:rate:' .. owner, 1000 / request.enqueue_
 local taken_before = math.max(tonumber(redis.call('GET', rate_key) or 0), now_ms)
 local taken_until = taken_before
 
-local function wait_for_rate(asked)
-  local until_ms = taken_until + #asked.records * per_task_ms
+local function wait_for_rate(tasks)
+  local until_ms = taken_until + tasks * per_task_ms
   local wait_ms = until_ms - now_ms - request.enqueue_burst * per_task_ms
   if wait_ms > 0 and taken_until > now_ms then return math.min(wait_ms, taken_until - now_ms) end
   taken_until = until_ms
@@ -122,12 +123,14 @@ local function throttled(asked)
   for _, push in ipairs(asked.pushes) do
     if waiting_with(push) >= request.max_waiting then return {3, 'queue', QUEUE_WAIT_MS} end
   end
-  local wait_ms = wait_for_rate(asked)
+  local wait_ms = wait_for_rate(#asked.records)
   return wait_ms > 0 and {3, 'rate', math.ceil(wait_ms)}
 end
 
 local before = redis.call('XREVRANGE', 'celeryql:events', '+', '-', 'COUNT', 1)
-local answers = {before[1] and before[1][1] or '0-0'}
+-- What was refused before it came here takes its places first: to check it took the most time.
+local refused_wait_ms = request.refused > 0 and math.ceil(wait_for_rate(request.refused)) or 0
+local answers = {before[1] and before[1][1] or '0-0', refused_wait_ms}
 for _, asked in ipairs(request.requests) do
   local claim = claim_of(asked)
   local seen = claim and redis.call('HMGET', claim, 'task', 'digest')
