@@ -46,6 +46,7 @@ def install_fake_venv(project: Path, *locks: str) -> None:
     """Make a .venv that says it is up to date, and whose Python shows how it is run."""
     python = project / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
+    (project / ".venv" / "lib").mkdir()
     python.write_text('#!/bin/sh\npwd\nprintf "%s\\n" "$@"\n')
     python.chmod(0o755)
     digests = [hashlib.sha256((project / lock).read_bytes()).hexdigest() for lock in locks]

@@ -91,6 +91,16 @@ def test_a_changed_lock_is_installed(project: Path) -> None:
     assert (code, output) == (0, "version 2.0 ['--flag']\n")
 
 
+def test_a_venv_that_another_python_made_is_made_again(project: Path) -> None:
+    finish(start(project))
+    (packages,) = (project / ".venv" / "lib").iterdir()
+    packages.rename(packages.with_name("python3.10"))  # whose link now leads to a newer one
+
+    code, output, _ = finish(start(project))
+
+    assert (code, output) == (0, "version 1.0 ['--flag']\n")
+
+
 def test_two_at_once_take_turns(project: Path) -> None:
     both = [start(project), start(project)]
     done = [finish(process) for process in both]
