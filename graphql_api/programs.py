@@ -82,6 +82,11 @@ def training(out: Path) -> Program:
     return _program("training", _module("ml.train_spam_detector --out", str(out)))
 
 
+def model_check(model: Path) -> Program:
+    """Describe the look at a stored spam model, which ends with 65 where it cannot be used."""
+    return _program("check", _module("ml.check_model", str(model)))
+
+
 def graphiql(folder: str) -> Program:
     """Describe the building of GraphiQL's page, which ends by itself; at once, if it is built."""
     return _program(

@@ -52,6 +52,7 @@ class Machine:
         environment: the settings by which the programs find each other.
         redis: None where the user runs one.
         catches_mail: False where the user names a mail server.
+        has_pinned_models: whether the user says which spam models to trust.
     """
 
     host: str
@@ -60,6 +61,7 @@ class Machine:
     environment: Mapping[str, str]
     redis: EmbeddedRedis | None
     catches_mail: bool
+    has_pinned_models: bool = False
 
     @property
     def maildir(self) -> Path:
@@ -97,8 +99,7 @@ class Machine:
         await supervisor.start(programs.worker("email_service", self.environment))
 
     async def _start_spam_detection(self, supervisor: Supervisor, console: Console) -> None:
-        if not (self.model_dir / "manifest.json").exists():
-            console.say("There is no spam model yet: training one, which takes a while.")
+        if await self._needs_training(supervisor, console):
             training = programs.training(self.model_dir)
             if await supervisor.complete(training):
                 console.say(
@@ -107,6 +108,23 @@ class Machine:
                     f"`{' '.join(map(_shown, training.argv))} --data FILE`."
                 )
         await supervisor.start(programs.worker("ml_service", self.environment))
+
+    async def _needs_training(self, supervisor: Supervisor, console: Console) -> bool:
+        """Look at the spam model; one that another release trained is kept, out of the way."""
+        if not (self.model_dir / "manifest.json").exists():
+            console.say("There is no spam model yet: training one, which takes a while.")
+            return True
+        if self.has_pinned_models:  # then another model would not be trusted
+            return False
+        if await supervisor.complete(programs.model_check(self.model_dir)) != os.EX_DATAERR:
+            return False
+        aside = self.model_dir.with_name(f"{self.model_dir.name}.{time.strftime('%Y%m%dT%H%M%S')}")
+        self.model_dir.rename(aside)
+        console.say(
+            f"That model is kept in {_shown(aside)}, and another one is trained, which takes a "
+            "while; if you trained it on messages of your own, do so again."
+        )
+        return True
 
     def _welcome(self, took_s: float) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -191,7 +209,8 @@ def prepare(settings: Settings, host: str, port: int, data_dir: Path) -> Machine
     }
     if is_loopback(host):
         environment |= {name.upper(): "true" for name in SHOWN_HERE if name not in given}
-    return Machine(host, port, data_dir, environment, redis, catches_mail)
+    pinned = bool(settings.model_sha256)
+    return Machine(host, port, data_dir, environment, redis, catches_mail, pinned)
 
 
 def _shown(path: str | Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import os
 import re
 import stat
@@ -82,9 +83,9 @@ def test_what_helps_developers_is_on_only_where_nobody_else_looks(
 class Recorder:
     """A supervisor whose programs are ready at once."""
 
-    def __init__(self, *, training_code: int = 0) -> None:
+    def __init__(self, *, training_code: int = 0, check_code: int = 0) -> None:
         self.started: list[str] = []
-        self._training_code = training_code
+        self._codes = {"training": training_code, "check": check_code, "graphiql": 0}
 
     async def start(self, program: Program) -> None:
         await asyncio.sleep(0)
@@ -92,7 +93,7 @@ class Recorder:
 
     async def complete(self, program: Program) -> int:
         await self.start(program)
-        return self._training_code
+        return self._codes[program.name]
 
 
 async def test_programs_start_after_what_they_need(tmp_path: Path) -> None:
@@ -121,6 +122,34 @@ async def test_a_trained_model_is_kept(tmp_path: Path) -> None:
     await machine(tmp_path, model_dir=str(tmp_path)).bring_up(supervisor, Console(io.StringIO()))
 
     assert "training" not in supervisor.started
+
+
+async def test_a_model_of_another_release_is_set_aside_and_another_is_trained(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "sms").mkdir()
+    (tmp_path / "sms" / "manifest.json").touch()
+    supervisor, output = Recorder(check_code=os.EX_DATAERR), io.StringIO()
+
+    await machine(tmp_path, model_dir=str(tmp_path)).bring_up(supervisor, Console(output))
+
+    assert supervisor.started.index("training") < supervisor.started.index("ml_service")
+    assert not (tmp_path / "sms").exists()
+    aside = re.search(r"That model is kept in (\S+), and another one", output.getvalue())
+    assert aside
+    assert (Path(aside[1]) / "manifest.json").exists()
+
+
+async def test_a_model_that_the_user_vouches_for_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "sms").mkdir()
+    (tmp_path / "sms" / "manifest.json").touch()
+    supervisor = Recorder(check_code=os.EX_DATAERR)
+    settings = {"model_dir": str(tmp_path), "model_sha256": json.dumps(["0" * 64])}
+
+    await machine(tmp_path, **settings).bring_up(supervisor, Console(io.StringIO()))
+
+    assert "training" not in supervisor.started
+    assert (tmp_path / "sms" / "manifest.json").exists()
 
 
 async def test_without_a_model_the_rest_runs_and_it_says_how_to_train(tmp_path: Path) -> None:

@@ -43,13 +43,12 @@ MAKE_BOTH_BUSY = "from tasks.general import wait; [wait.delay(seconds=60) for _ 
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Path:
     """A copy of the project, with a `.data` of its own and stand-ins for what is made once."""
     folder = tmp_path_factory.mktemp("project")
     for package in ("graphql_api", "tasks", "ml"):
         shutil.copytree(PROJECT_ROOT / package, folder / package)
-    (folder / ".data" / "models" / "sms").mkdir(parents=True)
-    (folder / ".data" / "models" / "sms" / "manifest.json").write_text("{}")
+    shutil.copytree(model_dir, folder / ".data" / "models")
     (folder / ".data" / "graphiql").mkdir()
     (folder / ".data" / "graphiql" / STAMP).write_text(digest())
     return folder
