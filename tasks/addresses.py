@@ -6,10 +6,13 @@ The parser of Python's `email` takes milliseconds for some addresses, and fails 
 from __future__ import annotations
 
 import re
+from email.utils import formataddr, unquote
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
+
+from tasks.mail import encoded
 
 _ADDRESS_MAX = 254  # characters; RFC 5321, erratum 1690
 # Characters in front of and behind the address. Python takes 2 s to write fifty names of as many
@@ -45,7 +48,8 @@ def one_line(text: str) -> str:
     Raises:
         PydanticCustomError: it could begin another line.
     """
-    if len(text.splitlines()) > 1 or any(c < " " or c == "\x7f" for c in text):
+    is_line = text.splitlines() in ([], [text])
+    if not is_line or any(c < " " or c == "\x7f" for c in text):
         raise PydanticCustomError("one_line", "not one line of text: it has a control character")
     # Pythons before 3.11.10 and 3.12.5 decode it into a header, line breaks within included.
     if "=?" in text:
@@ -60,14 +64,15 @@ def bare_address(text: str) -> str:
 
 
 def in_header(text: str) -> str:
-    """Quote the name in front of an address, as Python's parser of headers fails on some others."""
+    """Write an address as it stands in a mail's head: its name quoted or, if no ASCII, encoded."""
     named = _NAMED.fullmatch(text)
     if not named:
         return text
-    quoted, name, address = named.groups()
-    if name and name.strip():
-        quoted = f'"{name.strip()}"'
-    return f"{quoted} <{address}>" if quoted else address
+    quoted, bare, address = named.groups()
+    name = unquote(quoted) if quoted else bare.strip()
+    if not name:
+        return address
+    return formataddr((name, address)) if name.isascii() else f"{encoded(name)} <{address}>"
 
 
 def _checked(text: str) -> str:

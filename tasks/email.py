@@ -7,7 +7,6 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid
 from typing import Annotated, Any
 
@@ -18,6 +17,7 @@ from tasks.addresses import Address, bare_address, in_header, one_line
 from tasks.engine import Claim, Retryable, app
 from tasks.engine.mail_settings import OnUnknown, SmtpSecurity
 from tasks.engine.settings import Settings, load_settings
+from tasks.mail import FOLD, encoded, write
 
 _BODY_MAX = 1_000_000  # characters; servers commonly refuse messages above 10 MB
 
@@ -83,35 +83,32 @@ def send_email(
     reply_to: Annotated[Address | None, Field(description="Where answers go.")] = None,
 ) -> EmailReceipt:
     """Hand one message to the configured mail server."""
-    from email.policy import SMTP  # noqa: PLC0415  # 0.6 MB that most processes never need
-
     settings = load_settings()
-    message = EmailMessage(policy=SMTP)
-    message["From"] = settings.email_from
-    message["To"] = ", ".join(map(in_header, to))
-    if cc:
-        message["Cc"] = ", ".join(map(in_header, cc))
-    if reply_to:
-        message["Reply-To"] = in_header(reply_to)
-    message["Subject"] = subject
-    message["Date"] = format_datetime(datetime.now(UTC))
     domain = settings.email_from.rpartition("@")[2].rstrip("> ")
-    message["Message-ID"] = f"<{self.request.id}@{domain}>" if self.request.id else make_msgid()
-    message.set_content(text)
-    if html is not None:
-        message.add_alternative(html, subtype="html")
+    message_id = f"<{self.request.id}@{domain}>" if self.request.id else make_msgid()
+    head = {"From": in_header(settings.email_from), "To": _in_header(to)}
+    if cc:
+        head["Cc"] = _in_header(cc)
+    if reply_to:
+        head["Reply-To"] = in_header(reply_to)
+    head["Subject"] = encoded(subject)
+    head["Date"] = format_datetime(datetime.now(UTC))
+    head["Message-ID"] = message_id
+    message = write(head, text, html)
     recipients = [bare_address(given) for given in (*to, *(cc or ()), *(bcc or ()))]
     refused = _deliver(message, recipients, settings, Claim(self))
     return EmailReceipt(
-        message_id=message["Message-ID"],
+        message_id=message_id,
         accepted_at=datetime.now(UTC),
         refused_recipients=sorted(refused),
     )
 
 
-def _deliver(
-    message: EmailMessage, recipients: list[str], settings: Settings, claim: Claim
-) -> list[str]:
+def _in_header(addresses: list[str]) -> str:
+    return f",{FOLD}".join(map(in_header, addresses))
+
+
+def _deliver(message: bytes, recipients: list[str], settings: Settings, claim: Claim) -> list[str]:
     """Send a message, and name the recipients that the server refused.
 
     Raises:
@@ -125,7 +122,7 @@ def _deliver(
     try:
         with _connected(settings) as smtp:
             smtp.claim = claim
-            return list(smtp.send_message(message, to_addrs=recipients))
+            return list(smtp.sendmail(bare_address(settings.email_from), recipients, message))
     except (smtplib.SMTPResponseException, smtplib.SMTPRecipientsRefused) as error:
         claim.give_back()  # it is known: it was not sent
         if _is_temporary(error):

@@ -6,6 +6,8 @@ import os
 import ssl
 import subprocess
 import sys
+from email import message_from_bytes, message_from_string
+from email.policy import default
 from smtplib import SMTPAuthenticationError, SMTPRecipientsRefused
 
 import pytest
@@ -57,10 +59,11 @@ def smtp(monkeypatch, tmp_path):
     """Start a mail server, have this process send to it, and give its folder."""
     controllers = []
 
-    def start(settings=None, **options):
+    def start(settings=None, handler=None, **options):
         folder = tmp_path / "inbox"
         port = reserve_port()
-        controller = Controller(Inbox(folder), hostname="127.0.0.1", port=port, **options)
+        handler = handler or Inbox(folder)
+        controller = Controller(handler, hostname="127.0.0.1", port=port, **options)
         controller.start()
         controllers.append(controller)
         for name, value in {"SMTP_PORT": str(port), **(settings or {})}.items():
@@ -153,7 +156,30 @@ def test_a_recipient_may_have_a_name(smtp):
     (mail,) = texts(inbox)
     assert receipt.refused_recipients == ["no@example.org"]
     assert "X-RcptTo: joerg@example.org\n" in mail
-    assert '<joerg@example.org>, "Nobody" <no@example.org>\n' in mail
+    head = message_from_string(mail, policy=default)
+    assert [(to.display_name, to.addr_spec) for to in head["To"].addresses] == [
+        ("Jörg B.", "joerg@example.org"),
+        ("Nobody", "no@example.org"),
+    ]
+
+
+def test_fifty_recipients_with_names_of_any_kind_are_all_named(smtp):
+    """See that nothing between them is encoded with them, as Python 3.11 does with commas."""
+    wire = Wire()
+    smtp(handler=wire)
+    names = ("Ann Lee", "Jörg Müller", "Lee, Ann", "\u674e\u96f7", 'A "B" C', "ö" * 12)
+    to = [
+        f'"{names[i % 6].replace(chr(34), chr(92) + chr(34))}" <a{i}@example.org>'
+        for i in range(50)
+    ]
+
+    send_email(**MAIL | {"to": to, "cc": to[:3], "reply_to": to[1]})
+
+    head = message_from_bytes(wire.came[0], policy=default)
+    expected = [(names[i % 6], f"a{i}@example.org") for i in range(50)]
+    assert [(a.display_name, a.addr_spec) for a in head["To"].addresses] == expected
+    assert [(a.display_name, a.addr_spec) for a in head["Cc"].addresses] == expected[:3]
+    assert head["Reply-To"].addresses[0].display_name == "Jörg Müller"
 
 
 def test_one_address_stands_for_a_list_of_one():
@@ -178,6 +204,104 @@ def test_a_text_that_looks_like_the_end_of_the_message_does_not_end_it(smtp):
 
     (mail,) = texts(inbox)
     assert "one\n.\nRSET\n.two" in mail
+
+
+class Wire:
+    """Keeps each mail as it came over the wire."""
+
+    def __init__(self) -> None:
+        self.came: list[bytes] = []
+
+    async def handle_DATA(self, _, __, envelope):  # noqa: N802
+        self.came.append(envelope.original_content)
+        return "250 OK"
+
+
+TEXTS = {
+    "plain": "How are you?\n\nAnn",
+    "separator": "From me to you\nFrom here\n>From there\nfrom now on",
+    "separator, no ASCII": "Größe:\nFrom me",
+    "separator at a soft break": "".join("y" * n + "From me " for n in range(60, 90)),
+    "end of a message": ".\n..\n.x\nRSET\n.\nQUIT\n",
+    "head": "Subject: x\nBcc: eve@example.org\n\n--===============\n--\n",
+    "spaces": "  a \n\tb\t\n \n-- \nAnn",
+    "blank lines": "\n\n\nHow are you?\n\n\n",
+    "nothing": "",
+    "long line": "lorem ipsum " * 10_000,
+    "long word": "x" * 100_000,
+    "escapes": "=\n=20=\n" + "=3D" * 100,
+    "control characters": "\0" + "".join(map(chr, range(1, 32))).replace("\r", "") + "\x7f",
+    "no ASCII": "Grüße, \u4f60\u597d \U0001f600 " * 100,
+    "breaks for Python alone": "\x0b\x0c\x1c\x85\u2028\u2029" * 30,
+}
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_a_text_arrives_as_it_was_given(smtp, text):
+    wire = Wire()
+    smtp(handler=wire)
+
+    send_email(**MAIL | {"text": text, "html": f"<pre>{text}</pre>"})
+
+    (source,) = wire.came
+    mail = message_from_bytes(source, policy=default)
+    plain, html = (part.get_content().replace("\r\n", "\n") for part in mail.iter_parts())
+    assert plain == (text if text.endswith("\n") else text + "\n")
+    assert html == f"<pre>{text}</pre>\n"
+    assert [mail.defects, *(part.defects for part in mail.iter_parts())] == [[], [], []]
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_nothing_goes_over_the_wire_that_a_server_may_alter(smtp, text):
+    wire = Wire()
+    smtp(handler=wire)
+
+    send_email(**MAIL | {"text": text, "html": f"<pre>{text}</pre>"})
+
+    (source,) = wire.came
+    assert all(byte in b"\t\r\n" or 32 <= byte < 127 for byte in source)
+    lines = source.split(b"\r\n")
+    assert not any(b"\r" in line or b"\n" in line for line in lines)
+    assert not any(line.startswith(b"From ") for line in lines)
+    assert not any(line.endswith((b" ", b"\t")) for line in lines)
+    assert max(map(len, lines)) <= 76
+
+
+@pytest.mark.parametrize("text", ["a\r\nb\nc\rd", "a\nb\r\nc\r\nd\r\n", "a\rb\rc\rd\r"])
+def test_a_line_break_of_any_kind_is_one(smtp, text):
+    wire = Wire()
+    smtp(handler=wire)
+
+    send_email(**MAIL | {"text": text})
+
+    assert wire.came[0].endswith(b"\r\n\r\na\r\nb\r\nc\r\nd\r\n")
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "Grüße",
+        "Grüße aus Köln " * 30,
+        "\u4f60\u597d" * 200,
+        "\U0001f600 " * 200,
+        "two  spaces",
+        "a" * 500,
+        "word " * 60 + "ü",
+        "ü" + " word" * 60,
+        'a, "b"; <c>: d\\',
+        "=20 _a_ ?=",
+        "From me",
+        "..",
+        "",
+    ],
+)
+def test_a_subject_arrives_as_it_was_given(smtp, subject):
+    wire = Wire()
+    smtp(handler=wire)
+
+    send_email(**MAIL | {"subject": subject})
+
+    assert message_from_bytes(wire.came[0], policy=default)["Subject"] == subject
 
 
 def test_recipients_that_the_server_refuses_are_in_the_receipt(smtp):
