@@ -13,6 +13,7 @@ from redis.backoff import ExponentialBackoff, NoBackoff
 
 from tasks.engine.celery_app import QUEUES
 from tasks.engine.cluster import Cluster
+from tasks.engine.connections import Pool
 from tasks.engine.control import Control
 from tasks.engine.definition import TaskDefinition
 from tasks.engine.events import Events
@@ -72,7 +73,7 @@ class Engine:
             await client.aclose()
 
     def _client(self, name: str, timeout_s: float, retry: Retry) -> Redis:
-        client: Redis = Redis.from_url(
+        pool = Pool.from_url(
             self.settings.redis_url,
             decode_responses=True,
             socket_timeout=timeout_s,
@@ -84,6 +85,7 @@ class Engine:
             # connection that the server has closed: the first request after a restart would fail.
             protocol=2,
         )
+        client: Redis = Redis.from_pool(pool)
         self._clients.append(client)
         return client
 
