@@ -91,9 +91,8 @@ def _probes(engine: Engine) -> list[BaseRoute]:
         return JSONResponse({"status": "alive"})
 
     async def readyz(_: Request) -> JSONResponse:
-        if await engine.is_ready():
-            return JSONResponse({"status": "ready"})
-        return JSONResponse({"status": "Redis does not answer"}, status_code=503)
+        ailment = await engine.ailment()
+        return JSONResponse({"status": ailment or "ready"}, status_code=503 if ailment else 200)
 
     return [Route("/healthz", healthz), Route("/readyz", readyz)]
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from graphql_api.processes import Program
 from tasks.engine.embedded import EmbeddedRedis, is_ready
-from tasks.engine.health import ailment
+from tasks.engine.health import NO_ANSWER, ailment
 
 LOOPBACK = "127.0.0.1"
 PROBE_TIMEOUT_S = 2.0
+HUNG_AFTER_S = 10.0  # well above what a request ever holds up the others
 WORKER_OPTIONS = {  # where they differ; a worker takes the queue of its name
     "celery": "-c 2",
     "email_service": "-c 1",
@@ -73,8 +76,13 @@ def api(host: str, port: int, environment: Mapping[str, str]) -> Program:
     """Describe the GraphQL server, ready when its own check says so."""
     # Whether it may listen there was asked before anything was started.
     command = f"graphql_api.server --host {host} --port {port} --insecure"
-    ready = partial(_answers_http, host, port, "/readyz")
-    return _program("api", _module(command), ready=ready, environment=environment)
+    return _program(
+        "api",
+        _module(command),
+        ready=partial(_is_ready, host, port),
+        environment=environment,
+        ailment=partial(_ailment, host, port),
+    )
 
 
 def training(out: Path) -> Program:
@@ -108,13 +116,34 @@ async def _accepts(host: str, port: int) -> bool:
     return True
 
 
-async def _answers_http(host: str, port: int, path: str) -> bool:
+async def _is_ready(host: str, port: int) -> bool:
     try:
-        async with asyncio.timeout(PROBE_TIMEOUT_S):
-            reader, writer = await asyncio.open_connection(host, port)
-            writer.write(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
-            status = await reader.readline()
-            writer.close()
+        head, _ = await _readyz(host, port, PROBE_TIMEOUT_S)
     except OSError:
         return False
-    return status.split()[1:2] == [b"200"]
+    return head.split()[1:2] == [b"200"]
+
+
+async def _ailment(host: str, port: int) -> str | None:
+    try:
+        _, body = await _readyz(host, port, HUNG_AFTER_S)
+        status = json.loads(body)["status"]
+    except OSError:
+        return f"has not answered for {HUNG_AFTER_S:g} s"
+    except (ValueError, KeyError):  # one that has too many clients refuses this one in plain text
+        return None
+    return None if status in ("ready", NO_ANSWER) else str(status)
+
+
+async def _readyz(host: str, port: int, timeout_s: float) -> tuple[bytes, bytes]:
+    """Ask an API whether it is ready, and give the head and the body of its answer.
+
+    Raises:
+        OSError: there is none in time.
+    """
+    async with asyncio.timeout(timeout_s):
+        reader, writer = await asyncio.open_connection(host, port)
+        with closing(writer):
+            writer.write(b"GET /readyz HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    return head, body

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from tasks.engine.outages import OUTAGES, is_outage
+from tasks.engine.duties import Duty
 from tasks.engine.topology import QueueStatus, Topology, WorkerStatus
 
 # What moves on its own is no change worth telling, but is told with the next one.
 _NOT_TOLD_ALONE = frozenset({"oldest_waiting_s", "seen_at", "rss_bytes"})
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,8 +46,14 @@ class Cluster:
         self.pollers: set[asyncio.Task[None]] = set()  # one at most, and such as are ending
         self._watchers = 0
         self._poller: asyncio.Task[None] | None = None
+        self._duty: Duty | None = None  # while somebody watches
         self._newest: Moment | None = None
         self._changed = asyncio.Event()
+
+    @property
+    def ailment(self) -> str | None:
+        """What keeps this from looking at the cluster; None if nothing does."""
+        return self._duty.ailment if self._duty else None
 
     async def watch(self) -> AsyncGenerator[Moment, None]:
         """Give the cluster at once, then after each change, at most once in an interval."""
@@ -66,7 +69,9 @@ class Cluster:
     def _polling(self) -> Iterator[None]:
         self._watchers += 1
         if self._poller is None:
-            self._poller = asyncio.create_task(self._poll(), name="cluster poller")
+            self._duty = Duty("look at the cluster", self._interval_s)
+            poll = self._duty.keep_up(self._poll)
+            self._poller = asyncio.create_task(poll, name="cluster poller")
             self.pollers.add(self._poller)
             self._poller.add_done_callback(self.pollers.discard)
         try:
@@ -75,22 +80,14 @@ class Cluster:
             self._watchers -= 1
             if not self._watchers:
                 self._poller.cancel()
-                self._poller = self._newest = None
+                self._poller = self._duty = self._newest = None
 
     async def _poll(self) -> None:
-        # Asked each time, because redis-py 8.1 can swallow the cancellation while it connects.
-        while self._poller is asyncio.current_task():
-            try:
-                moment = await self._look()
-            except OUTAGES as error:
-                if not is_outage(error):  # one passes, a bug of ours does not
-                    logger.exception("The cluster cannot be looked at")
-            else:
-                if self._poller is asyncio.current_task() and moment.differs_from(self._newest):
-                    self._newest = moment
-                    self._changed.set()
-                    self._changed = asyncio.Event()
-            await asyncio.sleep(self._interval_s)
+        moment = await self._look()
+        if self._poller is asyncio.current_task() and moment.differs_from(self._newest):
+            self._newest = moment
+            self._changed.set()
+            self._changed = asyncio.Event()
 
     async def _look(self) -> Moment:
         at = await self._topology.now()

@@ -18,19 +18,24 @@ from tasks.engine.control import Control
 from tasks.engine.definition import TaskDefinition
 from tasks.engine.events import Events
 from tasks.engine.feed import Feed
+from tasks.engine.health import NO_ANSWER
 from tasks.engine.known import Known
 from tasks.engine.outages import OUTAGES
 from tasks.engine.settings import Settings
 from tasks.engine.store import Store
 from tasks.engine.submit import Submitter
-from tasks.engine.sweep import sweep_for_ever
+from tasks.engine.sweep import AsyncSweeper
 from tasks.engine.topology import Topology
 
 _CONNECT_TIMEOUT_S = 0.5
 _NO_END = 1_000_000  # tries; a subscriber waits as long as it likes
 # redis-py 8.1 swallows a cancellation that arrives while it connects; then it is tried again.
 _SWALLOWED_AFTER_S = 1.0
+# For an answer, where nobody waits for what was asked: above the time that one XREAD waits, and so
+# short that all goes on within five seconds after connections went dead without a word.
+_PATIENCE_S = 3.0
 _READY_TIMEOUT_S = 0.8  # an orchestrator waits one second for the answer
+_LOOK_AGAIN_S = 0.02
 
 
 class Engine:
@@ -48,21 +53,20 @@ class Engine:
         writer = self._client("accept", 1.0, Retry(NoBackoff(), 0))
         self.submitter = Submitter(writer, settings)
         self.control = Control(writer, settings, self.store, self.submitter, definitions)
-        patient = self._client("watch", 5.0, Retry(ExponentialBackoff(1.0, 0.05), _NO_END))
-        # The reader's time for an answer is above the time that one XREAD waits.
-        reader = self._client("feed", 10.0, Retry(NoBackoff(), 0))
+        patient = self._client("watch", _PATIENCE_S, Retry(ExponentialBackoff(1.0, 0.05), _NO_END))
+        reader = self._client("feed", _PATIENCE_S, Retry(NoBackoff(), 0))
         watchers_store = Store(patient)
         known = Known(watchers_store)
         self.feed = Feed(reader, known)
         self.events = Events(self.feed, watchers_store, known)
-        self._sweeping_client = self._client("sweep", 5.0, Retry(NoBackoff(), 0))
+        sweeping_client = self._client("sweep", _PATIENCE_S, Retry(NoBackoff(), 0))
+        self._sweeper = AsyncSweeper(sweeping_client, settings)
         self._background: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        sweep = sweep_for_ever(self._sweeping_client, self.settings)
         self._background = [
             asyncio.create_task(self.feed.run(), name="event feed"),
-            asyncio.create_task(sweep, name="sweep"),
+            asyncio.create_task(self._sweeper.run(), name="sweep"),
         ]
         return self
 
@@ -89,16 +93,21 @@ class Engine:
         self._clients.append(client)
         return client
 
-    async def is_ready(self) -> bool:
-        """Tell, within a second, whether Redis answers and the tasks in the background live."""
-        if not self._background or any(task.done() for task in self._background):
-            return False
+    async def ailment(self) -> str | None:
+        """Say, within a second, what keeps this process from its work; None if nothing does."""
         try:
             async with asyncio.timeout(_READY_TIMEOUT_S):
                 await self.redis.ping()
+                # What failed in an outage is attempted again within this time.
+                while (ailment := self._failing()) == NO_ANSWER:  # noqa: ASYNC110
+                    await asyncio.sleep(_LOOK_AGAIN_S)
         except OUTAGES:
-            return False
-        return True
+            return NO_ANSWER
+        return ailment
+
+    def _failing(self) -> str | None:
+        """What keeps the background tasks from their work."""
+        return self.feed.duty.ailment or self._sweeper.duty.ailment or self.cluster.ailment
 
 
 async def _end(tasks: set[asyncio.Task[None]]) -> None:

@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any, Generic, TypeVar
 
 from redis.asyncio import Redis
 
+from tasks.engine.duties import Duty
 from tasks.engine.known import Known
 from tasks.engine.listing import Filter
-from tasks.engine.outages import OUTAGES
 from tasks.engine.records import KEY, Cursor, Event, Record
 from tasks.engine.store import readable
 from tasks.engine.watcher import Watcher
 
-_BLOCK_MS = 5_000  # how long one XREAD waits; an event ends the wait at once
+# How long one XREAD waits; an event ends the wait at once. A connection that passes nothing any
+# more is noticed by an answer that does not come, so this is well below the time for an answer.
+_BLOCK_MS = 1_000
 _BATCH = 500  # events of one XREAD
-_RETRY_S = 0.2
+_IDLE_S = 1.0  # while nobody watches, how often a failure of before is forgotten
 
 Key = TypeVar("Key")
 
@@ -38,6 +40,7 @@ class Feed:
         """
         self._redis = redis
         self._known = known
+        self.duty = Duty("read the event stream")
         self._of_root: dict[str, set[Watcher]] = {}
         self._of_owner: dict[str | None, set[Watcher]] = {}  # None: of those who see everyone's
         self._last = Cursor("0-0")
@@ -64,24 +67,19 @@ class Feed:
         await self._is_reading.wait()
 
     async def run(self) -> None:
-        """Read while somebody watches; resume where it was after an outage."""
-        is_interrupted = False
-        while True:
-            if not self._of_root and not self._of_owner:
-                self._is_reading.clear()
-                self._is_wanted.clear()
+        """Read while somebody watches; resume where it was after a failure."""
+        await self.duty.keep_up(self._read_if_watched)
+
+    async def _read_if_watched(self) -> bool:
+        if self._of_root or self._of_owner:
+            await self._read()
+            return True
+        self._is_reading.clear()
+        self._is_wanted.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_IDLE_S):
                 await self._is_wanted.wait()
-            try:
-                await self._read()
-            except OUTAGES as error:  # an UNBLOCKED of a demoted master is a ResponseError, too
-                if not is_interrupted:
-                    logger.warning("Event stream interrupted, trying to resume: %s", error)
-                is_interrupted = True
-                await asyncio.sleep(_RETRY_S)
-            else:
-                if is_interrupted:
-                    logger.warning("Event stream resumed")
-                is_interrupted = False
+        return True
 
     async def _read(self) -> None:
         if not self._is_reading.is_set():

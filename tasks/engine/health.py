@@ -13,6 +13,7 @@ from tasks.engine.errors import ending_in_one_sentence
 from tasks.engine.records import DEAF_AFTER_S, KEY, OFFLINE_AFTER_S
 from tasks.engine.settings import load_settings
 
+NO_ANSWER = "Redis does not answer"  # the one ailment that no restart cures
 _TIMEOUT_S = 2.0
 
 

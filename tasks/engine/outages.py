@@ -19,13 +19,14 @@ OUTAGES = (
 )
 # How the answer begins where Redis is there, and takes no writes.
 _REFUSED_WRITES = ("OOM", "READONLY", "MISCONF", "NOREPLICAS", "BUSY", "MASTERDOWN", "LOADING")
+_DEMOTED = "UNBLOCKED"  # how it begins for a reader that waits while a master becomes a replica
 
 
 def is_outage(error: BaseException | None) -> bool:
     """Tell an outage, which passes, from an error of ours, which does not."""
     if isinstance(error, exceptions.ResponseError):
         refused = isinstance(error, exceptions.OutOfMemoryError | exceptions.ReadOnlyError)
-        return refused or str(error).startswith(_REFUSED_WRITES)
+        return refused or str(error).startswith((*_REFUSED_WRITES, _DEMOTED))
     return isinstance(error, OUTAGES)
 
 

@@ -23,12 +23,13 @@ async def is_ready(program: Program) -> bool:
 
 
 @asynccontextmanager
-async def http_server(status: str) -> AsyncIterator[int]:
+async def http_server(status: str, body: str = "") -> AsyncIterator[int]:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with closing(writer), suppress(asyncio.IncompleteReadError):  # who asks may have left
             request = await reader.readuntil(b"\r\n\r\n")
             is_right = request.startswith(b"GET /readyz HTTP/1.0\r\nHost: localhost\r\n")
-            writer.write(f"HTTP/1.1 {status if is_right else '400 Bad Request'}\r\n\r\n".encode())
+            answer = f"{status if is_right else '400 Bad Request'}\r\n\r\n{body}"
+            writer.write(f"HTTP/1.1 {answer}".encode())
 
     async with await asyncio.start_server(answer, HOST, 0) as server:
         yield server.sockets[0].getsockname()[1]
@@ -42,6 +43,31 @@ async def test_the_api_is_ready_when_its_check_says_so(status: str, ready: bool)
 
 async def test_the_api_is_not_ready_before_it_listens() -> None:
     assert not await is_ready(programs.api(HOST, reserve_port(), {}))
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "ailment"),
+    [
+        ("200 OK", '{"status": "ready"}', None),
+        ("503 Unavailable", '{"status": "Redis does not answer"}', None),  # no restart cures it
+        ("503 Unavailable", "Service Unavailable", None),  # uvicorn's, which has too many clients
+        ("503 Unavailable", '{"status": "cannot sweep (KeyError)"}', "cannot sweep (KeyError)"),
+    ],
+)
+async def test_what_ails_the_api_is_what_it_says(
+    status: str, body: str, ailment: str | None
+) -> None:
+    async with http_server(status, body) as port:
+        program = programs.api(HOST, port, {})
+        assert program.ailment is not None
+        assert await program.ailment() == ailment
+
+
+async def test_an_api_that_does_not_answer_is_ill() -> None:
+    ailment = programs.api(HOST, reserve_port(), {}).ailment
+
+    assert ailment is not None
+    assert await ailment() == "has not answered for 10 s"
 
 
 async def test_the_mail_catcher_is_ready_when_it_listens(tmp_path: Path) -> None:

@@ -1,0 +1,177 @@
+"""The connections of an API to Redis break in each way that a network has."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import ExitStack, asynccontextmanager
+
+import httpx
+import pytest
+
+from tests.faults.conftest import Site, tell
+from tests.processes import Server
+from tests.proxy import Link, Proxy
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+RECOVERED_S = 5.0
+FAULT_S = 2.0  # how long a network fails that heals by itself
+AT_ONCE = 20  # requests: so that many connections are idle afterwards
+ADD = """
+mutation {
+  enqueueAdd(input: {x: 1, y: 2}) {
+    __typename ... on EnqueueAddSuccess { task { id } } ... on Unavailable { message }
+  }
+}
+"""
+TASK = "query($id: ID!) { task(id: $id) { state } }"
+WATCH = "subscription($id: ID!) { task(id: $id) { task { state version } } }"
+
+
+@pytest.fixture(scope="module")
+def site(project, tmp_path_factory):
+    """An API behind the proxy, the same one for all faults, and a worker that is not behind it."""
+    folder = tmp_path_factory.mktemp("connections")
+    server = Server(folder / "redis")
+    server.start()
+    with ExitStack() as stack:
+        stack.callback(server.close)
+        proxy = stack.enter_context(Proxy(server.url))
+        site = Site(project, folder, server, {"REDIS_URL": proxy.url}, stack)
+        site.proxy = proxy
+        site.run_api()
+        site.run_worker("a", "solo", REDIS_URL=server.url)
+        yield site
+        site.clear()
+
+
+class Watching:
+    """A live subscription to one task, and all it has told so far."""
+
+    def __init__(self, client, task_id):
+        self.told = []  # state and version
+        self._stream = client.watch(WATCH, id=task_id)
+
+    async def until(self, state, deadline_s):
+        async with asyncio.timeout(deadline_s):
+            while state not in dict(self.told):
+                message = await anext(self._stream)
+                assert message["type"] == "next", message
+                task = message["payload"]["data"]["task"]["task"]
+                self.told.append((task["state"], task["version"]))
+
+
+class Trial:
+    """Asks one API again and again, over connections that are kept."""
+
+    def __init__(self, http):
+        self._http = http
+
+    async def ask(self, operation, **variables):
+        body = {"query": operation, "variables": variables}
+        return (await self._http.post("/graphql", json=body)).json()
+
+    async def is_accepted(self):
+        return (await self.ask(ADD))["data"]["enqueueAdd"]["__typename"] == "EnqueueAddSuccess"
+
+    async def is_read(self, task_id):
+        return "errors" not in await self.ask(TASK, id=task_id)
+
+    async def is_ready(self):
+        return (await self._http.get("/readyz")).status_code == 200
+
+    async def all_at_once(self, task_id):
+        """Give what is answered to many requests at the same time."""
+        mutations = [self.is_accepted() for _ in range(AT_ONCE)]
+        queries = [self.is_read(task_id) for _ in range(AT_ONCE)]
+        return await asyncio.gather(*mutations, *queries)
+
+
+async def recovered(condition):
+    """Wait until something holds, and give how long it took."""
+    began = time.monotonic()
+    async with asyncio.timeout(RECOVERED_S):
+        while not await condition():  # noqa: ASYNC110  # only asking again shows it
+            await asyncio.sleep(0.02)
+    return time.monotonic() - began
+
+
+async def reset_idle(proxy, trial):
+    proxy.each(Link.reset)
+
+
+async def reset_in_flight(proxy, trial):
+    proxy.each(Link.reset_on_answer)
+    await trial.all_at_once("x")
+
+
+async def finish(proxy, trial):
+    proxy.each(Link.finish)
+
+
+async def half_close(proxy, trial):
+    proxy.each(Link.half_close)
+
+
+async def black_hole(proxy, trial):
+    """Lose all packets for a while, and for good those of what was connected before."""
+    proxy.is_hole = True
+    proxy.each(Link.swallow)
+    until = time.monotonic() + FAULT_S
+    while time.monotonic() < until:
+        await trial.all_at_once("x")
+    proxy.is_hole = False
+
+
+async def latency(proxy, trial):
+    proxy.latency_s = 0.2
+    until = time.monotonic() + FAULT_S
+    while time.monotonic() < until:
+        await trial.all_at_once("x")
+    assert await trial.is_accepted()  # slow is not broken
+    proxy.latency_s = 0.0
+
+
+FAULTS = [reset_idle, reset_in_flight, finish, half_close, black_hole, latency]
+
+
+@asynccontextmanager
+async def frozen(worker):
+    """Let a worker do nothing in a block, not even sweep."""
+    worker.freeze()
+    try:
+        yield
+    finally:
+        worker.thaw()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_an_api_goes_on_within_seconds_after(fault, site):
+    (worker,) = site.workers
+    async with httpx.AsyncClient(base_url=site.client.url, timeout=30) as http:
+        trial = Trial(http)
+        task_id = await site.enqueue(
+            "work", {"start": {"inSeconds": FAULT_S + 1}}, key=fault.__name__, seconds=0
+        )
+        watching = Watching(site.client, task_id)
+        await watching.until("SCHEDULED", 10)
+        assert all(await trial.all_at_once(task_id))
+
+        async with frozen(worker):
+            await fault(site.proxy, trial)
+            took_s = {
+                "mutations": await recovered(trial.is_accepted),
+                "queries": await recovered(lambda: trial.is_read(task_id)),
+                "ready": await recovered(trial.is_ready),
+            }
+            assert all(await trial.all_at_once(task_id))
+            began = time.monotonic()
+            await watching.until("QUEUED", RECOVERED_S)  # the API alone can sweep now
+            took_s["sweep and stream"] = time.monotonic() - began
+        await watching.until("SUCCEEDED", 10)
+
+    tell(f"{fault.__name__}: " + ", ".join(f"{k} {v:.2f} s" for k, v in took_s.items()))
+    states = ["SCHEDULED", "QUEUED", "RUNNING", "SUCCEEDED"]
+    assert watching.told == list(zip(states, range(1, 5), strict=True))
+    assert site.ledger.counts()[fault.__name__] == 1

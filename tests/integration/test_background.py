@@ -1,0 +1,101 @@
+"""What a process does in the background fails, and not for an outage: it is told, and goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from redis import Redis
+
+from graphql_api import programs
+from tests.client import Client
+from tests.processes import Server, running_api
+
+pytestmark = pytest.mark.slow
+
+WATCH = "subscription($id: ID!) { task(id: $id) { task { state version } } }"
+STREAM = "celeryql:events"
+
+
+class Api:
+    """An API that nobody else uses, what can be seen of it, and its Redis to be spoiled."""
+
+    def __init__(self, url, http, redis, log):
+        self.client, self.redis = Client(url), redis
+        self._http, self._log = http, log
+        self._program = programs.api("127.0.0.1", urlsplit(url).port, {})
+
+    async def until(self, code, deadline_s=15):
+        """Wait until `/readyz` answers with a code, and give the status."""
+        async with asyncio.timeout(deadline_s):
+            while (answer := await self._http.get("/readyz")).status_code != code:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        return answer.json()["status"]
+
+    async def ailment(self):
+        return await self._program.ailment()
+
+    def said(self, text):
+        return self._log.read_text().count(text)
+
+
+@pytest.fixture
+async def api(tmp_path):
+    server, log = Server(tmp_path / "redis"), tmp_path / "api.log"
+    server.start()
+    with Redis.from_url(server.url) as redis, running_api({"REDIS_URL": server.url}, log) as url:
+        async with httpx.AsyncClient(base_url=url) as http:
+            yield Api(url, http, redis, log)
+    server.close()
+
+
+async def test_a_sweep_that_fails(api):
+    await api.until(200)
+    api.redis.set("celeryql:expiring", "what no sweep can read")
+    status = await api.until(503)
+    ailment = await api.ailment()
+    task_id = await api.client.enqueue("add", {"start": {"inSeconds": 0.1}}, x=1, y=2)
+    await asyncio.sleep(2)  # in which it fails several times more
+    api.redis.delete("celeryql:expiring")
+
+    assert await api.until(200) == "ready"
+    assert (status, ailment) == ("cannot sweep (ResponseError)",) * 2
+    assert api.said("Traceback") == 1
+    assert api.said("Can sweep again") == 1
+    task = (await api.client.execute(f'{{ task(id: "{task_id}") {{ state }} }}'))["task"]
+    assert task["state"] == "QUEUED"
+
+
+async def test_a_reader_of_events_that_fails(api):
+    task_id = await api.client.enqueue("add", {"start": {"inSeconds": 2}}, x=1, y=2)
+    async with aclosing(api.client.watch(WATCH, id=task_id)) as stream:
+        told = [await anext(stream)]
+        entry = api.redis.xadd(STREAM, {"no": "event"})
+        status = await api.until(503)
+        ailment = await api.ailment()
+        api.redis.xdel(STREAM, entry)
+        told.append(await anext(stream))
+
+    assert await api.until(200) == "ready"
+    assert (status, ailment) == ("cannot read the event stream (KeyError)",) * 2
+    assert api.said("Traceback") == 1
+    tasks = [message["payload"]["data"]["task"]["task"] for message in told]
+    assert tasks == [{"state": "SCHEDULED", "version": 1}, {"state": "QUEUED", "version": 2}]
+
+
+async def test_a_look_at_the_cluster_that_fails(api):
+    watch = "subscription { cluster { queues { depth } } }"
+    async with aclosing(api.client.watch(watch)) as stream:
+        await anext(stream)
+        api.redis.set("unacked", "no hash")
+        status = await api.until(503)
+        api.redis.delete("unacked")
+        await api.client.enqueue("add", x=1, y=2)
+        queues = (await anext(stream))["payload"]["data"]["cluster"]["queues"]
+
+    assert status == "cannot look at the cluster (ResponseError)"
+    assert 1 in [queue["depth"] for queue in queues]
+    assert await api.until(200, 5) == "ready"  # once nobody watches it any more
