@@ -226,6 +226,26 @@ async def test_a_key_that_a_hidden_task_holds_names_no_task(door_of):
     }
 
 
+async def test_a_key_that_a_hidden_task_holds_is_named_where_it_was_given(door_of):
+    await door_of("ann").execute(KEYED % "Mul")
+    held = door_of("ann", definitions=frozenset({"add"}))
+    ended = await held.add()
+    await held.execute(CANCEL, id=ended)
+    again = f'retryTask(id: "{ended}", idempotencyKey: "key")'
+    batch = 'enqueueBatch(tasks: [{task: {add: {x: 1, y: 2}}, options: {idempotencyKey: "key"}}])'
+    told = "... on InvalidInput { problems { path } }"
+
+    data = await held.execute(
+        f"mutation {{ {again} {{ {told} }} {batch} {{ ... on EnqueueBatchSuccess {{"
+        f" items {{ error {{ {told} }} }} }} }} }}"
+    )
+
+    assert data["retryTask"] == {"problems": [{"path": ["idempotencyKey"]}]}
+    assert data["enqueueBatch"]["items"][0]["error"] == {
+        "problems": [{"path": ["tasks", "0", "options", "idempotencyKey"]}]
+    }
+
+
 async def test_a_token_held_to_tasks_sees_them_and_their_steps(door_of):
     ann = door_of("ann")
     single, (workflow, steps), _ = await ann.add(), await ann.chain(), await ann.add()
