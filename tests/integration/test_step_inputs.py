@@ -52,6 +52,15 @@ def order(
 
 
 @app.task
+def weigh(
+    net_kg: Annotated[float, Field(ge=0)],
+    sizes: Annotated[tuple[int, ...], Field(max_length=1)] = (),
+) -> float:
+    """Have limits."""
+    return net_kg
+
+
+@app.task
 def close_shop() -> str:
     """Have no arguments."""
     return "closed"
@@ -75,6 +84,10 @@ mutation($tasks: [BatchItemInput!]!) { enqueueBatch(tasks: $tasks) {
 WORKFLOW = """
 mutation($canvas: CanvasInput!) { enqueueWorkflow(input: {canvas: $canvas}) {
   ... on EnqueueWorkflowSuccess { task { id } } ... on Error { message } } }
+"""
+WEIGH = """
+mutation($input: WeighInput!) { enqueueWeigh(input: $input) {
+  ... on InvalidInput { problems { path message } } } }
 """
 WATCH = """
 subscription($id: ID!) { task(id: $id) { task { state ...Said
@@ -125,3 +138,21 @@ async def test_null_where_there_must_be_a_value_refuses_its_own_item_only(shop):
     (problem,) = items[0]["error"]["problems"]
     assert problem["path"] == ["tasks", "0", "task", "order", "howFast"]
     assert items[1]["error"] is None
+
+
+async def test_a_problem_is_at_the_place_that_was_sent(shop):
+    weighed = {"netKg": -1, "sizes": [1, 2]}
+    data = await shop.client.execute(WEIGH, input=weighed)
+    (item,) = await shop.batch({"weigh": weighed})
+
+    expected = [
+        (["netKg"], "Input should be greater than or equal to 0"),
+        (["sizes"], "List should have at most 1 item, not 2"),
+    ]
+    for within, problems in (
+        (["input"], data["enqueueWeigh"]["problems"]),
+        (["tasks", "0", "task", "weigh"], item["error"]["problems"]),
+    ):
+        assert problems == [
+            {"path": within + path, "message": message} for path, message in expected
+        ]
