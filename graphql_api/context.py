@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -149,8 +149,8 @@ class Context:
 class Loader(DataLoader[str, T]):
     """Reads what is asked for many times at once, by aliases, once: it may be of megabytes."""
 
-    def __init__(self, load: Callable[[list[str]], Awaitable[list[T]]]) -> None:
-        async def load_each_once(keys: list[str]) -> list[T]:
+    def __init__(self, load: Callable[[list[str]], Awaitable[Sequence[T | BaseException]]]) -> None:
+        async def load_each_once(keys: list[str]) -> list[T | BaseException]:
             asked = list(dict.fromkeys(keys))
             found = dict(zip(asked, await load(asked), strict=True))
             return [found[key] for key in keys]

@@ -190,6 +190,8 @@ def report(error: GraphQLError) -> GraphQLError:
         message, code = "Redis did not answer in time: retry later", Code.UNAVAILABLE
     elif isinstance(error.original_error, engine.Forbidden):
         message, code = str(error.original_error), Code.FORBIDDEN
+    elif isinstance(error.original_error, engine.StoredByAnotherRelease):
+        message, code = str(error.original_error), Code.STORED_BY_ANOTHER_RELEASE
     elif _is_unserialisable(error):
         where, code = ".".join(map(str, error.path or ())), Code.INTERNAL
         message = f"{where} has a value that its type cannot hold: {error.message}"

@@ -23,6 +23,7 @@ from tasks.engine.errors import (
     NotFinished,
     NotFound,
     Problem,
+    StoredByAnotherRelease,
 )
 from tasks.engine.graph import Graph, Join, Step
 from tasks.engine.options import Options
@@ -111,6 +112,8 @@ class Control:
         options = _options(record, idempotency_key)
         with nothing_sent_yet():
             (graph,) = await self._store.graphs([record.id])
+            if isinstance(graph, StoredByAnotherRelease):
+                raise _refusal(str(graph))
             if graph is None:
                 asked = await self._again(record, options)
             else:

@@ -7,6 +7,7 @@ CeleryQLError
 ├── EmbeddedRedisError     no private Redis can be had (in `embedded.py`, with PortTaken)
 ├── InvalidArguments       a worker was handed arguments that do not fit the task
 ├── InvalidResult          a task returned what its return type does not allow
+├── StoredByAnotherRelease what is kept in Redis has another form than this release reads
 ├── UnknownCursor          no event has this cursor yet
 └── Refusal                an operation that cannot be accepted; nothing was sent
     ├── InvalidInput
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
-    from tasks.engine.records import Cursor, Record
+    from tasks.engine.records import Cursor, Record, TaskId
 
 _SHOWN = 3  # problems in a message
 _KEPT = 100  # problems of one input, which may have one for each of its values
@@ -74,6 +75,17 @@ class UnknownCursor(CeleryQLError):
     def __init__(self, cursor: Cursor) -> None:
         self.cursor = cursor
         super().__init__(f"{cursor!r} is the cursor of no event yet")
+
+
+class StoredByAnotherRelease(CeleryQLError):
+    """What is kept of a workflow has another form than this release reads."""
+
+    def __init__(self, task_id: TaskId) -> None:
+        self.task_id = task_id
+        super().__init__(
+            f"The steps of workflow {task_id} were stored by another release in another form: "
+            "read them with that release"
+        )
 
 
 class InvalidArguments(CeleryQLError):

@@ -12,9 +12,9 @@ from typing import Any
 from pydantic import ValidationError
 from redis.asyncio import Redis
 
-from tasks.engine.errors import CursorExpired
+from tasks.engine.errors import CursorExpired, StoredByAnotherRelease
 from tasks.engine.graph import Graph
-from tasks.engine.records import KEY, Cursor, Event, Record, position
+from tasks.engine.records import KEY, Cursor, Event, Record, TaskId, position
 from tasks.engine.scripts import source
 
 EVENTS_IN_PAGE = 500
@@ -58,10 +58,11 @@ class Store:
         """Read those records that there are."""
         return [record for record in await self.get_many(ids) if record]
 
-    async def graphs(self, ids: Iterable[str]) -> list[Graph | None]:
+    async def graphs(self, ids: Iterable[str]) -> list[Graph | StoredByAnotherRelease | None]:
         """Read workflows' graphs and counts; None for what is no workflow."""
+        ids = list(ids)
         hashes = await self._hashes("workflow", ids)
-        return [Graph.parse(fields) if fields else None for fields in hashes]
+        return [_graph(id_, fields) for id_, fields in zip(ids, hashes, strict=True)]
 
     async def inputs(self, ids: Iterable[str]) -> list[dict[str, Any] | None]:
         """Read the arguments that tasks were given, the sensitive ones left out."""
@@ -146,6 +147,14 @@ def readable(cursor: str, text: str) -> Event | None:
 def encoded(name: str) -> bytes:
     """Encode a name that comes from outside; with a lone surrogate in it, it names nothing."""
     return name.encode("utf-8", "surrogatepass")
+
+
+def _graph(task_id: str, fields: dict[str, str]) -> Graph | StoredByAnotherRelease | None:
+    try:
+        return Graph.parse(fields) if fields else None
+    except (KeyError, ValueError):  # pydantic's ValidationError is one, too
+        logger.exception("The graph of workflow %s cannot be read", task_id)
+        return StoredByAnotherRelease(TaskId(task_id))
 
 
 def _record(task_id: str, fields: dict[str, str]) -> Record | None:

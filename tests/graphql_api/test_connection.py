@@ -347,3 +347,45 @@ async def test_a_worker_is_a_node(client, start_worker):
 
     assert worker["id"] == f"worker:{worker['name']}"
     assert node == {"__typename": "Worker", "id": worker["id"], "worker": worker["name"]}
+
+
+async def test_a_workflow_of_another_release_is_not_retried(api, empty_redis):
+    canvas = "{chain: [{step: {task: {add: {x: 4, y: 5}}}}, {step: {task: {mul: {y: 7}}}}]}"
+    await api.execute(
+        f"mutation {{ enqueueWorkflow(input: {{canvas: {canvas}}}) {{ __typename }} }}"
+    )
+    (id_,), _ = await api.page(filter={"definitions": ["workflow"]})
+    await api.execute(f'mutation {{ cancelTask(id: "{id_}") {{ __typename }} }}')
+    empty_redis.delete(f"celeryql:workflow:{id_}")
+    empty_redis.hset(f"celeryql:workflow:{id_}", mapping={"graph": "[]", "total": 2})
+
+    data = await api.execute(
+        f'mutation {{ retryTask(id: "{id_}") {{ __typename ... on Error {{ message }} }} }}'
+    )
+
+    assert data["retryTask"]["__typename"] == "InvalidInput"
+    assert "stored by another release" in data["retryTask"]["message"]
+
+
+async def test_a_workflow_of_another_release_leaves_the_others_on_the_page_whole(api, empty_redis):
+    canvas = "{chain: [{step: {task: {add: {x: 4, y: 5}}}}, {step: {task: {mul: {y: 7}}}}]}"
+    enqueue = f"mutation {{ enqueueWorkflow(input: {{canvas: {canvas}}}) {{ __typename }} }}"
+    await api.execute(enqueue)
+    await api.execute(enqueue)
+    ids, _ = await api.page(filter={"definitions": ["workflow"]})
+    # As before steps had joins: one list of the steps and what each depends on.
+    empty_redis.delete(f"celeryql:workflow:{ids[0]}")
+    empty_redis.hset(f"celeryql:workflow:{ids[0]}", mapping={"graph": "[]", "total": 2})
+
+    answer = await api.answer(
+        '{ tasks(filter: {definitions: ["workflow"]}) {'
+        " nodes { id state ... on Workflow { steps { key } } } } }"
+    )
+
+    (error,) = answer["errors"]
+    assert error["path"] == ["tasks", "nodes", 0, "steps"]
+    assert error["extensions"]["code"] == "STORED_BY_ANOTHER_RELEASE"
+    assert answer["data"]["tasks"]["nodes"] == [
+        {"id": ids[0], "state": "QUEUED", "steps": None},
+        {"id": ids[1], "state": "QUEUED", "steps": [{"key": "0"}, {"key": "1"}]},
+    ]
