@@ -34,7 +34,11 @@ _NO_ASCII = PydanticCustomError(
 )
 _NO_ADDRESS = PydanticCustomError(
     "email_address",
-    "not an e-mail address such as ann@example.org or Ann <ann@example.org>; "
+    "not an e-mail address such as ann@example.org or Ann <ann@example.org>",
+)
+_NOT_NAMED = PydanticCustomError(
+    "named_email_address",
+    "not an e-mail address such as Ann <ann@example.org>; "
     'quote a name that has one of ()<>[]:;@,": "Lee, Ann" <ann@example.org>',
 )
 _LONG_NAME = PydanticCustomError(
@@ -84,7 +88,7 @@ def _checked(text: str) -> str:
     except PydanticCustomError as error:
         raise _NO_ADDRESS from error
     if len(address) > _ADDRESS_MAX or not _ADDRESS.fullmatch(address):
-        raise _NO_ADDRESS
+        raise _NOT_NAMED if "<" in text else _NO_ADDRESS
     if len(text) - len(address) > _NAME_MAX:
         raise _LONG_NAME
     return text

@@ -17,7 +17,7 @@ from tasks.addresses import Address, bare_address, in_header, one_line
 from tasks.engine import Claim, Retryable, app
 from tasks.engine.mail_settings import OnUnknown, SmtpSecurity
 from tasks.engine.settings import Settings, load_settings
-from tasks.mail import FOLD, encoded, write
+from tasks.mail import encoded, listed, write
 
 _BODY_MAX = 1_000_000  # characters; servers commonly refuse messages above 10 MB
 
@@ -105,7 +105,7 @@ def send_email(
 
 
 def _in_header(addresses: list[str]) -> str:
-    return f",{FOLD}".join(map(in_header, addresses))
+    return listed([in_header(address) for address in addresses])
 
 
 def _deliver(message: bytes, recipients: list[str], settings: Settings, claim: Claim) -> list[str]:

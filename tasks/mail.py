@@ -7,14 +7,13 @@ encodes, in some releases; its older one, used here, does not.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from email.header import Header
 from email.message import EmailMessage
 
-LINE_BREAK = "\r\n"
-FOLD = "\r\n "  # goes on with a line of a head
+_LINE_BREAK = "\r\n"
+_FOLD = "\r\n "  # goes on with a line of a head
 _LINE_MAX = 74  # of what is encoded: the limit is 76, and `write` may add two
-
 _LONGEST_NAME = "Reply-To"  # of the lines of a head, which begin with it
 _NO_FOLD = re.compile(r"\r(?!\n )|(?<!\r)\n")
 # ASCII that some server or mailbox on the way alters, unless it is encoded: a line that begins as
@@ -28,7 +27,16 @@ def encoded(text: str) -> str:
     if text.isascii() and text == text.strip():
         return text
     header = Header(text, "utf-8", _LINE_MAX, _LONGEST_NAME)
-    return header.encode(linesep=LINE_BREAK)
+    return header.encode(linesep=_LINE_BREAK)
+
+
+def listed(items: Sequence[str]) -> str:
+    """Write a list of a head, folded where a line would be long."""
+    text = items[0]
+    for item in items[1:]:
+        line = f"{_LONGEST_NAME}: {text.rpartition(_LINE_BREAK)[2]}, {item}"
+        text += f",{_FOLD if len(line) > _LINE_MAX else ' '}{item}"
+    return text
 
 
 def write(head: Mapping[str, str], text: str, html: str | None) -> bytes:
@@ -45,7 +53,7 @@ def write(head: Mapping[str, str], text: str, html: str | None) -> bytes:
     for line in head.values():
         if _NO_FOLD.search(line):
             raise ValueError("a line of a head has a linefeed")
-    lines = [f"{name}: {line}{LINE_BREAK}" for name, line in head.items()]
+    lines = [f"{name}: {line}{_LINE_BREAK}" for name, line in head.items()]
     return "".join(lines).encode("ascii") + _body(text, html)
 
 
