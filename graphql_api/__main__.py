@@ -19,7 +19,7 @@ def parser() -> argparse.ArgumentParser:
     described.add_argument("--host", help="address of the API (default: 127.0.0.1)")
     described.add_argument(
         "--port",
-        type=_port,
+        type=port_number,
         help="port of the API (default: 8000); the next free one if it is taken",
     )
     described.add_argument("--strict-port", action="store_true", help="fail if the port is taken")
@@ -38,7 +38,8 @@ def parser() -> argparse.ArgumentParser:
     return described
 
 
-def _port(text: str) -> int:
+def port_number(text: str) -> int:
+    """Read a port from a command line."""
     if not text.isdecimal() or not 0 < int(text) <= HIGHEST_PORT:
         raise argparse.ArgumentTypeError(f"a port is a number from 1 to {HIGHEST_PORT}")
     return int(text)

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tasks.engine.embedded import ping_failure
+from tasks.engine.errors import BadSettings
 
 PORTS_TRIED = 100
 
@@ -50,19 +51,25 @@ def choose_port(host: str, wanted: int, *, strict: bool) -> int:
 
     Raises:
         StartRefused: it is taken, or none of the next ones is free.
+        BadSettings: the host is none of this machine's, or the port is not for this user.
     """
     last = wanted if strict else min(wanted + PORTS_TRIED, 65_535)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for port in range(wanted, last + 1):
         try:
-            with socket.create_server((host, port), family=family) as server:
+            with socket.create_server((host, port), family=_family(host)) as server:
                 free: int = server.getsockname()[1]
                 return free
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
-                raise StartRefused(f"{host}:{port} cannot be bound: {error.strerror}") from error
+                reason = f"{host}:{port} cannot be bound, see HOST and PORT: {error.strerror}"
+                raise BadSettings(reason) from error
     taken = f"Port {wanted} is" if strict else f"All ports from {wanted} to {last} are"
     raise StartRefused(f"{taken} taken: stop what listens there, or choose another with --port")
+
+
+def _family(host: str) -> socket.AddressFamily:
+    """Look a host up; of a name that has addresses of both families, IPv4 is taken."""
+    return min(found[0] for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
 
 
 def refuse_dead_redis(url: str) -> None:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from graphql_api.__main__ import port_number
 from graphql_api.auth import Authenticator
-from graphql_api.preflight import StartRefused, refuse_public
+from graphql_api.preflight import StartRefused, choose_port, refuse_public
 from graphql_api.protocols import Protocol, SocketProtocol
 from tasks.engine.errors import BadSettings
 from tasks.engine.logs import configure
@@ -38,6 +39,7 @@ def options(settings: Settings) -> dict[str, Any]:
         # Requests come on connections, too: twice as many, and uvicorn answers 503 to more.
         "limit_concurrency": 2 * settings.max_sockets,
         "proxy_headers": settings.proxy_headers,
+        "forwarded_allow_ips": settings.forwarded_allow_ips,
         "server_header": False,
         "access_log": False,
         "reset_contextvars": True,  # else a pipelined request begins in the context of the last
@@ -63,7 +65,7 @@ def main() -> int:
     """Serve until a signal, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m graphql_api.server", description=__doc__)
     parser.add_argument("--host", help="address to bind")
-    parser.add_argument("--port", type=int, help="port to bind")
+    parser.add_argument("--port", type=port_number, help="port to bind")
     parser.add_argument(
         "--insecure", action="store_true", help="bind any address, without authentication, too"
     )
@@ -73,6 +75,7 @@ def main() -> int:
         host, port = asked.host or settings.host, asked.port or settings.port
         if not (asked.insecure or Authenticator(settings).is_on):
             refuse_public(host)
+        choose_port(host, port, strict=False)  # a port that is taken may be free when uvicorn binds
     except (StartRefused, BadSettings) as refusal:
         sys.stderr.write(f"{parser.prog}: {refusal}.\n")
         return os.EX_CONFIG

@@ -21,7 +21,7 @@ SERVICES = COMPOSE["services"]
 WORKERS = [name for name in SERVICES if name.endswith("worker")]
 SOFT_SHUTDOWN_S = Settings.model_fields["soft_shutdown_timeout"].default
 # The health check's, Flower's and uvicorn's own.
-NOT_SETTINGS = {"REMAP_SIGTERM", "QUEUE", "BROKER_URL", "FORWARDED_ALLOW_IPS"}
+NOT_SETTINGS = {"REMAP_SIGTERM", "QUEUE", "BROKER_URL"}
 
 
 def words(service: str) -> list[str]:

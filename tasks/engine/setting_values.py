@@ -48,6 +48,17 @@ def _sender(text: str) -> str:
     return text
 
 
+def _proxies(text: str) -> str:
+    try:
+        for proxy in text.split(",") if text.strip() != "*" else ():
+            ipaddress.ip_network(proxy.strip())
+    except ValueError as error:
+        raise PydanticCustomError(
+            "proxies", "not addresses and networks such as 10.0.0.5, 10.1.0.0/16, and not *"
+        ) from error
+    return text
+
+
 def _list(value: Any) -> Any:
     if not isinstance(value, str):
         return value
@@ -64,5 +75,6 @@ Port = Annotated[int, Field(ge=1, le=LAST_PORT)]
 Count = Annotated[int, Field(le=LARGEST)]
 Seconds = Annotated[float, Field(gt=0, le=LARGEST, allow_inf_nan=False)]
 Host = Annotated[str, AfterValidator(_host)]
+Proxies = Annotated[str, AfterValidator(_proxies)]
 Sender = Annotated[str, AfterValidator(_sender)]
 Folder = Annotated[Path, AfterValidator(_folder)]  # which may still have to be made

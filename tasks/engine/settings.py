@@ -20,7 +20,7 @@ from tasks.engine.bounds import Bounds
 from tasks.engine.errors import BadSettings
 from tasks.engine.mail_settings import MailSettings
 from tasks.engine.redis_url import RedisUrl
-from tasks.engine.setting_values import LARGEST, Count, Folder, Host, Listed, Port
+from tasks.engine.setting_values import LARGEST, Count, Folder, Host, Listed, Port, Proxies
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 DATA_DIR = PROJECT_ROOT / ".data"
@@ -110,6 +110,11 @@ class Settings(Bounds, MailSettings, BaseSettings):
     proxy_headers: bool = Field(
         default=False,
         description="Whether a proxy on this machine says who its clients are, in X-Forwarded-For.",
+    )
+    forwarded_allow_ips: Proxies = Field(
+        default="127.0.0.1,::1",
+        description="Addresses and networks of such proxies, with commas between them, or `*`; for "
+        "`PROXY_HEADERS`.",
     )
     allowed_hosts: Listed[Host] = Field(
         default=(),

@@ -16,6 +16,7 @@ from graphql_api.preflight import (
     refuse_dead_redis,
     refuse_public,
 )
+from tasks.engine.errors import BadSettings
 
 HOST = "127.0.0.1"
 
@@ -54,7 +55,7 @@ def test_a_strict_port_that_is_taken_is_refused(busy_port: int) -> None:
 
 
 def test_an_address_that_is_not_of_this_machine_is_told() -> None:
-    with pytest.raises(StartRefused, match=r"192\.0\.2\.1:8000 cannot be bound"):
+    with pytest.raises(BadSettings, match=r"192\.0\.2\.1:8000 cannot be bound"):
         choose_port("192.0.2.1", 8000, strict=False)
 
 

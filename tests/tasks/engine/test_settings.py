@@ -57,6 +57,9 @@ REASONS = [
     ("QUERY_TIMEOUT_S", "inf", "finite"),
     ("SEND_TIMEOUT_S", "nan", "finite"),
     ("PROXY_HEADERS", "maybe", "valid boolean"),
+    ("FORWARDED_ALLOW_IPS", "proxy", "not addresses and networks"),
+    ("FORWARDED_ALLOW_IPS", "10.0.0.0/99", "not addresses and networks"),
+    ("FORWARDED_ALLOW_IPS", "10.0.0.1,*", "not addresses and networks"),
     ("LOG_FORMAT", "xml", "'auto', 'json' or 'plain'"),
     ("ALLOWED_HOSTS", "{}", "not a JSON list"),
     ("ALLOWED_HOSTS", "[" * 100_000, "not a JSON list"),
@@ -123,6 +126,34 @@ def test_the_sentence_says_what_is_wrong(monkeypatch, name, value, reason):
 
     assert name in str(refusal.value)
     assert reason in str(refusal.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", ["server", "up"])
+def test_an_address_that_is_not_of_this_machine_ends_the_start(program):
+    given = {"HOST": "192.0.2.1", "REDIS_URL": ""}
+
+    ended = run_to_end([*PROGRAMS[program], "--insecure"], PROJECT_ROOT, **given)
+
+    assert "192.0.2.1:8000 cannot be bound, see HOST and PORT: " in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+    assert ended.returncode == os.EX_CONFIG
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("port", ["0", "99999", "http"])
+def test_a_port_that_is_none_is_refused_on_the_command_line(port):
+    ended = run_to_end([*PROGRAMS["server"], "--port", port], PROJECT_ROOT)
+
+    assert "argument --port: a port is a number from 1 to 65535" in ended.stderr
+    assert ended.returncode == 2
+
+
+@pytest.mark.parametrize("proxies", ["*", "10.0.0.1", "10.0.0.1, fd00::/8"])
+def test_proxies_are_addresses_and_networks(monkeypatch, proxies):
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", proxies)
+
+    assert read_settings().forwarded_allow_ips == proxies
 
 
 @pytest.mark.parametrize("host", ["::1", "192.168.1.2", "mail.example.org.", "my_mail-1"])
