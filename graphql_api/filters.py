@@ -24,9 +24,8 @@ _ENTRIES_MAX = 100  # of each list; every task that is looked at is compared wit
 class TaskFilter:
     """What tasks must match: one of each list that is given, and all tags.
 
-    A list may have 100 entries. Leave a list out to match all; an empty one matches no task, but
-    for empty `tags`, which match every task. No task is created after `createdAfter` and before an
-    earlier `createdBefore`.
+    A list may have 100 entries. Leave a list out to match all: an empty one matches no task, except
+    that empty `tags` match every task. A `createdBefore` ahead of `createdAfter` matches no task.
     """
 
     ids: list[strawberry.ID] | None = strawberry.field(default=None, description="One of these.")
