@@ -10,10 +10,10 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
-from pydantic import ValidationError
 from redis.asyncio import Redis
 
 from tasks.engine.accept import Accepted, Request, run_script
+from tasks.engine.again import misfit, misfits
 from tasks.engine.build import Done, build_task, build_workflow
 from tasks.engine.canvas import PlannedStep, StepNode, Workflow, gather
 from tasks.engine.definition import TaskDefinition
@@ -100,7 +100,8 @@ class Control:
 
         Raises:
             NotFinished: it has not ended.
-            InvalidInput: its input was not kept whole, or nothing of it failed.
+            InvalidInput: nothing of it failed, its definition is gone, or its input was not kept,
+                never complete, or does not fit its definition any more.
             IdempotencyConflict: the key was used for something else.
             Throttled: there is too much already.
             Unavailable: Redis did not answer.
@@ -129,7 +130,7 @@ class Control:
             names = ", ".join(sorted(definition.sensitive))
             raise _refusal(
                 f"{definition.name!r} takes sensitive arguments ({names}), which are not kept: "
-                "enqueue it anew"
+                "enqueue it again"
             )
         return definition
 
@@ -137,12 +138,20 @@ class Control:
         definition = self._definition(record)
         (given,) = await self._store.inputs([record.id])
         if given is None:
-            raise _refusal("Its input was not kept: enqueue it anew")
-        try:
-            arguments = definition.load(given)
-        except ValidationError as error:
-            raise _refusal("It never got all of its arguments: retry its workflow") from error
-        return build_task(definition, arguments, options, retry_of=record.id)
+            raise _refusal("Its input was not kept: enqueue it again")
+        if record.root != record.id and (taken := await self._never_handed(record, given)):
+            why = "took nothing that fits as" if record.attempt else "was never handed"
+            raise _refusal(f"It {why} {taken!r}: retry its workflow, {record.root}")
+        if reason := misfit(definition, given):
+            raise _refusal(f"Its input {reason}: enqueue it with another")
+        return build_task(definition, definition.load(given), options, retry_of=record.id)
+
+    async def _never_handed(self, record: Record, given: dict[str, Any]) -> str | None:
+        """Name the parameter that a step was to be handed, and was not."""
+        (graph,) = await self._store.graphs([record.root])
+        steps = graph.steps if graph else ()
+        taken = next((step.open_parameter for step in steps if step.id == record.id), None)
+        return None if taken in given else taken
 
     async def _workflow_again(
         self, record: Record, graph: Graph, options: Options, from_: RetryFrom
@@ -168,6 +177,9 @@ class Control:
             for j in graph.joins
         ]
         workflow = Workflow(graph.name, tuple(steps), tuple(joins))
+        results = {id_: of.result for id_, of in done.items()}
+        if problems := [Problem(("id",), reason) for reason in misfits(workflow, results)]:
+            raise InvalidInput(problems)
         build = partial(build_workflow, workflow, options, None, done, retry_of=record.id)
         return await built(build, workflow)
 

@@ -10,6 +10,7 @@ import re
 import typing
 from dataclasses import dataclass
 from functools import cached_property
+from types import NoneType
 from typing import Any
 
 from celery import Task
@@ -47,6 +48,11 @@ class TaskDefinition:
     def types_by_name(self) -> dict[str, Any]:
         """The types of the parameters, and of what is returned (`return`)."""
         return typing.get_type_hints(self.task.run)
+
+    @property
+    def returned(self) -> Any:
+        """The type of what it hands on: nothing, where Celery ignores its result."""
+        return NoneType if self.task.ignore_result else self.types_by_name["return"]
 
     @cached_property
     def result_type(self) -> Any:

@@ -125,8 +125,7 @@ class _Layout:
             self._check_pipe(key, node.definition, parameter, handed)
         step = PlannedStep(node, key, parameter, after)
         self.steps.append(step)
-        returned = node.definition.types_by_name["return"]
-        return _Value(step.id, returned, repr(node.definition.name))
+        return _Value(step.id, node.definition.returned, repr(node.definition.name))
 
     def check_name(self, name: str | None, path: tuple[str, ...]) -> None:
         """Note what is wrong with a name that a caller made up."""
