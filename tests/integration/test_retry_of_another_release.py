@@ -142,13 +142,17 @@ async def test_what_still_fits_is_run_again(later):
     [
         (
             "tightened",
-            "Its input does not fit 'tighten' as it is defined now (text: String should have at "
-            "most 9 characters): enqueue it with another",
+            (
+                "Its input does not fit 'tighten' as it is defined now (text: String should have at "
+                "most 9 characters): enqueue it with another"
+            ),
         ),
         (
             "renamed",
-            "Its input does not fit 'rename' as it is defined now (new: Field required; "
-            "old: Extra inputs are not permitted): enqueue it with another",
+            (
+                "Its input does not fit 'rename' as it is defined now (new: Field required; "
+                "old: Extra inputs are not permitted): enqueue it with another"
+            ),
         ),
         ("gone", "There is no task definition 'vanish' any more"),
         ("failed 1", "It was never handed 'text': retry its workflow, {failed}"),
@@ -161,23 +165,31 @@ async def test_each_cause_is_told_as_it_is(later, name, reason):
 
 async def test_each_step_of_a_workflow_is_checked_before_anything_runs(later):
     assert await later.retry("unfit") == [
-        "Step '0': does not fit 'tighten' as it is defined now (text: String should have at most 9 "
-        "characters)"
+        (
+            "Step '0': does not fit 'tighten' as it is defined now (text: String should have at most 9 "
+            "characters)"
+        )
     ]
     assert await later.retry("types") == [
-        "Step '0': does not fit 'rename' as it is defined now (new: Field required; old: Extra "
-        "inputs are not permitted)",
+        (
+            "Step '0': does not fit 'rename' as it is defined now (new: Field required; old: Extra "
+            "inputs are not permitted)"
+        ),
         "Step '1': it takes int as 'n' now, but is handed str",
     ]
     assert await later.retry("given") == [
-        "Step '1': does not fit 'take' as it is defined now (times: Input should be greater than "
-        "or equal to 2)"
+        (
+            "Step '1': does not fit 'take' as it is defined now (times: Input should be greater than "
+            "or equal to 2)"
+        )
     ]
 
 
 async def test_steps_that_are_kept_need_not_fit(later):
     assert await later.retry("unfit", "FAILED_STEPS") == [
-        "Step '1': does not fit 'take' as it is defined now (text: String should have at most 3 "
-        "characters)"
+        (
+            "Step '1': does not fit 'take' as it is defined now (text: String should have at most 3 "
+            "characters)"
+        )
     ]
     assert await later.retry("failed") == []
