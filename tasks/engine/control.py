@@ -149,7 +149,7 @@ class Control:
     async def _never_handed(self, record: Record, given: dict[str, Any]) -> str | None:
         """Name the parameter that a step was to be handed, and was not."""
         (graph,) = await self._store.graphs([record.root])
-        steps = graph.steps if graph else ()
+        steps = graph.steps if isinstance(graph, Graph) else ()
         taken = next((step.open_parameter for step in steps if step.id == record.id), None)
         return None if taken in given else taken
 

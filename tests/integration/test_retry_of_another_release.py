@@ -143,8 +143,8 @@ async def test_what_still_fits_is_run_again(later):
         (
             "tightened",
             (
-                "Its input does not fit 'tighten' as it is defined now (text: String should have at "
-                "most 9 characters): enqueue it with another"
+                "Its input does not fit 'tighten' as it is defined now (text: String should have "
+                "at most 9 characters): enqueue it with another"
             ),
         ),
         (
@@ -166,8 +166,8 @@ async def test_each_cause_is_told_as_it_is(later, name, reason):
 async def test_each_step_of_a_workflow_is_checked_before_anything_runs(later):
     assert await later.retry("unfit") == [
         (
-            "Step '0': does not fit 'tighten' as it is defined now (text: String should have at most 9 "
-            "characters)"
+            "Step '0': does not fit 'tighten' as it is defined now (text: String should have at "
+            "most 9 characters)"
         )
     ]
     assert await later.retry("types") == [
@@ -179,8 +179,8 @@ async def test_each_step_of_a_workflow_is_checked_before_anything_runs(later):
     ]
     assert await later.retry("given") == [
         (
-            "Step '1': does not fit 'take' as it is defined now (times: Input should be greater than "
-            "or equal to 2)"
+            "Step '1': does not fit 'take' as it is defined now (times: Input should be greater "
+            "than or equal to 2)"
         )
     ]
 
@@ -188,8 +188,8 @@ async def test_each_step_of_a_workflow_is_checked_before_anything_runs(later):
 async def test_steps_that_are_kept_need_not_fit(later):
     assert await later.retry("unfit", "FAILED_STEPS") == [
         (
-            "Step '1': does not fit 'take' as it is defined now (text: String should have at most 3 "
-            "characters)"
+            "Step '1': does not fit 'take' as it is defined now (text: String should have at "
+            "most 3 characters)"
         )
     ]
     assert await later.retry("failed") == []
