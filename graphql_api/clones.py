@@ -11,6 +11,7 @@ import copy
 import sys
 import types
 import typing
+from collections.abc import Sequence
 from enum import Enum, StrEnum
 from functools import reduce
 from math import isfinite
@@ -18,13 +19,14 @@ from operator import or_
 from typing import Annotated, Any
 
 import strawberry
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, WrapValidator, create_model
 from pydantic.fields import FieldInfo
 
 from graphql_api import described
 from graphql_api.names import Names
 from graphql_api.values import BigInt
 from tasks.engine.numbers import Limits, range_of
+from tasks.engine.unions import members_of
 
 
 class Role(StrEnum):
@@ -76,7 +78,9 @@ class Clones:
             # model: here, one bad value would refuse the whole operation, with no word of the rest.
             return Annotated[(inner, *parts[1:])] if role is Role.INPUT else inner
         if origin in (typing.Union, types.UnionType):
-            return reduce(or_, [self.annotation(part, role, limits) for part in parts])
+            made = [self.annotation(part, role, limits) for part in parts]
+            is_told_apart = role is Role.RESULT and len(members_of(parts)) > 1
+            return _told_apart(parts, made) if is_told_apart else reduce(or_, made)
         if origin is list or (origin is tuple and parts[1:] == (...,)):
             return list[self.annotation(parts[0], role)]  # type: ignore[misc]  # made at run time
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
@@ -130,6 +134,19 @@ class Clones:
             self.names.take(enum.__name__, enum)
             described.enum(enum)
         return enum
+
+
+def _told_apart(parts: Sequence[Any], clones: Sequence[Any]) -> Any:
+    """Have a union read by the names in the context, where there are any (`unions.classes_in`)."""
+    by_name = {part.__name__: clone for part, clone in zip(parts, clones, strict=True)}
+
+    def read(value: Any, handler: Any, info: ValidationInfo) -> Any:
+        if value is None or info.context is None:
+            return handler(value)
+        clone = by_name.get(next(info.context, None))
+        return clone.model_validate(value, context=info.context) if clone else handler(value)
+
+    return Annotated[reduce(or_, clones), WrapValidator(read)]
 
 
 def _scalar(scalar: Any, role: Role, limits: Limits) -> Any:

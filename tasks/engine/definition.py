@@ -23,6 +23,7 @@ from tasks.engine.errors import InvalidArguments, InvalidInput, InvalidResult, p
 from tasks.engine.json_form import NOT_JSON, READ, WRITTEN, read, unreadable
 from tasks.engine.numbers import is_open
 from tasks.engine.options import MAX_ATTEMPTS
+from tasks.engine.unions import classes_in, has_unions
 
 
 @dataclass(frozen=True)
@@ -178,6 +179,13 @@ class TaskDefinition:
         if self._is_open and (problem := unreadable(value)):
             raise InvalidResult(f"{self.name} returned a wrong value: {problem}")
         return value
+
+    def classes(self, returned: Any) -> list[str]:
+        """Name the classes of the models in what the function returned that stand for unions."""
+        result_type = self.types_by_name["return"]
+        if not has_unions(result_type):
+            return []
+        return list(classes_in(result_type, self.result.validate_python(returned, **READ)))
 
     @cached_property
     def _is_open(self) -> bool:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
+from celery import states
 from celery.app.task import Context
 from celery.backends.redis import RedisBackend
 from redis.commands.core import Script
@@ -23,6 +24,7 @@ from tasks.engine.release import release
 from tasks.engine.scripts import TRANSITION, source
 from tasks.engine.scripts import request as script_request
 from tasks.engine.settings import load_settings
+from tasks.engine.unions import CLASSES
 
 ENDED, RELEASES, RUNS = 0, 2, 3  # what `lua/transition.lua` answers
 
@@ -37,6 +39,14 @@ class TransitionBackend(RedisBackend):
     def outlast(self, do: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Do something in Redis, again and again while there is an outage."""
         return self._ensure_retryable(do, *args, **kwargs)
+
+    def _get_result_meta(
+        self, result: Any, state: str, traceback: str | None, request: Context | None, **kwargs: Any
+    ) -> dict[str, Any]:
+        meta: dict[str, Any] = super()._get_result_meta(result, state, traceback, request, **kwargs)
+        if state == states.SUCCESS and (names := getattr(request, CLASSES, None)):
+            meta[CLASSES] = names
+        return meta
 
     def _store_result(
         self,

@@ -100,6 +100,7 @@ class TypedTask(Task):
         except Retryable as error:
             self._try_again(error)
         result = self.definition.dump(returned)
+        self.request.result_classes = self.definition.classes(returned)
         if not self.request.is_eager and not is_collecting():
             open_collector()
         return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -69,6 +70,44 @@ class All(BaseModel):
     closed: list[Closed]
     level: Level
     price: Annotated[Decimal, PlainSerializer(float, return_type=float)]
+
+
+class Found(BaseModel):
+    """It was there."""
+
+    name: str
+
+
+class Missing(BaseModel):
+    """It was not."""
+
+    name: str
+
+
+class Shelf(BaseModel):
+    """What was there and what was not."""
+
+    first: Found | Missing
+    rest: list[Found | Missing | None]
+    last: Annotated[Found | Missing | None, Field(description="The last.")] = None
+
+
+class Gone(Missing):
+    """A kind of missing that the result does not name."""
+
+
+@app.task
+def look_up(name: str) -> Found | Missing:
+    """Look something up."""
+    return Gone(name=name)
+
+
+@app.task
+def look_around(name: str) -> list[Shelf | Missing | Found | None]:
+    """Look everything up."""
+    found, missing = Found(name=name), Missing(name=name)
+    full = Shelf(first=missing, rest=[found, None, missing])
+    return [full, missing, None, Shelf(first=found, rest=[], last=missing), found]
 
 
 @app.task
@@ -207,3 +246,44 @@ async def test_the_largest_integer_and_float_are_shown(place):
     wide = await ended(place, "number", "result", text="1e308")
 
     assert (large["result"], wide["result"]) == ({"rowCount": 2**53 - 1}, [1e308])
+
+
+NAMES = """result {
+  __typename ... on Shelf { first { __typename } rest { __typename } last { __typename } }
+}"""
+
+
+async def test_a_union_of_like_models_keeps_which_it_was(place):
+    one = await ended(place, "lookUp", "result { __typename ... on Missing { name } }", name="x")
+    row = await ended(place, "lookAround", NAMES, name="x")
+
+    assert one["result"] == {"__typename": "Missing", "name": "x"}
+    found, missing = {"__typename": "Found"}, {"__typename": "Missing"}
+    assert row["result"] == [
+        {"__typename": "Shelf", "first": missing, "rest": [found, None, missing], "last": None},
+        missing,
+        None,
+        {"__typename": "Shelf", "first": found, "rest": [], "last": missing},
+        found,
+    ]
+
+
+async def test_plain_callers_get_the_result_of_a_union_as_it_was(place):
+    task_id = await place.client.enqueue("lookUp", name="x")
+    await place.ended(task_id)
+
+    meta = json.loads(place.redis.get(f"celery-task-meta-{task_id}"))
+    assert meta["result"] == {"name": "x"}
+
+
+@pytest.mark.parametrize("classes", [None, [], ["Nothing"], ["Found", "Found"], ["Found"] * 9])
+async def test_names_of_another_release_do_no_harm(place, classes):
+    task_id = await place.client.enqueue("lookUp", name="x")
+    await place.ended(task_id)
+    key = f"celery-task-meta-{task_id}"
+    meta = json.loads(place.redis.get(key)) | {"result_classes": classes}
+    place.redis.set(key, json.dumps(meta))
+
+    query = "query($id: ID!) { task(id: $id) { ... on LookUpTask { result { ... on Found { name } } } } }"
+
+    assert await place.client.execute(query, id=task_id) == {"task": {"result": {"name": "x"}}}
