@@ -284,6 +284,7 @@ async def test_names_of_another_release_do_no_harm(place, classes):
     meta = json.loads(place.redis.get(key)) | {"result_classes": classes}
     place.redis.set(key, json.dumps(meta))
 
-    query = "query($id: ID!) { task(id: $id) { ... on LookUpTask { result { ... on Found { name } } } } }"
+    found = "... on LookUpTask { result { ... on Found { name } } }"
+    query = f"query($id: ID!) {{ task(id: $id) {{ {found} }} }}"
 
     assert await place.client.execute(query, id=task_id) == {"task": {"result": {"name": "x"}}}
