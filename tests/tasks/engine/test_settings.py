@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from urllib.request import urlopen
 
 import pytest
 
 from tasks.engine.errors import BadSettings
 from tasks.engine.settings import PROJECT_ROOT, read_settings
-from tests.processes import run_to_end
+from tests.processes import run_to_end, running_api
 
 BAD = {
     "PORT": "abc",
@@ -147,6 +148,14 @@ def test_a_port_that_is_none_is_refused_on_the_command_line(port):
 
     assert "argument --port: a port is a number from 1 to 65535" in ended.stderr
     assert ended.returncode == 2
+
+
+@pytest.mark.slow
+def test_a_variable_of_uvicorns_is_no_setting(tmp_path):
+    given = {"WEB_CONCURRENCY": "abc", "REDIS_URL": "redis://127.0.0.1:1/0"}
+
+    with running_api(given, tmp_path / "api.log") as api:
+        assert urlopen(f"{api}/healthz").status == 200
 
 
 @pytest.mark.parametrize("proxies", ["*", "10.0.0.1", "10.0.0.1, fd00::/8"])
