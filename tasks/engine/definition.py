@@ -23,6 +23,7 @@ from tasks.engine.errors import InvalidArguments, InvalidInput, InvalidResult, p
 from tasks.engine.json_form import NOT_JSON, READ, WRITTEN, read, unreadable
 from tasks.engine.numbers import is_open
 from tasks.engine.options import MAX_ATTEMPTS
+from tasks.engine.typecheck import forbids_computed
 from tasks.engine.unions import classes_in, has_unions
 
 
@@ -48,17 +49,17 @@ class TaskDefinition:
     @cached_property
     def types_by_name(self) -> dict[str, Any]:
         """The types of the parameters, and of what is returned (`return`)."""
-        return typing.get_type_hints(self.task.run)
+        return typing.get_type_hints(self.task.run, include_extras=True)
 
     @property
     def returned(self) -> Any:
         """The type of what it hands on: nothing, where Celery ignores its result."""
-        return NoneType if self.task.ignore_result else self.types_by_name["return"]
+        return NoneType if self.task.ignore_result else self.result_type
 
-    @cached_property
+    @property
     def result_type(self) -> Any:
         """The annotation of what the function returns."""
-        return typing.get_type_hints(self.task.run, include_extras=True)["return"]
+        return self.types_by_name["return"]
 
     @property
     def mutation(self) -> str:
@@ -167,11 +168,10 @@ class TaskDefinition:
             InvalidResult: it is not of the return type, or cannot be read by every client.
         """
         try:
-            value = self.result.dump_python(
-                self.result.validate_python(returned, **READ), mode="json", by_alias=False
-            )
+            checked = self.result.validate_python(returned, **READ)
+            value = self.result.dump_python(checked, mode="json", **self._result_form)
             # A model's class does not check what is changed of it after it was made.
-            self.result.validate_json(to_json(value), extra="ignore", **READ)
+            self.result.validate_json(to_json(value), **READ)
         except ValidationError as error:
             raise InvalidResult(f"{self.name} returned a wrong value: {_problems(error)}") from None
         except NOT_JSON as error:
@@ -182,14 +182,21 @@ class TaskDefinition:
 
     def classes(self, returned: Any) -> list[str]:
         """Name the classes of the models in what the function returned that stand for unions."""
-        result_type = self.types_by_name["return"]
-        if not has_unions(result_type):
+        if not has_unions(self.result_type):
             return []
-        return list(classes_in(result_type, self.result.validate_python(returned, **READ)))
+        checked = self.result.validate_python(returned, **READ)
+        return list(classes_in(self.result_type, checked))
 
     @cached_property
     def _is_open(self) -> bool:
         return is_open(self.result_type)
+
+    @cached_property
+    def _result_form(self) -> dict[str, Any]:
+        # What is computed is kept for plain callers, unless its own model forbids it.
+        types = signature.types_of(self.task.name, {"return": self.result_type})
+        forbids = [type_.__name__ for type_ in types if forbids_computed(type_)]
+        return WRITTEN if forbids else {"by_alias": False}
 
     def examples(self) -> tuple[list[Any], list[Any]]:
         """Give arguments and results as JSON values, as they are kept: made up, the same each time.

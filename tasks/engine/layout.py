@@ -18,7 +18,7 @@ from tasks.engine.graph import Join, Shape
 from tasks.engine.json_form import unreadable
 from tasks.engine.options import Name
 from tasks.engine.records import TaskId
-from tasks.engine.typecheck import fits, name_of
+from tasks.engine.typecheck import fits, forbidden, name_of
 
 _NAME: TypeAdapter[str | None] = TypeAdapter(Name | None)
 
@@ -178,4 +178,6 @@ class _Layout:
         if not fits(handed.type, wanted):
             expected = f"{name_of(wanted)} as {parameter!r}"
             actual = f"{name_of(handed.type)} from {handed.source}"
+            if names := forbidden(handed.type, wanted):
+                actual += f", with fields that it forbids ({', '.join(sorted(names))})"
             self.mismatches.append(WorkflowTypeMismatch(key, expected, actual))

@@ -7,26 +7,77 @@ import typing
 from enum import Enum
 from typing import Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, PlainSerializer, WrapSerializer
+from pydantic.fields import FieldInfo
 
 _LISTS = (list, tuple)
 
 
 def fits(offered: Any, wanted: Any) -> bool:
-    """Tell whether each value of one annotation is also one of the other, once it was JSON."""
+    """Tell whether each value of one annotation is also one of the other, once it was JSON.
+
+    Limits aside, which only a value can break.
+    """
+    if wanted is Any or _has_serializer(offered):
+        return wanted is Any or bool(offered == wanted)  # its JSON has a form of its own
     offered, wanted = _bare(offered), _bare(wanted)
-    if wanted is Any or offered == wanted:
-        return True
     if _is_union(offered):
         return all(fits(member, wanted) for member in typing.get_args(offered))
     if _is_union(wanted):
         return any(fits(offered, member) for member in typing.get_args(wanted))
     if _is_list(offered) and _is_list(wanted):
         return fits(_item(offered), _item(wanted))
-    if offered is int and wanted is float:
-        return True
-    same_kind = isinstance(offered, type) and isinstance(wanted, type)
-    return same_kind and issubclass(offered, wanted) and issubclass(wanted, BaseModel | Enum | str)
+    both_types = isinstance(offered, type) and isinstance(wanted, type)
+    return both_types and _type_fits(offered, wanted)
+
+
+def _type_fits(offered: type, wanted: type) -> bool:
+    if issubclass(offered, BaseModel) and issubclass(offered, wanted):
+        return _model_fits(offered, wanted)
+    is_text = issubclass(offered, Enum) and issubclass(offered, str) and wanted is str
+    return offered is wanted or is_text or (offered is int and wanted is float)
+
+
+def _model_fits(offered: type[BaseModel], wanted: type[BaseModel]) -> bool:
+    if forbidden(offered, wanted) or _serializers(offered) != _serializers(wanted):
+        return False
+    return all(
+        name in offered.model_fields and fits(_of(offered.model_fields[name]), _of(field))
+        for name, field in wanted.model_fields.items()
+    )
+
+
+def forbidden(offered: Any, wanted: Any) -> set[str]:
+    """Name what the JSON of a model may hold and another forbids; of all else, nothing."""
+    offered, wanted = _bare(offered), _bare(wanted)
+    if not all(isinstance(t, type) and issubclass(t, BaseModel) for t in (offered, wanted)):
+        return set()
+    if wanted.model_config.get("extra") != "forbid":
+        return set()
+    more = {"..."} if offered.model_config.get("extra") == "allow" else set()
+    computed = set() if forbids_computed(offered) else offered.model_computed_fields.keys()
+    return set((offered.model_fields.keys() | computed | more) - wanted.model_fields.keys())
+
+
+def forbids_computed(type_: type) -> bool:
+    """Tell whether it is a model that does not take the fields that it computes."""
+    if not issubclass(type_, BaseModel):
+        return False
+    return type_.model_config.get("extra") == "forbid" and bool(type_.model_computed_fields)
+
+
+def _serializers(model: type[BaseModel]) -> set[str]:
+    decorators = model.__pydantic_decorators__
+    return decorators.field_serializers.keys() | decorators.model_serializers.keys()
+
+
+def _has_serializer(annotation: Any) -> bool:
+    beside = typing.get_args(annotation) if typing.get_origin(annotation) is Annotated else ()
+    return any(isinstance(item, PlainSerializer | WrapSerializer) for item in beside)
+
+
+def _of(field: FieldInfo) -> Any:
+    return Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
 
 
 def name_of(annotation: Any) -> str:

@@ -46,6 +46,9 @@ class TypedTask(Task):
             if self.acks_late is False:
                 reason = "with `acks_late=False` it would be lost with its worker: leave that out"
                 raise BadTaskDefinition(self.name, reason)
+            if self.serializer not in (None, "json"):
+                reason = f"workers take JSON alone, no {self.serializer}: leave `serializer` out"
+                raise BadTaskDefinition(self.name, reason)
             self.definition = TaskDefinition.of(self)
 
     def apply_async(self, *args: Any, **options: Any) -> Any:

@@ -131,6 +131,18 @@ def spoil(how: str) -> Totals:
 
 
 @app.task
+def rows(totals: Totals, strict: Strict | None = None) -> int:
+    """Take a model with aliases."""
+    return totals.row_count
+
+
+@app.task(ignore_result=True)
+def quiet(n: int) -> int:
+    """Have no result."""
+    return n
+
+
+@app.task
 def number(text: str) -> list[float]:
     """Give a number."""
     return [float(text)]
@@ -288,3 +300,26 @@ async def test_names_of_another_release_do_no_harm(place, classes):
     query = f"query($id: ID!) {{ task(id: $id) {{ {found} }} }}"
 
     assert await place.client.execute(query, id=task_id) == {"task": {"result": {"name": "x"}}}
+
+
+async def enqueue_chain(place: Place, *steps: str) -> dict[str, Any]:
+    members = " ".join(f"{{step: {{task: {step}}}}}" for step in steps)
+    success = "... on EnqueueWorkflowSuccess { task { id } }"
+    operation = f"""mutation {{ enqueueWorkflow(input: {{canvas: {{chain: [{members}]}}}}) {{
+      __typename {success} ... on Error {{ message }} }} }}"""
+    return (await place.client.execute(operation))["enqueueWorkflow"]
+
+
+async def test_models_of_each_kind_are_handed_on(place):
+    aliased = await enqueue_chain(place, '{spoil: {how: "whole"}}', "{rows: {}}")
+    all_ = await enqueue_chain(place, f"{{show: {{all: {ALL}}}}}", "{show: {}}")
+
+    assert await place.ended(aliased["task"]["id"]) == "SUCCEEDED"
+    assert await place.ended(all_["task"]["id"]) == "SUCCEEDED"
+
+
+async def test_what_cannot_be_handed_on_is_refused_before_anything_runs(place):
+    quiet = await enqueue_chain(place, "{quiet: {n: 1}}", "{sizeOf: {}}")
+
+    assert quiet["__typename"] == "WorkflowTypeMismatch"
+    assert "takes int as 'gigabytes', but is handed None from 'quiet'" in quiet["message"]
