@@ -8,10 +8,8 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
-from redis.exceptions import ResponseError
-
 from tasks.engine.health import NO_ANSWER
-from tasks.engine.outages import is_outage
+from tasks.engine.outages import is_outage, takes_no_writes
 
 _FIRST_PAUSE_S = 0.1  # after a failure; doubles up to the longest
 _LONGEST_PAUSE_S = 0.5  # so all goes on at once after an outage; an attempt costs a round trip
@@ -57,7 +55,7 @@ class Duty:
             return None
         if not is_outage(self._error):
             return f"cannot {self._name} ({type(self._error).__name__})"
-        return None if isinstance(self._error, ResponseError) else NO_ANSWER
+        return None if takes_no_writes(self._error) else NO_ANSWER
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
@@ -95,7 +93,7 @@ class Duty:
         if type(error) is not type(self._error):  # else it was logged
             traceback = None if is_outage(error) else error
             why = str(error) or repr(error)
-            logger.error("Cannot %s, trying again: %s", self._name, why, exc_info=traceback)
+            logger.error("Cannot %s: %s", self._name, why, exc_info=traceback)
         self._error = error
         self._back_off_s = min(2 * self._back_off_s or _FIRST_PAUSE_S, _LONGEST_PAUSE_S)
         self._failed_at = time.monotonic()

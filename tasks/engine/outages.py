@@ -25,9 +25,19 @@ _DEMOTED = "UNBLOCKED"  # how it begins for a reader that waits while a master b
 def is_outage(error: BaseException | None) -> bool:
     """Tell an outage, which passes, from an error of ours, which does not."""
     if isinstance(error, exceptions.ResponseError):
-        refused = isinstance(error, exceptions.OutOfMemoryError | exceptions.ReadOnlyError)
-        return refused or str(error).startswith((*_REFUSED_WRITES, _DEMOTED))
+        return takes_no_writes(error)
     return isinstance(error, OUTAGES)
+
+
+def takes_no_writes(error: BaseException) -> bool:
+    """Tell whether Redis answered that it takes no writes now, or is about to go."""
+    if isinstance(error, exceptions.OutOfMemoryError | exceptions.ReadOnlyError):
+        return True
+    # A pipeline of redis-py puts the command before the answer, and the answer in a tuple.
+    answer = str(error).rpartition("caused error: ")[2].lstrip("('\"")
+    return isinstance(error, exceptions.ResponseError) and answer.startswith(
+        (*_REFUSED_WRITES, _DEMOTED)
+    )
 
 
 @contextmanager

@@ -60,7 +60,7 @@ async def test_a_row_of_failures_is_logged_once_with_a_traceback(caplog):
         await work.has_succeeded.wait()
 
     (record,) = caplog.records
-    assert record.getMessage() == "Cannot dig, trying again: 'spade'"
+    assert record.getMessage() == "Cannot dig: 'spade'"
     assert record.exc_info[0] is KeyError
 
 
@@ -71,7 +71,7 @@ async def test_an_outage_is_logged_without_a_traceback_and_so_is_its_end(caplog)
             await asyncio.sleep(0.01)
 
     assert [record.getMessage() for record in caplog.records] == [
-        "Cannot dig, trying again: gone",
+        "Cannot dig: gone",
         "Can dig again",
     ]
     assert not any(record.exc_info for record in caplog.records)
