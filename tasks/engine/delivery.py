@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, ClassVar
 
@@ -15,7 +14,10 @@ import redis
 from celery import bootsteps, signals
 from celery.worker import state
 
+from tasks.engine.duties import Duty
+from tasks.engine.health import NO_ANSWER
 from tasks.engine.leases import Leases
+from tasks.engine.outages import takes_no_writes
 from tasks.engine.records import DEAF_AFTER_S, HEARTBEAT_S, KEY
 from tasks.engine.scripts import SWEEP_PAUSE_S
 from tasks.engine.settings import load_settings
@@ -23,26 +25,29 @@ from tasks.engine.sweep import Sweeper
 
 _FORGET_AFTER_S = 3_600  # a worker that has been gone for so long is listed no more
 
-logger = logging.getLogger(__name__)
-
 
 class Heartbeat(bootsteps.StartStopStep):
     """Beats from a thread every two seconds or less, so that solo workers beat while they work.
 
     It beats until the worker's process ends: during a warm shutdown, too, tasks run and are held.
-    Between the beats it sweeps, and stops tasks that were canceled.
+    Between the beats it sweeps, and stops tasks that were canceled. A worker that cannot beat is
+    not ready: it takes no messages before its first heartbeat is written.
     """
 
     requires: ClassVar = {"celery.worker.components:Pool"}
 
     def __init__(self, worker: Any, **_: Any) -> None:  # noqa: ARG002  # Celery's signature
         self._stopped = threading.Event()
+        self._has_beaten = threading.Event()
         self._channel: Any = None
         self._listened_at = time.monotonic()
 
     def start(self, worker: Any) -> None:
         """Begin to beat."""
-        thread = threading.Thread(target=self._beat, args=(worker,), name="heartbeat", daemon=True)
+        thread = threading.Thread(
+            target=self._keep_up, args=(worker,), name="heartbeat", daemon=True
+        )
+        signals.worker_ready.connect(self._await_first_beat, weak=False)
         signals.worker_shutdown.connect(lambda **_: self._end(thread), weak=False)
         thread.start()
 
@@ -53,6 +58,18 @@ class Heartbeat(bootsteps.StartStopStep):
         self._stopped.set()
         thread.join(timeout=HEARTBEAT_S)
 
+    def _await_first_beat(self, **_: Any) -> None:
+        # Celery calls this before it says that the worker is ready, and takes its first message.
+        while not self._has_beaten.wait(SWEEP_PAUSE_S):
+            state.maybe_shutdown()
+
+    def _keep_up(self, worker: Any) -> None:
+        duty = Duty("keep up the heartbeat")
+        while not self._stopped.is_set():
+            with duty.attempt():
+                self._beat(worker)
+            self._stopped.wait(duty.pause_s)
+
     def _beat(self, worker: Any) -> None:
         settings = load_settings()
         client = redis.Redis.from_url(
@@ -61,18 +78,22 @@ class Heartbeat(bootsteps.StartStopStep):
         # A message must be renewed well within the time after which it is redelivered.
         interval_s = min(HEARTBEAT_S, settings.visibility_timeout / 3)
         self._leases = Leases(client)
-        duties = [
-            _Duty("write the heartbeat", partial(self._tell, client, worker), interval_s),
-            _Duty("renew what it holds", partial(self._renew, worker), interval_s),
-            _Duty("stop what was canceled", partial(_stop_canceled, client, worker), 0),
-            _Duty("sweep", Sweeper(client, settings).sweep, 0),
+        renewal = Duty("renew what it holds", interval_s)
+        stopping = Duty("stop what was canceled")
+        tell = partial(self._tell, client, worker, (renewal, stopping))
+        rounds = [
+            _Rounds(Duty("write the heartbeat", interval_s), tell),
+            _Rounds(renewal, partial(self._renew, worker)),
+            _Rounds(stopping, partial(_stop_canceled, client, worker)),
+            _Rounds(Duty("sweep"), Sweeper(client, settings).sweep),
         ]
-        while not self._stopped.is_set():
-            for duty in duties:
-                duty.do_if_due()
-            self._stopped.wait(min(interval_s, SWEEP_PAUSE_S))
-        _Duty("take its leave", partial(self._take_leave, client, worker), 0).do_if_due()
-        client.close()
+        with client:
+            while not self._stopped.is_set():
+                for each in rounds:
+                    each.do_if_due()
+                self._stopped.wait(min(interval_s, SWEEP_PAUSE_S))
+            with Duty("take its leave").attempt():
+                self._take_leave(client, worker)
 
     def _deaf_s(self, worker: Any) -> float:
         """Tell for how long this worker has not asked for messages, though it had room for them."""
@@ -100,13 +121,18 @@ class Heartbeat(bootsteps.StartStopStep):
         held = [] if is_deaf or self._channel is None else self._channel.qos.held
         self._leases.renew(worker.hostname, _running(), held)
 
-    def _tell(self, client: redis.Redis, worker: Any) -> None:
+    def _tell(self, client: redis.Redis, worker: Any, others: Iterable[Duty]) -> None:
         deaf_ms = int(self._deaf_s(worker) * 1_000)
+        ailments = {duty.ailment for duty in others} - {None, NO_ANSWER}
+        told = {"online": 1, "deaf_ms": deaf_ms, "ailment": "; ".join(map(str, ailments))}
         try:
-            _write(client, worker, {"online": 1, "deaf_ms": deaf_ms} | _description(worker))
-        except redis.RedisError:
+            _write(client, worker, told | _description(worker))
+        except redis.RedisError as error:
             self._listened_at = time.monotonic()  # in an outage there is nothing to listen to
+            if takes_no_writes(error):  # running what waits may make room
+                self._has_beaten.set()
             raise
+        self._has_beaten.set()
 
     def _take_leave(self, client: redis.Redis, worker: Any) -> None:
         _write(client, worker, {"online": 0})  # the pool, which the rest describes, has gone
@@ -117,27 +143,20 @@ def _running() -> list[str]:
     return [request.id for request in list(state.active_requests)]
 
 
-class _Duty:
-    """Something that a worker does again and again; one failure is not the end of it."""
+class _Rounds:
+    """A duty that is done in turn with others, and each time only if it is due."""
 
-    def __init__(self, name: str, do: Callable[[], None], every_s: float) -> None:
-        self._name, self._do, self._every_s = name, do, every_s
+    def __init__(self, duty: Duty, do: Callable[[], None]) -> None:
+        self._duty, self._do = duty, do
         self._due_at = 0.0
-        self._is_failing = False
 
     def do_if_due(self) -> None:
-        """Do it, if its time has come; log the first failure of a row."""
-        if time.monotonic() < self._due_at:
+        """Do it, if its time has come."""
+        if (now := time.monotonic()) < self._due_at:
             return
-        self._due_at = time.monotonic() + self._every_s
-        try:
+        with self._duty.attempt():
             self._do()
-        except Exception:
-            if not self._is_failing:
-                logger.exception("The worker cannot %s, and tries again", self._name)
-            self._is_failing = True
-        else:
-            self._is_failing = False
+        self._due_at = now + self._duty.pause_s
 
 
 def _stop_canceled(client: redis.Redis, worker: Any) -> None:

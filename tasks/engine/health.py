@@ -26,15 +26,18 @@ def ailment(url: str, node: str) -> str | None:
         url: of Redis.
         node: its Celery node name, as `celery@host`.
     """
-    import redis  # noqa: PLC0415  # half a second, which the start of the supervisor does not need
+    # Half a second, which the start of the supervisor does not need.
+    import redis  # noqa: PLC0415
+
+    from tasks.engine.outages import is_outage  # noqa: PLC0415
 
     timeouts = {"socket_timeout": _TIMEOUT_S, "socket_connect_timeout": _TIMEOUT_S}
     try:
         with redis.Redis.from_url(url, decode_responses=True, **timeouts) as client:
             told = client.hgetall(f"{KEY}worker:{node}")
             now_s, _ = client.time()
-    except redis.RedisError:
-        return None
+    except redis.RedisError as error:
+        return None if is_outage(error) else "has a heartbeat that cannot be read"
     return ailment_of(told, now_s)
 
 
@@ -49,6 +52,8 @@ def ailment_of(told: Mapping[str, str], now_s: float) -> str | None:
     silent_s = now_s - int(told["seen_at"]) / 1_000
     if silent_s >= OFFLINE_AFTER_S:
         return f"has not been heard of for {silent_s:.0f} s"
+    if said := told.get("ailment"):
+        return said
     deaf_s = int(told.get("deaf_ms", 0)) / 1_000
     return f"has not asked for messages for {deaf_s:.0f} s" if deaf_s >= DEAF_AFTER_S else None
 

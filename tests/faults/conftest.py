@@ -26,7 +26,10 @@ from tests.processes import Server, running_api_process, running_worker, wait_un
 TASKS = '''
 """Tasks that write into a ledger what they do."""
 
+import builtins
+import ctypes
 import os
+import threading
 import time
 
 from celery.worker.control import control_command
@@ -77,6 +80,14 @@ def total(values: list[float]) -> float:
 def hang(state):
     """Keep the loop of a worker busy for ever."""
     time.sleep(1_000)
+
+
+@control_command(args=[("error", str)], signature="ERROR")
+def break_heartbeat(state, error):
+    """Raise something in the thread of the heartbeat, wherever it is."""
+    (ident,) = [t.ident for t in threading.enumerate() if t.name == "heartbeat"]
+    error = ctypes.py_object(getattr(builtins, error))
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), error)
 
 
 @app.task(max_retries=2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 from celery import Celery
@@ -12,7 +13,7 @@ from celery import Celery
 from tasks.engine.records import DEAF_AFTER_S, OFFLINE_AFTER_S
 from tasks.engine.settings import PROJECT_ROOT
 from tests.faults.conftest import begun
-from tests.processes import wait_until
+from tests.processes import running, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -30,6 +31,11 @@ def health(site):
         check=False,
     )
     return checked.returncode, checked.stderr.strip()
+
+
+def seen_at(site):
+    """Give when the worker was last heard of, in seconds since 1970."""
+    return int(site.redis.hget(f"celeryql:worker:{NODE}", "seen_at")) / 1_000
 
 
 async def online(site):
@@ -70,3 +76,76 @@ async def test_a_frozen_worker_is_ill_and_one_that_redis_cannot_tell_of_is_not(s
     site.server.kill()
     assert health(site) == (0, "")
     site.server.start()
+
+
+def break_heartbeat(site, error):
+    """Have the thread of a worker's heartbeat meet an exception."""
+    with Celery(broker=site.server.url, set_as_current=False) as anyone:
+        anyone.control.broadcast("break_heartbeat", arguments={"error": error})
+
+
+async def test_a_heartbeat_that_fails_beats_on(site):
+    worker = site.run_worker("a", "prefork")
+    wait_until(lambda: health(site) == (0, ""), "healthy")
+
+    break_heartbeat(site, "RuntimeError")
+    wait_until(lambda: "Cannot keep up the heartbeat" in worker.log.read_text(), "told")
+    began = time.time()
+    wait_until(lambda: seen_at(site) > began, "beats again", 5)
+
+    assert worker.log.read_text().count("Traceback") == 1
+    assert health(site) == (0, "")
+
+
+async def test_a_worker_whose_heartbeat_has_ended_is_ill(site):
+    worker = site.run_worker("a", "prefork")
+    wait_until(lambda: health(site) == (0, ""), "healthy")
+
+    break_heartbeat(site, "SystemExit")  # of which Python says nothing in a thread
+    wait_until(lambda: health(site)[0] == 1, "ill", OFFLINE_AFTER_S + 5)
+
+    assert worker.is_alive()
+    assert "has not been heard of" in health(site)[1]
+    assert not await online(site)
+
+
+async def test_a_worker_that_cannot_renew_its_leases_is_ill(site):
+    worker = site.run_worker("a", "solo")
+    await site.work(["k"], seconds=5)
+    begun(site, 1)
+    site.redis.set("unacked_index", "no sorted set")  # where it is noted what is still held
+    wait_until(lambda: "Cannot renew what it holds" in worker.log.read_text(), "told")
+    ill = wait_until(lambda: health(site) if health(site)[0] else None, "ill")
+    site.redis.delete("unacked_index")
+
+    assert ill == (1, f"{NODE} cannot renew what it holds (ResponseError)")
+    wait_until(lambda: health(site) == (0, ""), "healthy")
+
+
+async def test_a_worker_is_not_ready_before_its_first_heartbeat(site):
+    site.redis.set(f"celeryql:worker:{NODE}", "what no heartbeat can be written to")
+    await site.work(["k"], seconds=0)
+    log = site.folder / "worker.log"
+    argv = ["celery", "-A", "tasks", "worker", "-Q", "celery", "-n", "a@%h", "-P", "solo"]
+    with running([*argv, "--loglevel", "INFO"], site.settings, log, project=site.project):
+        wait_until(lambda: "Cannot write the heartbeat" in log.read_text(), "told")
+        wait_until(lambda: "Connected to " in log.read_text(), "connected")
+        assert health(site) == (1, f"{NODE} has a heartbeat that cannot be read")
+        assert " ready." not in log.read_text()
+        assert site.server.messages() == 1
+
+        site.redis.delete(f"celeryql:worker:{NODE}")
+        wait_until(lambda: " ready." in log.read_text(), "ready")
+        assert await site.all_end(10) == {"SUCCEEDED": 1}
+
+
+async def test_a_worker_that_waits_for_its_first_heartbeat_can_be_stopped(site):
+    site.redis.set(f"celeryql:worker:{NODE}", "what no heartbeat can be written to")
+    log = site.folder / "worker.log"
+    argv = ["celery", "-A", "tasks", "worker", "-Q", "celery", "-n", "a@%h", "-P", "prefork"]
+    with running(
+        [*argv, "--loglevel", "INFO"], site.settings, log, project=site.project
+    ) as process:
+        wait_until(lambda: "Connected to " in log.read_text(), "connected")
+        process.terminate()
+        assert process.wait(10) == 0
