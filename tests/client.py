@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -16,9 +16,14 @@ from tests.processes import DEADLINE_S
 
 @dataclass(frozen=True)
 class Client:
-    """A GraphQL client: HTTP for operations, graphql-transport-ws for subscriptions."""
+    """A GraphQL client: HTTP for operations, graphql-transport-ws for subscriptions.
+
+    Attributes:
+        headers: sent with each request, and with the opening of each socket.
+    """
 
     url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     async def execute(self, operation: str, **variables: Any) -> dict[str, Any]:
         """Run a query or mutation, and give its data."""
@@ -31,7 +36,7 @@ class Client:
         async with httpx.AsyncClient(timeout=10) as http:
             body = {"query": operation, "variables": variables}
             # In ASCII, as httpx does not do it: so a test can send what is no Unicode.
-            headers = {"content-type": "application/json"}
+            headers = {**self.headers, "content-type": "application/json"}
             request = http.post(f"{self.url}/graphql", content=json.dumps(body), headers=headers)
             return (await request).json()
 
@@ -53,7 +58,7 @@ class Client:
         url = self.url.replace("http", "ws", 1) + "/graphql"
         # Who leaves in the middle does not read what is left, and so never sees the close answered.
         options = {"subprotocols": ["graphql-transport-ws"], "close_timeout": 1}
-        async with connect(url, **options) as socket:
+        async with connect(url, additional_headers=self.headers, **options) as socket:
             await socket.send(json.dumps({"type": "connection_init"}))
             assert json.loads(await socket.recv())["type"] == "connection_ack"
             payload = {"query": operation, "variables": variables}

@@ -122,7 +122,13 @@ def celery_workers(
 
 
 @pytest.fixture(scope="session")
-def client(environment: dict[str, str], logs: Path) -> Iterator[Client]:
+def client(one_machine: Client) -> Client:
+    """The API that most tests use."""
+    return one_machine
+
+
+@pytest.fixture(scope="session")
+def one_machine(environment: dict[str, str], logs: Path) -> Iterator[Client]:
     """The API as `./dev up` has it, which tells those who develop more than others."""
     shown = dict.fromkeys(map(str.upper, SHOWN_HERE), "true")
     with running_api(environment | shown, logs / "api.log") as url:

@@ -13,6 +13,7 @@ import pytest
 from tasks.engine.embedded import private_redis
 from tests.fuzz.target import SECRET, Target
 from tests.processes import running_api_process, wait_until
+from tests.public import KINDS, public_environment
 from tests.serving import METRICS_TOKEN
 
 _ENQUEUE = """mutation { enqueueEcho(input: {message: "fuzz"}) {
@@ -20,8 +21,13 @@ _ENQUEUE = """mutation { enqueueEcho(input: {message: "fuzz"}) {
 
 
 @pytest.fixture(scope="session")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    """An API with authentication and a Redis of its own; no worker runs what is enqueued."""
+def target(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Target]:
+    """An API with authentication and a Redis of its own; no worker runs what is enqueued.
+
+    With the kind "public_host", it knows published keys, too, pages of others and a proxy.
+    """
     folder = tmp_path_factory.mktemp("fuzz")
     log = folder / "api.log"
     with private_redis(folder / "redis") as redis_url:
@@ -31,6 +37,8 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
             "METRICS_TOKEN": METRICS_TOKEN,
             "LOG_FORMAT": "json",
         }
+        if getattr(request, "param", KINDS[0]) == KINDS[1]:
+            settings |= public_environment(folder)
         with running_api_process(settings, log) as (url, process):
             port = urlsplit(url).port
             assert port

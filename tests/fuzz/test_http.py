@@ -13,8 +13,13 @@ from hypothesis import strategies as st
 from tests.fuzz.bodies import BODIES, REQUESTS
 from tests.fuzz.profile import IS_LONG, bounded
 from tests.fuzz.target import HOST, TOKEN, Target, graphql_of
+from tests.public import KINDS, PAGE, SIGNED_BY_NOBODY
 
-pytestmark = [pytest.mark.slow, *([pytest.mark.timeout(0)] if IS_LONG else [])]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.parametrize("target", KINDS, indirect=True),
+    *([pytest.mark.timeout(0)] if IS_LONG else []),
+]
 
 JSON = ("application/json", "application/graphql-response+json")
 METHODS = (
@@ -47,7 +52,13 @@ LIKELY = {
         "application/json;q=-1, text/event-stream;q=1e999",
         ",;=,",
     ],
-    "Authorization": [f"Bearer {TOKEN}x", "Bearer", "Basic eDp4", "Bearer a.b.c"],
+    "Authorization": [
+        f"Bearer {TOKEN}x",
+        "Bearer",
+        "Basic eDp4",
+        "Bearer a.b.c",
+        *(f"Bearer {token}" for token in SIGNED_BY_NOBODY),
+    ],
     "Content-Encoding": ["identity", "gzip"],
     "Connection": ["close", "keep-alive", "Upgrade"],
     "Upgrade": ["websocket", "h2c"],
@@ -55,8 +66,12 @@ LIKELY = {
     "Sec-WebSocket-Version": ["13", "12"],
     "Expect": ["100-continue", "x"],
     "Host": ["evil.example.com", "[::1", ""],
-    "Origin": ["null", "https://evil.example.com", f"http://{HOST}"],
-    "X-Forwarded-For": ["10.0.0.1", "x"],
+    "Origin": ["null", "https://evil.example.com", f"http://{HOST}", PAGE],
+    "Access-Control-Request-Method": ["POST", "DELETE", "x"],
+    "Access-Control-Request-Headers": ["authorization", "x-evil", ","],
+    "X-Forwarded-For": ["10.0.0.1", "x", "::1, 10.0.0.1", ",", "127.0.0.1:99999", "[::1"],
+    "X-Forwarded-Proto": ["https", "wss", "x"],
+    "Forwarded": ["for=10.0.0.1;proto=https", ";="],
     "Cookie": ["a=b"],
 }
 VALUE = st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=30)

@@ -16,8 +16,13 @@ from tests.fuzz.bodies import REQUESTS, VALUES
 from tests.fuzz.frames import FIN, RSV1, Peer, frame, message
 from tests.fuzz.profile import IS_LONG, bounded
 from tests.fuzz.target import TOKEN, Target, assert_expected
+from tests.public import KINDS
 
-pytestmark = [pytest.mark.slow, *([pytest.mark.timeout(0)] if IS_LONG else [])]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.parametrize("target", KINDS, indirect=True),
+    *([pytest.mark.timeout(0)] if IS_LONG else []),
+]
 
 # Those of graphql-transport-ws, and those of WebSockets themselves. Neither 1006, which stands for
 # no reason at all, nor 1011, which is a failure of ours.

@@ -14,6 +14,7 @@ from redis import Redis
 from tasks.engine.embedded import private_redis
 from tests.client import Client
 from tests.processes import running_api, running_worker
+from tests.public import HEADERS, public_environment
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,16 @@ class Place:
             if message["payload"]["data"]["task"]["task"]["state"] == state:
                 return
         pytest.fail(f"{task_id} ended without having been {state}")
+
+
+@pytest.fixture(scope="session")
+def public_host(
+    environment: dict[str, str], logs: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Client]:
+    """The API as others reach it, behind a proxy."""
+    settings = environment | public_environment(tmp_path_factory.mktemp("public"))
+    with running_api(settings, logs / "public.log") as url:
+        yield Client(url, HEADERS)
 
 
 RunningProject = Callable[..., AbstractContextManager[Place]]

@@ -11,6 +11,7 @@ from psutil import Process
 
 from graphql_api.protocols import Protocol
 from tasks.engine.settings import Settings
+from tests.public import KINDS, TOKEN, public_settings
 from tests.serving import serving
 
 pytestmark = pytest.mark.slow
@@ -19,7 +20,8 @@ GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 CHUNKED = b"POST /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
 STREAM = (
     b"GET /graphql?query=subscription{cluster{__typename}} HTTP/1.1\r\n"
-    b"Host: localhost\r\nAccept: text/event-stream\r\n\r\n"
+    b"Host: localhost\r\nAccept: text/event-stream\r\n"
+    b"Authorization: Bearer %s\r\n\r\n" % TOKEN.encode()
 )
 
 
@@ -29,12 +31,14 @@ class Hasty(Protocol):
     head_timeout_s = 0.5
 
 
-@pytest.fixture
-async def connect(redis_url, empty_redis):
+@pytest.fixture(params=KINDS)
+async def connect(request, redis_url, empty_redis, tmp_path):
     """Give what connects to an API that has little patience."""
+    more = public_settings(tmp_path) if request.param == KINDS[1] else {}
+    settings = Settings(redis_url=redis_url, **more)
     async with (
         contextlib.AsyncExitStack() as open_ones,
-        serving(Settings(redis_url=redis_url), http=Hasty, timeout_keep_alive=60) as client,
+        serving(settings, http=Hasty, timeout_keep_alive=60) as client,
     ):
         port = int(client.url.rpartition(":")[2])
 

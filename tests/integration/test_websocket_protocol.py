@@ -17,6 +17,7 @@ from graphql_api.sockets import Connection
 from tasks.engine.settings import Settings
 from tests.client import Client
 from tests.processes import Server, running_api
+from tests.public import HEADERS, KINDS, public_environment
 from tests.serving import serving
 
 pytestmark = pytest.mark.slow
@@ -25,8 +26,13 @@ QUERY = {"query": "{ viewer { subject } }"}
 CLUSTER = {"query": "subscription { cluster { at } }"}
 
 
-@pytest.fixture(scope="module")
-def hasty(environment, logs):
+@pytest.fixture(params=KINDS)
+def client(request):
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def hasty(request, environment, logs, tmp_path_factory):
     """An API with little patience and room for few."""
     few = {
         "CONNECTION_INIT_TIMEOUT_S": "0.3",
@@ -34,15 +40,18 @@ def hasty(environment, logs):
         "MAX_SOCKETS_PER_ADDRESS": "4",
         "MAX_BODY_BYTES": "10000",
     }
+    is_public = request.param == KINDS[1]
+    if is_public:
+        few |= public_environment(tmp_path_factory.mktemp("hasty"))
     with running_api(environment | few, logs / "hasty.log") as url:
-        yield Client(url)
+        yield Client(url, HEADERS if is_public else {})
 
 
 @asynccontextmanager
 async def open_socket(client, *, init=True, **options):
     url = client.url.replace("http", "ws", 1) + "/graphql"
     options = {"subprotocols": ["graphql-transport-ws"], "close_timeout": 1} | options
-    async with connect(url, **options) as socket:
+    async with connect(url, additional_headers=client.headers, **options) as socket:
         if init:
             await send(socket, type="connection_init")
             assert await receive(socket) == {"type": "connection_ack"}
@@ -255,7 +264,8 @@ async def test_an_operation_too_many_is_refused_alone(hasty):
 
     assert (refused["id"], refused["type"]) == ("4", "error")
     assert refused["payload"][0]["extensions"]["code"] == "UNAVAILABLE"
-    assert accepted[0]["payload"]["data"] == {"viewer": {"subject": "anonymous"}}
+    subject = "ann" if hasty.headers else "anonymous"
+    assert accepted[0]["payload"]["data"] == {"viewer": {"subject": subject}}
 
 
 async def until_complete(socket, id_):

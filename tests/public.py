@@ -1,0 +1,53 @@
+"""An API that others reach: published keys, pages of other origins, and a proxy in front."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from graphql_api.auth import Scope
+from tests.jwks import jwks
+from tests.serving import METRICS_TOKEN
+
+KINDS = ("one_machine", "public_host")  # of an API, for tests that try both
+PAGE = "https://app.example.com"
+
+_KEY = Ed25519PrivateKey.generate()
+_CLAIMS = {"sub": "ann", "exp": 2**32, "scope": " ".join(Scope)}
+#: Allows all.
+TOKEN = jwt.encode(_CLAIMS, _KEY, "EdDSA", headers={"kid": "public"})
+#: That name keys which nobody has published, or none at all.
+SIGNED_BY_NOBODY = (
+    jwt.encode(_CLAIMS, Ed25519PrivateKey.generate(), "EdDSA", headers={"kid": "public"}),
+    jwt.encode(_CLAIMS, Ed25519PrivateKey.generate(), "EdDSA", headers={"kid": "another"}),
+    jwt.encode(_CLAIMS, Ed25519PrivateKey.generate(), "EdDSA"),
+    jwt.encode(_CLAIMS, "x" * 32, "HS256", headers={"kid": "public"}),
+    jwt.encode(_CLAIMS, None, "none", headers={"kid": "public"}),
+)
+#: Of a client whose request a proxy hands on.
+HEADERS = {"Authorization": f"Bearer {TOKEN}", "X-Forwarded-For": "192.0.2.7"}
+
+
+def public_settings(folder: Path) -> dict[str, Any]:
+    """Give the settings of a public host; its keys are in a file in the folder."""
+    keys = folder / "jwks.json"
+    keys.write_text(jwks(public=_KEY))
+    return {
+        "auth_jwks_file": str(keys),
+        "cors_origins": [PAGE],
+        "allowed_hosts": ["api.example.com"],
+        "proxy_headers": True,
+        "metrics_token": METRICS_TOKEN,
+    }
+
+
+def public_environment(folder: Path) -> dict[str, str]:
+    """Give the same as variables of the environment."""
+    return {
+        name.upper(): value if isinstance(value, str) else json.dumps(value)
+        for name, value in public_settings(folder).items()
+    }
