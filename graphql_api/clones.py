@@ -25,7 +25,7 @@ from pydantic.fields import FieldInfo
 from graphql_api import described
 from graphql_api.names import Names
 from graphql_api.values import BigInt
-from tasks.engine.numbers import Limits, range_of
+from tasks.engine.numbers import INT_MAX, Limits, range_of
 from tasks.engine.unions import members_of
 
 
@@ -48,6 +48,12 @@ _CONFIG = {Role.STEP: _UNCHECKED, Role.ARGUMENTS: _STORED, Role.RESULT: _STORED}
 #: What checks values is made when the first comes: of most tasks, a process sees none.
 LATER: Any = ConfigDict(defer_build=True)
 STORED: Any = _STORED | LATER  # of a result that is no model
+#: What another release has stored may not fit these.
+_READABLE = {
+    int: Annotated[int, Field(ge=-(2**31), lt=2**31)],
+    BigInt: Annotated[BigInt, Field(ge=-INT_MAX, le=INT_MAX)],
+    float: Annotated[float, Field(allow_inf_nan=False)],
+}
 _COMING_IN = (Role.INPUT, Role.STEP)
 _INT32 = 2**31
 _LIMITS = {
@@ -150,12 +156,12 @@ def _told_apart(parts: Sequence[Any], clones: Sequence[Any]) -> Any:
 
 
 def _scalar(scalar: Any, role: Role, limits: Limits) -> Any:
-    if scalar is not int:
-        return scalar
-    low, high = range_of(limits, step=1)
-    if role in _COMING_IN:  # an `Int`, as in most APIs, unless the task says that it takes more
-        low, high = (limit if isfinite(limit) else 0 for limit in (low, high))
-    return int if low >= -_INT32 and high < _INT32 else BigInt
+    if scalar is int:
+        low, high = range_of(limits, step=1)
+        if role in _COMING_IN:  # an `Int`, as in most APIs, unless the task says it takes more
+            low, high = (limit if isfinite(limit) else 0 for limit in (low, high))
+        scalar = int if low >= -_INT32 and high < _INT32 else BigInt
+    return scalar if role in _COMING_IN else _READABLE.get(scalar, scalar)
 
 
 def _read_plainly(field: FieldInfo) -> None:

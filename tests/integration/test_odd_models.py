@@ -136,6 +136,12 @@ def rows(totals: Totals, strict: Strict | None = None) -> int:
     return totals.row_count
 
 
+@app.task
+def narrow(n: int) -> Annotated[int, Field(ge=0, le=9)]:
+    """Give it back."""
+    return n
+
+
 @app.task(ignore_result=True)
 def quiet(n: int) -> int:
     """Have no result."""
@@ -323,3 +329,27 @@ async def test_what_cannot_be_handed_on_is_refused_before_anything_runs(place):
 
     assert quiet["__typename"] == "WorkflowTypeMismatch"
     assert "takes int as 'gigabytes', but is handed None from 'quiet'" in quiet["message"]
+
+
+@pytest.mark.parametrize(
+    ("task", "arguments", "stored"),
+    [
+        ("sizeOf", {"gigabytes": 1}, 2**53),
+        ("number", {"text": "1"}, [float("nan")]),
+        ("narrow", {"n": 1}, 2**31),
+    ],
+)
+async def test_what_another_release_stored_costs_its_own_field(place, task, arguments, stored):
+    task_id = await place.client.enqueue(task, **arguments)
+    await place.ended(task_id)
+    key = f"celery-task-meta-{task_id}"
+    meta = json.loads(place.redis.get(key)) | {"result": stored}
+    place.redis.set(key, json.dumps(meta))
+    name = task[0].upper() + task[1:]
+    query = f"query($id: ID!) {{ task(id: $id) {{ state ... on {name}Task {{ result }} }} }}"
+
+    answer = await place.client.answer(query, id=task_id)
+
+    assert answer["data"]["task"] == {"state": "SUCCEEDED", "result": None}
+    (error,) = answer["errors"]
+    assert error["extensions"]["code"] == "STORED_BY_ANOTHER_RELEASE"
