@@ -26,7 +26,7 @@ from tasks.engine.errors import (
 T = TypeVar("T")
 
 _TIME_S = 5.0  # for all input of one operation; the slowest that is allowed takes half a second
-# From this weight on, see `sizes.weigh`, input is checked in a thread, which takes 0.1 ms to begin.
+# From this weight on (see `sizes.py`) input is checked in a thread, which takes 0.1 ms to begin.
 _HEAVY = 100
 
 

@@ -145,7 +145,7 @@ class Documents:
                 # Strawberry would run the first.
                 errors = [GraphQLError("Name the operation to run: the document has several")]
             most = asked.context.policy.values
-            weight = weigh_variables(document.named, asked.variables or {})
+            weight = weigh_variables(document.named, asked.variables or {}, most)
             asked.context.weight = weight + len(asked.query or "") / _CHARACTERS_OF_VALUE
             if not errors and weight > most:
                 text = f"The variables hold more than {most:,} values: send less at a time"

@@ -130,21 +130,23 @@ def named_variables(text: str) -> Counter[str]:
     return Counter(re.findall(r"\$(\w+)", text))
 
 
-def weigh_variables(named: Counter[str], variables: dict[str, Any]) -> float:
+def weigh_variables(named: Counter[str], variables: dict[str, Any], most: int) -> float:
     """Weigh what variables hand over, in lists and objects, too.
 
     Args:
         named: how often a document names each: a variable counts as often, its declaration aside,
             because each time inputs are made of it.
         variables: by name.
+        most: the weight from which on it does not matter by how much there is too much.
     """
-    return sum(weigh(value) * (named[name] - 1) for name, value in variables.items() if named[name])
+    uses = [(value, named[name] - 1) for name, value in variables.items() if named[name]]
+    return sum(_weigh(value, most) * times for value, times in uses)
 
 
-def weigh(value: Any) -> float:
+def _weigh(value: Any, most: int) -> float:
     """Count the values within a value, 1,000 characters of text as one more."""
     weight, left = 0.0, [value]
-    while left:  # without recursion, for it may be nested as deep as JSON is
+    while left and weight <= most:  # without recursion, for it may be nested as deep as JSON is
         held = left.pop()
         weight += 1
         if isinstance(held, str):
