@@ -187,9 +187,8 @@ def check_data(server: EmbeddedRedis) -> None:
     name, path = _name(server.argv[0]), server.argv[0]
     note = server.folder / "written-by"
     writer = note.read_text().strip() if note.exists() else ""
-    if writer.startswith(f"{name} ("):
-        return
-    if any((server.folder / data).exists() for data in DATA_NAMES):
+    has_data = any((server.folder / data).exists() for data in DATA_NAMES)
+    if has_data and not writer.startswith(f"{name} ("):
         try:
             _refuse_newer_layout(server)
             stop(start(server, LOAD_TIMEOUT_S))
