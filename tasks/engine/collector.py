@@ -26,6 +26,10 @@ PRIORITY_STEPS = [0, 1, 3, 6, 9]
 # On Redis 0 is taken first. A plain caller's task has the normal one, too: `task_default_priority`.
 CELERY_PRIORITIES = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 6}
 
+# Headers with spans of time from the instant on at which Redis gets the message: no clock but that
+# of Redis says when they end.
+SPANS = ("delay_ms", "expires_in_ms")
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -36,6 +40,8 @@ class Message:
         tag: kombu's delivery tag, by which it is known until it is acknowledged.
         task_id: the task that it starts.
         due_ms: when it may be pushed, in milliseconds since 1970; None for at once.
+        delay_ms: how long after it is sent it may be pushed.
+        expires_in_ms: how long after it is sent no run of it may begin any more.
     """
 
     queue: str
@@ -44,11 +50,20 @@ class Message:
     tag: str
     task_id: str
     due_ms: int | None = None
+    delay_ms: int | None = None
+    expires_in_ms: int | None = None
 
     def push(self) -> dict[str, Any]:
         """Describe it to a script, which is given the payload apart."""
-        push = {"queue_list": self.queue_list, "tag": self.tag, "task_id": self.task_id}
-        return push if self.due_ms is None else push | {"due_ms": self.due_ms}
+        push: dict[str, Any] = {
+            "queue_list": self.queue_list,
+            "tag": self.tag,
+            "task_id": self.task_id,
+        }
+        for name in ("due_ms", "delay_ms", "expires_in_ms"):
+            if (value := getattr(self, name)) is not None:
+                push[name] = value
+        return push
 
 
 _open: ContextVar[list[Message] | None] = ContextVar("collector", default=None)
@@ -112,9 +127,12 @@ def queue_list(queue: str, priority: int) -> str:
 def message_of(queue: str, priority: int, message: dict[str, Any]) -> Message:
     """Take a message as kombu is about to push it."""
     headers, due_ms = message["headers"], None
-    if eta := headers.get("eta"):
+    spans = {name: headers[name] for name in SPANS if name in headers}
+    if (eta := headers.get("eta")) and "delay_ms" not in spans:
         due_ms = int(in_utc(datetime.fromisoformat(eta)).timestamp() * 1_000)
-        message = message | {"headers": headers | {"eta": None}}  # a worker is not to wait again
+    if eta or spans:
+        kept = {name: value for name, value in headers.items() if name not in SPANS}
+        message = message | {"headers": kept | {"eta": None}}  # a worker is not to wait again
     return Message(
         queue,
         queue_list(queue, priority),
@@ -122,6 +140,7 @@ def message_of(queue: str, priority: int, message: dict[str, Any]) -> Message:
         message["properties"]["delivery_tag"],
         headers["id"],
         due_ms,
+        **spans,
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import cached_property
 from queue import Empty
 from typing import Any
@@ -38,9 +40,23 @@ class Message(virtual.Message):
         try:
             super().__init__(payload, channel=channel, **kwargs)  # type: ignore[no-untyped-call]
             self.delivery_info["exchange"], self.delivery_info["routing_key"]
+            if expires_at_ms := payload.get("expires_at_ms"):
+                self.headers["expires"] = _in_utc(expires_at_ms).isoformat()
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             reject(payload, error)
             raise Empty from error
+
+    def taken(self, at_ms: int) -> None:
+        """Note when it was taken, by the clock of Redis, in milliseconds since 1970."""
+        self._taken_at_ms, self._taken_at_s = at_ms, time.monotonic()
+
+    def now(self) -> datetime:
+        """Tell the time by the clock of Redis."""
+        return _in_utc(self._taken_at_ms + (time.monotonic() - self._taken_at_s) * 1_000)
+
+
+def _in_utc(at_ms: float) -> datetime:
+    return datetime.fromtimestamp(at_ms / 1_000, UTC)
 
 
 def reject(message: Any, error: Exception) -> None:
@@ -71,10 +87,11 @@ class QoS(redis.QoS):
         info = message.delivery_info
         entry = dumps([message._raw, info["exchange"], info["routing_key"]])  # noqa: SLF001
         forgotten = tuple(self._acknowledged)
-        is_taken = self._take(args=[delivery_tag, entry, *forgotten])
+        taken_at_ms = self._take(args=[delivery_tag, entry, *forgotten])
         del self._acknowledged[: len(forgotten)]
-        if not is_taken:
+        if not taken_at_ms:
             raise Empty
+        message.taken(taken_at_ms)
         virtual.QoS.append(self, message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:

@@ -1,15 +1,22 @@
-"""The worker's side of one run: what becomes of its lease when it is given up."""
+"""The worker's side of one run: whether it may begin, and what becomes of its lease."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from celery.exceptions import WorkerTerminate
-from celery.worker import request
+from celery.worker import request, state
 
 
 class Request(request.Request):
     """A message that a worker is about to run."""
+
+    def maybe_expire(self) -> bool:
+        """Tell whether it came too late, by the clock of Redis and not by this host's."""
+        is_late = self.expires is not None and self.message.now() > self.expires
+        if is_late:
+            state.revoked.add(self.id)
+        return is_late
 
     def reject(self, requeue: bool = False) -> None:  # noqa: FBT001, FBT002  # Celery's signature
         """Give the message up; requeued, because its process was lost, another run may begin."""

@@ -34,7 +34,7 @@ import time
 
 from celery.worker.control import control_command
 
-from tasks.engine import app
+from tasks.engine import Retryable, app
 
 
 def write(ledger: str, key: str, what: str) -> None:
@@ -51,6 +51,15 @@ def work(ledger: str, key: str, seconds: float) -> str:
     time.sleep(seconds)
     write(ledger, key, "end")
     return key
+
+
+@app.task
+def busy(ledger: str, key: str) -> None:
+    """Ask to be run again after two seconds, once."""
+    write(ledger, key, "begin")
+    with open(ledger) as lines:
+        if sum(line.startswith(f"{key} begin") for line in lines) == 1:
+            raise Retryable("not now", after_s=2)
 
 
 @app.task(max_retries=19)

@@ -1,7 +1,8 @@
 -- Shared by every script: messages on their way into a worker's hands.
 -- A queue list is filled at its head and emptied at its tail. Each of its messages has a position,
 -- so those below the position of the tail have been taken. What is held is in kombu's `unacked`.
--- A push names its `queue_list`, its delivery `tag`, its `task_id`, and when it is due (`due_ms`).
+-- A push names its `queue_list`, its delivery `tag`, its `task_id`, and when it is due: at a time
+-- (`due_ms`) or after a while (`delay_ms`). With `expires_in_ms` its payload is told when it expires.
 
 -- In seconds, as kombu scores what is held.
 local function seconds_ago(seconds) return string.format('%.6f', now_us / 1000000 - seconds) end
@@ -55,8 +56,13 @@ local function hold(push, payload, due_ms)
 end
 
 local function send(push, payload)
-  if push.due_ms then
-    hold(push, payload, push.due_ms)
+  if push.expires_in_ms then
+    local at = as_text(now_ms + push.expires_in_ms)
+    payload = '{"expires_at_ms": ' .. at .. ', ' .. string.sub(payload, 2)
+  end
+  local due_ms = push.due_ms or push.delay_ms and now_ms + push.delay_ms
+  if due_ms then
+    hold(push, payload, due_ms)
   else
     push_last(push.queue_list, push.tag, payload)
   end

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -85,15 +86,19 @@ def test_a_process_that_only_builds_refuses_to_send():
         producer.publish({}, routing_key="celery", headers={"id": "an-id"})
 
 
-def test_a_message_with_time_tells_when_it_is_due_and_no_worker_waits_for_it():
-    before_ms = time.time() * 1_000
+def test_a_message_tells_spans_as_spans_and_times_as_times_and_no_worker_waits_for_it():
+    at = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 
     open_collector()
-    add.apply_async((1, 2), countdown=60, connection=COLLECTING)
-    (message,) = close_collector()
+    add.apply_async((1, 2), countdown=1.5, expires=20, connection=COLLECTING)
+    add.apply_async((1, 2), eta=at, expires=at, connection=COLLECTING)
+    soon, later = close_collector()
 
-    assert 59_000 < message.due_ms - before_ms < 61_000
-    assert json.loads(message.payload)["headers"]["eta"] is None
+    headers = [json.loads(message.payload)["headers"] for message in (soon, later)]
+    assert (soon.due_ms, soon.delay_ms, soon.expires_in_ms) == (None, 1_500, 20_000)
+    assert (later.due_ms, later.delay_ms, later.expires_in_ms) == (1_893_553_445_000, None, None)
+    assert [header["eta"] for header in headers] == [None, None]
+    assert headers[1]["expires"] == at.isoformat()
 
 
 def test_a_plain_caller_with_a_countdown_leaves_its_message_in_redis(empty_redis, redis_url):

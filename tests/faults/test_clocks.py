@@ -1,0 +1,95 @@
+"""Clocks of hosts are wrong: what is due or too late is so by the clock of Redis."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tests.processes import wait_until
+
+IS_BUILT = sys.platform == "linux" and platform.machine() == "x86_64"
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not IS_BUILT, reason="libfaketime's package is built for Linux on x86_64"),
+]
+
+PUBLISH = """
+import sys
+from tasks import app
+from tasks.kitchen import work
+ledger = sys.argv[1]
+app.set_default()
+work.apply_async((ledger, "countdown", 0), countdown=2)
+work.apply_async((ledger, "expires", 0), expires=60)
+work.apply_async((ledger, "late", 0), countdown=2, expires=1, task_id="late")
+"""
+
+
+def wrong_clock(ahead_s: int) -> dict[str, str]:
+    """Give a process a clock that goes wrong by so many seconds."""
+    spec = find_spec("libfaketime")
+    assert spec is not None
+    assert spec.origin is not None
+    library = Path(spec.origin).parent / "vendor/libfaketime/src/libfaketime.so.1"
+    assert library.exists()
+    return {
+        "LD_PRELOAD": str(library),
+        "FAKETIME": f"{ahead_s:+d}",
+        "DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+
+
+def publish(site, ahead_s: int) -> None:
+    subprocess.run(
+        [sys.executable, "-c", PUBLISH, str(site.ledger.path)],
+        cwd=site.project,
+        env=os.environ | site.settings | wrong_clock(ahead_s),
+        timeout=30,
+        check=True,
+    )
+
+
+def ended(site) -> None:
+    """Wait until what was published in time has run, and see that what was late has expired."""
+    expected = {"SUCCEEDED": 2, "EXPIRED": 1}
+    wait_until(lambda: site.states() == expected, "two have run and one has expired")
+    assert site.redis.hget("celeryql:task:late", "state") == "EXPIRED"
+    assert site.ledger.counts() == {"countdown": 1, "expires": 1}
+
+
+@pytest.mark.parametrize("ahead_s", [600, -600])
+async def test_a_worker_whose_clock_is_wrong_tries_again_when_it_should(site, ahead_s):
+    site.run_worker("a", **wrong_clock(ahead_s))
+    await site.enqueue("busy", key="k")
+
+    assert await site.all_end(20) == {"SUCCEEDED": 1}
+    first, again = (site.redis.xrange("celeryql:events")[i][0] for i in (1, 3))
+    paused_ms = int(again.split("-")[0]) - int(first.split("-")[0])
+    assert 2_000 <= paused_ms < 5_000
+
+
+@pytest.mark.parametrize("ahead_s", [600, -600])
+def test_a_worker_whose_clock_is_wrong_heeds_the_spans_that_callers_give(site, ahead_s):
+    publish(site, 0)
+    site.run_worker("a", **wrong_clock(ahead_s))
+
+    ended(site)
+
+
+@pytest.mark.parametrize("ahead_s", [600, -600])
+def test_a_caller_whose_clock_is_wrong_gives_spans_that_hold(site, ahead_s):
+    site.run_worker("a")
+    publish(site, ahead_s)
+    published_at = time.time()
+
+    ended(site)
+    (run,) = [run for run in site.ledger.runs() if run.key == "countdown"]
+    assert run.at - published_at < 5
