@@ -20,7 +20,6 @@ from tasks.engine.embedded import reserve_port, start, stop, write_config
 from tasks.engine.settings import PROJECT_ROOT
 
 DEADLINE_S = 30.0
-POOLS = ("prefork", "solo", "threads")
 
 
 def wait_until(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:

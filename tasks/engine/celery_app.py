@@ -71,8 +71,6 @@ def _broker(settings: Settings) -> dict[str, Any]:
         "broker_transport": "tasks.engine.transport:Transport",
         "broker_transport_options": {
             "visibility_timeout": settings.visibility_timeout,
-            "unacked_restore_interval": 1,
-            "unacked_restore_throttle": 1,
             "socket_timeout": 5,
             "socket_connect_timeout": 2,
             "socket_keepalive": True,

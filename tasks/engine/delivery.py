@@ -23,6 +23,7 @@ from tasks.engine.scripts import SWEEP_PAUSE_S
 from tasks.engine.settings import load_settings
 from tasks.engine.sweep import Sweeper
 
+_TAKE_OVER_S = 1.0  # between two looks for what dead workers held
 _FORGET_AFTER_S = 3_600  # a worker that has been gone for so long is listed no more
 
 
@@ -30,8 +31,9 @@ class Heartbeat(bootsteps.StartStopStep):
     """Beats from a thread every two seconds or less, so that solo workers beat while they work.
 
     It beats until the worker's process ends: during a warm shutdown, too, tasks run and are held.
-    Between the beats it sweeps, and stops tasks that were canceled. A worker that cannot beat is
-    not ready: it takes no messages before its first heartbeat is written.
+    Between the beats it sweeps, gives back what dead workers held (pools of greenlets hardly ever
+    reach the timers of kombu's event loop), and stops tasks that were canceled. A worker that
+    cannot beat is not ready: it takes no messages before its first heartbeat is written.
     """
 
     requires: ClassVar = {"celery.worker.components:Pool"}
@@ -80,11 +82,13 @@ class Heartbeat(bootsteps.StartStopStep):
         self._leases = Leases(client)
         renewal = Duty("renew what it holds", interval_s)
         stopping = Duty("stop what was canceled")
+        taking_over = Duty("take over from dead workers", _TAKE_OVER_S)
         tell = partial(self._tell, client, worker, (renewal, stopping))
         rounds = [
             _Rounds(Duty("write the heartbeat", interval_s), tell),
             _Rounds(renewal, partial(self._renew, worker)),
             _Rounds(stopping, partial(_stop_canceled, client, worker)),
+            _Rounds(taking_over, partial(self._take_over, client)),
             _Rounds(Duty("sweep"), Sweeper(client, settings).sweep),
         ]
         with client:
@@ -120,6 +124,10 @@ class Heartbeat(bootsteps.StartStopStep):
         is_deaf = self._deaf_s(worker) > DEAF_AFTER_S
         held = [] if is_deaf or self._channel is None else self._channel.qos.held
         self._leases.renew(worker.hostname, _running(), held)
+
+    def _take_over(self, client: redis.Redis) -> None:
+        if self._channel is not None and not self._channel.closed:
+            self._channel.qos.give_back_overdue(client)
 
     def _tell(self, client: redis.Redis, worker: Any, others: Iterable[Duty]) -> None:
         deaf_ms = int(self._deaf_s(worker) * 1_000)

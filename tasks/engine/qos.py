@@ -134,12 +134,12 @@ class QoS(redis.QoS):
         return [tag for tag in list(self._delivered) if tag not in self._dirty]
 
     def restore_visible(self, *_: Any, **__: Any) -> None:
+        """Do nothing at the times that kombu's event loop finds for it: see `delivery.py`."""
+
+    def give_back_overdue(self, client: Any) -> None:
         """Give back what dead workers held: nobody has renewed it within the visibility timeout."""
-        with self.channel.conn_or_acquire() as client:
-            for tag in self._overdue(
-                args=[self.visibility_timeout, _RESTORED_AT_ONCE], client=client
-            ):
-                self.restore_by_tag(bytes_to_str(tag), client)
+        for tag in self._overdue(args=[self.visibility_timeout, _RESTORED_AT_ONCE], client=client):
+            self.restore_by_tag(bytes_to_str(tag), client)
 
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:  # noqa: FBT001, FBT002
         """Give a message back to its queue: to be taken next, or `leftmost`, last."""

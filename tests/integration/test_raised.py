@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.processes import POOLS, wait_until
+from tests.processes import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -145,7 +145,7 @@ def project(copy_project):
     return copy_project(TASKS)
 
 
-@pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.parametrize("pool", ["prefork", "solo", "threads", "gevent", "eventlet"])
 async def test_a_task_fails_with_what_its_body_raised(project, running_project, pool):
     with running_project(project, pool=pool) as place:
         ids = {how: await place.client.enqueue("fail", how=how) for how in FAILURES}
