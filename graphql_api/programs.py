@@ -15,7 +15,7 @@ from typing import Any
 
 from graphql_api.processes import Program
 from tasks.engine.embedded import EmbeddedRedis, is_ready
-from tasks.engine.health import NO_ANSWER, ailment
+from tasks.engine.health import REDIS, ailment
 
 LOOPBACK = "127.0.0.1"
 PROBE_TIMEOUT_S = 2.0
@@ -132,7 +132,7 @@ async def _ailment(host: str, port: int) -> str | None:
         return f"has not answered for {HUNG_AFTER_S:g} s"
     except (ValueError, KeyError):  # one that has too many clients refuses this one in plain text
         return None
-    return None if status in ("ready", NO_ANSWER) else str(status)
+    return None if status == "ready" or REDIS in status else str(status)
 
 
 async def _readyz(host: str, port: int, timeout_s: float) -> tuple[bytes, bytes]:

@@ -8,7 +8,9 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
-from tasks.engine.health import NO_ANSWER
+from redis.exceptions import ResponseError
+
+from tasks.engine.health import ERROR_ANSWER, NO_ANSWER
 from tasks.engine.outages import is_outage, takes_no_writes
 
 _FIRST_PAUSE_S = 0.1  # after a failure; doubles up to the longest
@@ -54,7 +56,9 @@ class Duty:
         if self._error is None:
             return None
         if not is_outage(self._error):
-            return f"cannot {self._name} ({type(self._error).__name__})"
+            is_of_redis = isinstance(self._error, ResponseError)
+            why = ERROR_ANSWER if is_of_redis else type(self._error).__name__
+            return f"cannot {self._name} ({why})"
         return None if takes_no_writes(self._error) else NO_ANSWER
 
     @contextmanager

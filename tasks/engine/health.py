@@ -13,7 +13,10 @@ from tasks.engine.errors import ending_in_one_sentence
 from tasks.engine.records import DEAF_AFTER_S, KEY, OFFLINE_AFTER_S
 from tasks.engine.settings import load_settings
 
-NO_ANSWER = "Redis does not answer"  # the one ailment that no restart cures
+# Ailments that name Redis; no restart of an API cures them.
+REDIS = "Redis"
+NO_ANSWER = f"{REDIS} does not answer"
+ERROR_ANSWER = f"{REDIS} answers with an error"
 _TIMEOUT_S = 2.0
 
 

@@ -118,7 +118,7 @@ async def test_a_worker_that_cannot_renew_its_leases_is_ill(site):
     ill = wait_until(lambda: health(site) if health(site)[0] else None, "ill")
     site.redis.delete("unacked_index")
 
-    assert ill == (1, f"{NODE} cannot renew what it holds (ResponseError)")
+    assert ill == (1, f"{NODE} cannot renew what it holds (Redis answers with an error)")
     wait_until(lambda: health(site) == (0, ""), "healthy")
 
 

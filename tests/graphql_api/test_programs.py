@@ -51,6 +51,7 @@ async def test_the_api_is_not_ready_before_it_listens() -> None:
         ("200 OK", '{"status": "ready"}', None),
         ("503 Unavailable", '{"status": "Redis does not answer"}', None),  # no restart cures it
         ("503 Unavailable", "Service Unavailable", None),  # uvicorn's, which has too many clients
+        ("503 Unavailable", '{"status": "cannot sweep (Redis answers with an error)"}', None),
         ("503 Unavailable", '{"status": "cannot sweep (KeyError)"}', "cannot sweep (KeyError)"),
     ],
 )

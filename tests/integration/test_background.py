@@ -62,7 +62,8 @@ async def test_a_sweep_that_fails(api):
     api.redis.delete("celeryql:expiring")
 
     assert await api.until(200) == "ready"
-    assert (status, ailment) == ("cannot sweep (ResponseError)",) * 2
+    assert status == "cannot sweep (Redis answers with an error)"
+    assert ailment is None  # a restart would not cure it
     assert api.said("Traceback") == 1
     assert api.said("Can sweep again") == 1
     task = (await api.client.execute(f'{{ task(id: "{task_id}") {{ state }} }}'))["task"]
@@ -96,6 +97,6 @@ async def test_a_look_at_the_cluster_that_fails(api):
         await api.client.enqueue("add", x=1, y=2)
         queues = (await anext(stream))["payload"]["data"]["cluster"]["queues"]
 
-    assert status == "cannot look at the cluster (ResponseError)"
+    assert status == "cannot look at the cluster (Redis answers with an error)"
     assert 1 in [queue["depth"] for queue in queues]
     assert await api.until(200, 5) == "ready"  # once nobody watches it any more

@@ -94,7 +94,7 @@ def test_pauses_grow_up_to_half_a_second_and_are_as_ever_after_a_success():
     ("error", "ailment"),
     [
         (ValueError("x"), "cannot dig (ValueError)"),
-        (exceptions.ResponseError("WRONGTYPE"), "cannot dig (ResponseError)"),
+        (exceptions.ResponseError("WRONGTYPE"), "cannot dig (Redis answers with an error)"),
         (exceptions.TimeoutError("slow"), "Redis does not answer"),
         (OSError("refused"), "Redis does not answer"),
         (exceptions.OutOfMemoryError("OOM"), None),
