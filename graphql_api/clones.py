@@ -8,7 +8,6 @@ everything optional.
 from __future__ import annotations
 
 import copy
-import sys
 import types
 import typing
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from pydantic.fields import FieldInfo
 
 from graphql_api import described
 from graphql_api.names import Names
+from graphql_api.stored import LATER, STORED
 from graphql_api.values import BigInt
 from tasks.engine.numbers import INT_MAX, Limits, range_of
 from tasks.engine.unions import members_of
@@ -41,13 +41,7 @@ class Role(StrEnum):
 # Only the arguments themselves can be left out or unknown, not what is inside of one.
 _NESTED = {Role.STEP: Role.INPUT, Role.ARGUMENTS: Role.RESULT}
 _UNCHECKED = ConfigDict(protected_namespaces=())  # the task's own model checks the values
-#: Stored values were checked when they were stored, and limits may have changed since: only their
-#: types are checked. A limit on strings, whatever its size, has pydantic refuse lone surrogates.
-_STORED = ConfigDict(str_max_length=sys.maxsize, allow_inf_nan=True, protected_namespaces=())
-_CONFIG = {Role.STEP: _UNCHECKED, Role.ARGUMENTS: _STORED, Role.RESULT: _STORED}
-#: What checks values is made when the first comes: of most tasks, a process sees none.
-LATER: Any = ConfigDict(defer_build=True)
-STORED: Any = _STORED | LATER  # of a result that is no model
+_CONFIG = {Role.STEP: _UNCHECKED, Role.ARGUMENTS: STORED, Role.RESULT: STORED}
 #: What another release has stored may not fit these.
 _READABLE = {
     int: Annotated[int, Field(ge=-(2**31), lt=2**31)],

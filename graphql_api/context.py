@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 import strawberry
@@ -15,12 +16,17 @@ from graphql_api.auth import Authenticator, Viewer
 from graphql_api.codes import ApiError, Code
 from graphql_api.documents import Policy, policy_of
 from graphql_api.metrics import Metrics
+from graphql_api.turns import Turns
+from tasks.engine.documents import Document, input_key, meta_key
 from tasks.engine.engine import Engine
 from tasks.engine.graph import Graph
 from tasks.engine.records import Record
 from tasks.engine.topology import QueueStatus, WorkerStatus
 
 T = TypeVar("T")
+
+CHEAP = 0.1  # names or numbers take as long as a tenth of an object with fields
+CHARACTERS = 1_000  # of text, which is copied several times on its way out, weigh as one item
 
 #: Makes the GraphQL object of a record: of the type that was derived from its definition. Of a
 #: step, the summary is of its workflow; of a workflow, its own; either as of an event.
@@ -40,6 +46,11 @@ class Services:
     def policy(self) -> Policy:
         """What documents may come to."""
         return policy_of(self.engine.settings)
+
+    @cached_property
+    def turns(self) -> Turns:
+        """The turns that long work takes on the event loop."""
+        return Turns()
 
 
 class Context:
@@ -64,6 +75,7 @@ class Context:
         self.policy = services.policy
         self.weight = 0.0  # of its document and variables; `documents.py` finds it
         self.checked_s = 0.0  # how long its input took to check so far
+        self.turns = services.turns
         self.is_refused = False  # whether the answer holds an error that was expected
         self.is_cut_off = False  # whether Redis did not answer a mutation
         self.begin_answer()
@@ -77,14 +89,19 @@ class Context:
         return _Records(self._load_records, self.take)
 
     @cached_property
-    def metas(self) -> Loader[dict[str, Any] | None]:
+    def metas(self) -> Loader[Document | None]:
         """Celery's result metas, by task id."""
-        return Loader(self.engine.store.metas)
+        return Loader(partial(self._load_documents, meta_key))
 
     @cached_property
-    def inputs(self) -> Loader[dict[str, Any] | None]:
+    def inputs(self) -> Loader[Document | None]:
         """What tasks were given, by id."""
-        return Loader(self.engine.store.inputs)
+        return Loader(partial(self._load_documents, input_key))
+
+    @cached_property
+    def reading(self) -> asyncio.Lock:
+        """Held while a large document is read: what was read before has its place in the answer."""
+        return asyncio.Lock()
 
     @cached_property
     def graphs(self) -> Loader[Graph | None]:
@@ -104,6 +121,7 @@ class Context:
     def begin_answer(self) -> None:
         """Start to count anew: at an operation's beginning, and at each event."""
         self._left: float = self.engine.settings.max_answer_items
+        self._bytes_left = self._left * CHARACTERS
 
     def take(self, count: float, *, is_refused: bool = True) -> None:
         """Count what an answer holds, before it is made.
@@ -119,9 +137,27 @@ class Context:
         if is_refused and self._left < 0:
             raise ApiError(f"{self.too_much}: ask for less at a time", Code.BAD_USER_INPUT)
 
-    def has_room_for(self, count: float) -> bool:
-        """Tell whether the answer may hold so many more items."""
-        return count <= self._left
+    def take_bytes(self, count: int) -> None:
+        """Count what is read for an answer, before it is read.
+
+        Raises:
+            ApiError: there is too much.
+        """
+        self._bytes_left -= count
+        if self._bytes_left < 0:
+            most = self.engine.settings.max_answer_items * CHARACTERS
+            text = f"More than {most:,} bytes of inputs and results would be read: ask for fewer"
+            raise ApiError(text, Code.BAD_USER_INPUT)
+
+    @property
+    def room(self) -> float:
+        """How many more items the answer may hold."""
+        return self._left
+
+    async def turn(self) -> None:
+        """Let others go on if this process has worked on the event loop for long."""
+        if self.turns.is_over:
+            await self.turns.next()
 
     @property
     def too_much(self) -> str:
@@ -141,6 +177,14 @@ class Context:
 
     async def _load_records(self, ids: list[str]) -> list[Record | None]:
         return [self._visible(record) for record in await self.engine.store.get_many(ids)]
+
+    async def _load_documents(
+        self, key_of: Callable[[str], str], ids: list[str]
+    ) -> list[Document | None]:
+        keys = [key_of(id_) for id_ in ids]
+        found = await self.engine.documents.find(keys, self._bytes_left)
+        self._bytes_left -= sum(len(document.text or "") for document in found if document)
+        return found
 
     async def _load_workers(self, keys: list[str]) -> list[list[WorkerStatus]]:
         return [await self.engine.topology.workers()] * len(keys)

@@ -6,8 +6,7 @@ All the magic is here, and in `clones.py`, which makes the GraphQL types of the 
 from __future__ import annotations
 
 import types
-from contextlib import suppress
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Annotated, Any
 
 import strawberry
@@ -16,7 +15,7 @@ from strawberry.types import get_object_definition
 
 from graphql_api import described
 from graphql_api.checking import Unchecked, check_later, checked, priced
-from graphql_api.clones import STORED, Clones, Role, maybe
+from graphql_api.clones import Clones, Role, maybe
 from graphql_api.context import Info
 from graphql_api.inputs import StepTaskInput, read_step_task
 from graphql_api.options import OptionsArgument, TaskOptions, parse_options
@@ -27,13 +26,13 @@ from graphql_api.refusals import (
     Throttled,
     Unavailable,
 )
-from graphql_api.stored import as_typed
+from graphql_api.stored import PAGE_MAX, STORED, Stored
 from graphql_api.types import Task
 from graphql_api.viewer import Scope
 from tasks.engine.definition import TaskDefinition, pascal
+from tasks.engine.documents import Document
 from tasks.engine.errors import BadTaskDefinition, problems_of
 from tasks.engine.records import TaskState
-from tasks.engine.unions import CLASSES
 
 
 class Derivation:
@@ -130,36 +129,50 @@ def complete_step_input(derivations: list[Derivation]) -> None:
 
 
 def _input_field(task: str, arguments: Any) -> Any:
+    stored = Stored(task, "input", arguments)
+
     async def input(self: Task, info: Info) -> Any:
         """What it was given, sensitive arguments left out; null if it cannot be read."""
-        given = await info.context.inputs.load(self.record.id) or {}
-        return as_typed(arguments.model_validate, given, task, "input")
+        document = await info.context.inputs.load(self.record.id)
+        return await stored.read(info.context, document) if document else arguments()
 
     input.__annotations__ |= {"return": arguments | None}
     return described.field(input, scopes=(Scope.READ,))
 
 
 def _result_field(task: str, result: Any) -> Any:
-    # None, too, of a task that ignores its result.
-    adapter: TypeAdapter[Any] = TypeAdapter(result | None, config=STORED)
+    stored = Stored(task, "result", result)
 
     async def resolve(self: Task, info: Info) -> Any:
         """What it returned; null until it has succeeded, and if it cannot be read."""
-        if self.record.state is not TaskState.SUCCEEDED:
-            return None
-        meta = await info.context.metas.load(self.record.id)
-        read = partial(_read_result, adapter, (meta or {}).get(CLASSES))
-        return meta and as_typed(read, meta["result"], task, "result")
+        document = await _result_document(self, info)
+        return document and await stored.read(info.context, document, "result")
 
-    resolve.__annotations__ |= {"return": result | None}
-    return described.field(resolve, scopes=(Scope.READ,))
+    async def resolve_list(
+        self: Task, info: Info, first: FirstArgument = None, after: AfterArgument = 0
+    ) -> Any:
+        """What it returned; null until it has succeeded, and if it cannot be read.
+
+        Read a long list in parts, with `first` and `after`.
+        """
+        document = await _result_document(self, info)
+        return document and await stored.read_part(info.context, document, "result", after, first)
+
+    resolver = resolve_list if stored.is_list else resolve
+    resolver.__annotations__ |= {"return": result | None}
+    return described.field(resolver, scopes=(Scope.READ,))
 
 
-def _read_result(adapter: TypeAdapter[Any], classes: list[str] | None, result: Any) -> Any:
-    if classes:  # of another release, they may say nothing of today's unions
-        with suppress(ValidationError):
-            return adapter.validate_python(result, context=iter(classes))
-    return adapter.validate_python(result)
+async def _result_document(task: Task, info: Info) -> Document | None:
+    is_there = task.record.state is TaskState.SUCCEEDED
+    return await info.context.metas.load(task.record.id) if is_there else None
+
+
+FirstArgument = Annotated[
+    int | None,
+    strawberry.argument(description=f"How many items: at most {PAGE_MAX:,}; all, if left out."),
+]
+AfterArgument = Annotated[int, strawberry.argument(description="How many items to leave out.")]
 
 
 def _success(name: str, task: str, task_type: Any) -> Any:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sized
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sized
 from dataclasses import dataclass
+from functools import partial
 from inspect import isawaitable
 from typing import Any
 
@@ -20,13 +21,13 @@ from graphql.pyutils import Path
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from graphql_api.codes import ApiError, Code
-from graphql_api.context import Info
+from graphql_api.context import CHARACTERS, CHEAP, Info
 from graphql_api.events import TaskEvent
 from graphql_api.sizes import Measure
+from graphql_api.stored import Large
 
-_CHEAP = 10  # names or numbers take as long as one object with fields
 _FIELDS = 5  # fields, each of which is resolved, weigh as much as one item of a list
-_CHARACTERS = 1_000  # of text, which is copied several times on its way out, do, too
+_OBJECTS_AT_ONCE, _LEAVES_AT_ONCE = 50, 1_000  # items of a list take some milliseconds
 _SHORT = 100  # characters of text weigh no more than the field that holds them
 #: Its nullable fields do not show that something was accepted: a batch item has a task or an error.
 _ITEM = "BatchItem"
@@ -48,6 +49,28 @@ class _Answered:
 
     def execute_operation(self, _: bool | None) -> ExecutionResult:  # noqa: FBT001  # an executor's
         return self.answer
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Later:
+    """Completes a list once it is awaited; a coroutine would complain if it never is.
+
+    graphql-core lets go of what is beside a value that was refused.
+    """
+
+    complete: Callable[[], Any]
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        completed: Generator[Any, None, Any] = self.complete().__await__()
+        return completed
+
+
+def _is_on_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 class Executor(StrawberryGraphQLCoreExecutionContext):
@@ -105,11 +128,31 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
         Raises:
             ApiError: there are too many.
         """
-        path, result, _ = rest
+        path, result, context = rest
         if isinstance(result, Sized):
             is_cheap = is_leaf_type(get_named_type(return_type))
-            self._take(path, len(result) / (_CHEAP if is_cheap else 1))
+            self._take(path, len(result) * (CHEAP if is_cheap else 1))
+            if len(result) > (_LEAVES_AT_ONCE if is_cheap else _OBJECTS_AT_ONCE) and _is_on_loop():
+                items = self._in_turns(result)
+                complete = super().complete_list_value
+                return _Later(partial(complete, return_type, nodes, info, path, items, context))
         return super().complete_list_value(return_type, nodes, info, *rest)
+
+    async def _in_turns(self, items: Sized) -> AsyncIterator[Any]:
+        """Give items one by one; between some of them, other operations go on."""
+        for item in items:  # type: ignore[attr-defined]  # it is a list or a tuple
+            await self.context_value.turn()
+            yield item
+
+    def complete_value(
+        self, return_type: Any, nodes: Any, info: Any, path: Path, result: Any, context: Any
+    ) -> Any:
+        """Complete what is stored of a task in a thread where it is large: it needs no loop."""
+        complete = super().complete_value
+        if type(result) is not Large:
+            return complete(return_type, nodes, info, path, result, context)
+        plain = partial(complete, return_type, nodes, info, path, result.value, context)
+        return self.context_value.engine.documents.apart(plain)
 
     def complete_leaf_value(self, return_type: Any, result: Any) -> Any:  # type: ignore[override]  # it is called on an executor
         """Count the characters of a text: each alias of its field has it once more.
@@ -118,7 +161,7 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
             ApiError: there are too many.
         """
         if isinstance(result, str) and len(result) > _SHORT:
-            self.context_value.take(len(result) / _CHARACTERS)
+            self.context_value.take(len(result) / CHARACTERS)
         return super().complete_leaf_value(return_type, result)
 
     def execute_fields(self, parent_type: Any, source: Any, path: Any, fields: Any, _: Any) -> Any:

@@ -9,6 +9,7 @@ from graphql import GraphQLError
 
 from graphql_api import described
 from graphql_api.context import Info
+from graphql_api.stored import Stored
 from graphql_api.viewer import Scope
 from tasks.engine.numbers import INT_MAX
 from tasks.engine.records import Cursor, Priority, TaskState, position
@@ -69,6 +70,8 @@ __all__ = [
     "Scope",
     "TaskState",
 ]
+
+_TRACEBACK = Stored("any task", "traceback", str)
 
 EventCursor = NewType("EventCursor", str)
 
@@ -145,5 +148,8 @@ class Failure:
         """The Python traceback, where there is one, and the service shows them."""
         if not info.context.engine.settings.tracebacks:
             return None
-        meta = await info.context.metas.load(self.task_id)
-        return meta["traceback"] if meta else None
+        document = await info.context.metas.load(self.task_id)
+        if document is None:
+            return None
+        text: str | None = await _TRACEBACK.read(info.context, document, "traceback")
+        return text

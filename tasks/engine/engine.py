@@ -16,6 +16,7 @@ from tasks.engine.cluster import Cluster
 from tasks.engine.connections import Pool
 from tasks.engine.control import Control
 from tasks.engine.definition import TaskDefinition
+from tasks.engine.documents import Documents
 from tasks.engine.events import Events
 from tasks.engine.feed import Feed
 from tasks.engine.health import NO_ANSWER
@@ -47,6 +48,7 @@ class Engine:
         self._clients: list[Redis] = []
         self.redis = self._client("read", 1.0, Retry(NoBackoff(), 2, (exceptions.ConnectionError,)))
         self.store = Store(self.redis)
+        self.documents = Documents(self.redis)
         self.topology = Topology(self.redis, self.store)
         self.cluster = Cluster(self.topology, QUEUES)
         # What is accepted is never sent twice behind our back.
@@ -73,6 +75,7 @@ class Engine:
     async def __aexit__(self, *_: object) -> None:
         # What still reads would open a connection that nobody closes.
         await _end({*self._background, *self.cluster.pollers})
+        self.documents.close()
         for client in self._clients:
             await client.aclose()
 

@@ -4,6 +4,7 @@ CeleryQLError
 ├── BadSettings            settings contradict each other, or lack something: refused at start
 ├── BadTaskDefinition      a task file is wrong: refused at start
 ├── CursorExpired          a stream cannot go on behind a cursor: what follows it is not kept
+├── DocumentTooLarge       a stored value has more in it than is read at once
 ├── EmbeddedRedisError     no private Redis can be had (in `embedded.py`, with PortTaken)
 ├── InvalidArguments       a worker was handed arguments that do not fit the task
 ├── InvalidResult          a task returned what its return type does not allow
@@ -67,6 +68,10 @@ class CursorExpired(CeleryQLError):
         super().__init__(
             f"Events behind {cursor!r} are not kept any more: query again, then subscribe"
         )
+
+
+class DocumentTooLarge(CeleryQLError):
+    """A stored value has more in it than is read at once."""
 
 
 class UnknownCursor(CeleryQLError):

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 from redis.asyncio import Redis
 
+from tasks.engine.documents import input_key, meta_key
 from tasks.engine.errors import CursorExpired, StoredByAnotherRelease
 from tasks.engine.graph import Graph
 from tasks.engine.records import KEY, Cursor, Event, Record, TaskId, position
@@ -66,11 +67,11 @@ class Store:
 
     async def inputs(self, ids: Iterable[str]) -> list[dict[str, Any] | None]:
         """Read the arguments that tasks were given, the sensitive ones left out."""
-        return await self._documents(f"{KEY}input:{id_}" for id_ in ids)
+        return await self._documents(input_key(id_) for id_ in ids)
 
     async def metas(self, ids: Iterable[str]) -> list[dict[str, Any] | None]:
         """Read Celery's own result metas."""
-        return await self._documents(f"celery-task-meta-{id_}" for id_ in ids)
+        return await self._documents(meta_key(id_) for id_ in ids)
 
     async def _hashes(self, kind: str, ids: Iterable[str]) -> list[dict[str, str]]:
         async with self._turns, self._redis.pipeline(transaction=False) as pipe:

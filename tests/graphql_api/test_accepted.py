@@ -21,6 +21,7 @@ from redis.backoff import NoBackoff
 from graphql_api.described import Guard
 from graphql_api.schema import build_schema
 from graphql_api.viewer import Scope
+from tasks.engine.documents import Documents
 from tasks.engine.embedded import reserve_port
 from tasks.engine.store import Store
 
@@ -103,7 +104,7 @@ async def test_an_outage_of_reads_hides_only_what_is_read(door, engine):
     nowhere = f"redis://127.0.0.1:{reserve_port()}/0"
     reads = engine.store
     async with Redis.from_url(nowhere, retry=Retry(NoBackoff(), 0)) as dead:
-        engine.store = Store(dead)
+        engine.store, engine.documents = Store(dead), Documents(dead)
 
         data, errors = await door.answer(ADD % "input { x } history { kind }")
         chained, chain_errors = await door.answer(

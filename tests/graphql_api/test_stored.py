@@ -1,0 +1,139 @@
+"""Stored results of any size: read whole, in parts, or refused before they are read."""
+
+from __future__ import annotations
+
+import pytest
+
+from tasks.text import count_words, split_text
+
+ENQUEUE = """mutation { enqueueCountWords(input: {texts: ["a"], part: 0}) {
+  ... on EnqueueCountWordsSuccess { task { id } } } }"""
+SPLIT = """mutation { enqueueSplitText(input: {text: "a", parts: 1}) {
+  ... on EnqueueSplitTextSuccess { task { id } } } }"""
+READ = "query($id: ID!) { task(id: $id) { id ... on CountWordsTask { result %s } } }"
+PART = READ.replace("query($id: ID!)", "query($id: ID!, $first: Int, $after: Int! = 0)") % (
+    "(first: $first, after: $after) { word count }"
+)
+TOO_MANY = (
+    "The result has too many items for this answer (24,998 fit): "
+    "read it in parts, with `first` and `after`"
+)
+
+
+def words(count: int) -> list[dict]:
+    return [{"word": f"word{i}", "count": i} for i in range(count)]
+
+
+@pytest.fixture
+def counted(door, report):
+    """Have a task succeed with so many words."""
+
+    async def succeed(count: int) -> str:
+        task_id = (await door.execute(ENQUEUE))["enqueueCountWords"]["task"]["id"]
+        report(count_words, task_id, "STARTED")
+        report(count_words, task_id, "SUCCESS", words(count))
+        return task_id
+
+    return succeed
+
+
+@pytest.mark.parametrize("count", [30, 9_000])  # of which one is small
+async def test_a_result_is_read_whole_or_in_parts(door, counted, count):
+    task_id, whole = await counted(count), words(count)
+
+    read = (await door.execute(READ % "{ word count }", id=task_id))["task"]["result"]
+    parts = [
+        (await door.execute(PART, id=task_id, first=4_000, after=after))["task"]["result"]
+        for after in (0, 4_000, 8_000, 12_000)
+    ]
+
+    assert read == whole
+    assert [word for part in parts for word in part] == whole
+    assert parts[3] == []
+
+
+async def test_a_part_without_an_end_is_the_rest(door, counted):
+    task_id = await counted(40_000)
+
+    part = (await door.execute(PART, id=task_id, after=39_990))["task"]["result"]
+
+    assert part == words(40_000)[39_990:]
+
+
+async def test_a_result_that_is_too_large_is_refused_and_the_remedy_works(door, counted):
+    task_id = await counted(40_000)
+
+    result = await door.run(READ % "{ word }", variable_values={"id": task_id})
+    part = (await door.execute(PART, id=task_id, first=3, after=30_000))["task"]["result"]
+
+    assert result.data["task"] == {"id": task_id, "result": None}
+    assert [error.message for error in result.errors] == [TOO_MANY]
+    assert part == words(30_003)[30_000:]
+
+
+async def test_aliases_of_large_results_share_the_room(door, counted):
+    task_id = await counted(9_000)
+    aliases = " ".join(f"r{i}: result {{ word }}" for i in range(150))
+    document = f"query($id: ID!) {{ task(id: $id) {{ ... on CountWordsTask {{ {aliases} }} }} }}"
+
+    data, errors = await door.answer(document, id=task_id)
+
+    whole = [value for value in data["task"].values() if value is not None]
+    assert [len(value) for value in whole] == [9_000] * 2
+    assert set(errors) == {"BAD_USER_INPUT"}
+
+
+async def test_no_more_bytes_are_read_than_an_answer_may_hold(door, engine, report):
+    engine.settings = engine.settings.model_copy(update={"max_answer_items": 50})
+    task_id = (await door.execute(SPLIT))["enqueueSplitText"]["task"]["id"]
+    report(split_text, task_id, "STARTED")
+    report(split_text, task_id, "SUCCESS", ["x" * 20_000] * 3)
+
+    read = "query($id: ID!) { task(id: $id) { ... on SplitTextTask { result%s } } }"
+    result = await door.run(read % "", variable_values={"id": task_id})
+    data = await door.execute(read % "(first: 1, after: 2)", id=task_id)
+
+    assert result.data == {"task": {"result": None}}
+    assert result.errors[0].message == (
+        "More than 50,000 bytes of inputs and results would be read: ask for fewer"
+    )
+    assert data["task"]["result"] == ["x" * 20_000]
+
+
+@pytest.mark.parametrize("page", [{"first": 0}, {"first": 10_001}, {"after": -1}])
+async def test_a_part_has_bounds(door, counted, page):
+    task_id = await counted(3)
+
+    result = await door.run(PART, variable_values={"id": task_id} | page)
+
+    assert result.data["task"] == {"id": task_id, "result": None}
+    message = "`first` is 1 to 10,000, and `after` is not below 0"
+    assert [error.message for error in result.errors] == [message]
+
+
+@pytest.mark.parametrize("count", [3, 2_000])
+async def test_an_item_that_does_not_fit_is_named(door, counted, empty_redis, count):
+    task_id = await counted(count)
+    key = f"celery-task-meta-{task_id}"
+    stored = empty_redis.get(key).replace(f'"count": {count - 1}', '"count": "many"')
+    empty_redis.set(key, stored)
+
+    result = await door.run(PART, variable_values={"id": task_id, "first": 1, "after": 0})
+    broken = await door.run(PART, variable_values={"id": task_id, "after": count - 2})
+
+    if count == 2_000:  # of a small one, all is looked at
+        assert result.data["task"]["result"] == words(1)
+    (error,) = broken.errors
+    assert error.extensions["code"] == "STORED_BY_ANOTHER_RELEASE"
+    assert f"(result.{count - 1}.count: " in error.message
+
+
+@pytest.mark.parametrize("size", [10, 100_000])
+async def test_what_is_no_json_costs_its_own_field(door, counted, empty_redis, size):
+    task_id = await counted(3)
+    empty_redis.set(f"celery-task-meta-{task_id}", "x" * size)
+
+    data, errors = await door.answer(READ % "{ word }", id=task_id)
+
+    assert data == {"task": {"id": task_id, "result": None}}
+    assert errors == ["STORED_BY_ANOTHER_RELEASE"]

@@ -1,0 +1,211 @@
+"""Large results: while one is read, nobody else waits; a client reads one in parts."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import httpx
+import pytest
+
+from tests.client import Client
+
+pytestmark = pytest.mark.slow
+
+TASKS = '''
+"""Tables."""
+
+from pydantic import BaseModel
+
+from tasks.engine import app
+
+
+class Row(BaseModel):
+    """A row."""
+
+    a: int
+    b: str
+
+
+class Table(BaseModel):
+    """A table."""
+
+    rows: list[Row]
+
+
+@app.task
+def rows(n: int) -> list[Row]:
+    """Give rows."""
+    return [Row(a=i, b=f"row {i}") for i in range(n)]
+
+
+@app.task
+def table(n: int) -> Table:
+    """Give rows within a table."""
+    return Table(rows=rows(n))
+
+
+class Found(BaseModel):
+    """Something that is there."""
+
+    a: int
+
+
+class Missing(BaseModel):
+    """Something that is not there."""
+
+    a: int
+
+
+@app.task
+def find(n: int) -> list[Found | Missing]:
+    """Find every second thing."""
+    return [(Missing if i % 2 else Found)(a=i) for i in range(n)]
+
+
+@app.task
+def take(rows: list[Row]) -> None:
+    """Take rows."""
+'''
+ROWS = "query($id: ID!) { task(id: $id) { id ... on RowsTask { result { a b } } } }"
+TABLE = "query($id: ID!) { task(id: $id) { id ... on TableTask { result { rows { a b } } } } }"
+PART = """query($id: ID!, $first: Int, $after: Int!) { task(id: $id) {
+  ... on RowsTask { result(first: $first, after: $after) { a b } } } }"""
+LIST = "{ tasks(first: 100) { nodes { id ... on RowsTask { result { a } } } } }"
+HANDED_ON = """query($id: ID!) { task(id: $id) { ... on Workflow { steps {
+  task { id state ... on TakeTask { input { rows { a } } } } } } } }"""
+FIND = """query($id: ID!, $first: Int, $after: Int!) { task(id: $id) { ... on FindTask {
+  result(first: $first, after: $after) { __typename ... on Found { a } ... on Missing { a } }
+} } }"""
+LONGEST_WAIT_S = 0.1
+TRIES = 3  # what the machine itself makes wait is not there each time
+
+
+@pytest.fixture(scope="module")
+def place(copy_project, running_project):
+    with running_project(copy_project(TASKS)) as running:
+        yield running
+
+
+async def done(place, task: str, n: int) -> str:
+    task_id = await place.client.enqueue(task, n=n)
+    assert await place.ended(task_id) == "SUCCEEDED"
+    return task_id
+
+
+async def longest_wait(client: Client, reading) -> tuple[dict, float]:
+    """Give the answer of a reading, and how long anyone else waited for theirs meanwhile."""
+    waits: list[float] = []
+
+    async def ask() -> None:
+        async with httpx.AsyncClient(base_url=client.url, timeout=30) as http:
+            while True:
+                began = time.monotonic()
+                await http.post("/graphql", json={"query": "{ viewer { subject } }"})
+                waits.append(time.monotonic() - began)
+                await asyncio.sleep(0.01)
+
+    asking = asyncio.create_task(ask())
+    while len(waits) < 5:  # noqa: ASYNC110  # its connection is open then
+        await asyncio.sleep(0.01)
+    waits.clear()
+    answer = await reading
+    count = len(waits)
+    while len(waits) <= count:  # noqa: ASYNC110  # the one that waits now counts, too
+        await asyncio.sleep(0.01)
+    asking.cancel()
+    return answer, max(waits)
+
+
+@pytest.mark.parametrize(
+    ("task", "operation", "n", "is_shown"),
+    [
+        ("rows", ROWS, 17_000, True),
+        ("rows", ROWS, 300_000, False),
+        ("rows", ROWS, 900_000, False),
+        ("table", TABLE, 17_000, True),
+        ("table", TABLE, 300_000, False),
+    ],
+)
+async def test_nobody_waits_while_a_large_result_is_read(place, task, operation, n, is_shown):
+    task_id = await done(place, task, n)
+    waited_s: list[float] = []
+
+    for _ in range(TRIES):
+        answer, wait_s = await longest_wait(
+            place.client, place.client.answer(operation, id=task_id)
+        )
+        waited_s.append(wait_s)
+        result = answer["data"]["task"]["result"]
+        if is_shown:
+            assert len(result if task == "rows" else result["rows"]) == n
+        else:
+            assert result is None
+            assert "too many items" in answer["errors"][0]["message"]
+
+    assert min(waited_s) < LONGEST_WAIT_S
+
+
+async def test_nobody_waits_while_many_results_are_read(place):
+    for _ in range(60):
+        await done(place, "rows", 300)
+
+    answer, _ = await longest_wait(place.client, place.client.answer(LIST))
+    again = [await longest_wait(place.client, place.client.answer(LIST)) for _ in range(TRIES)]
+
+    results = [len(node["result"]) for node in answer["data"]["tasks"]["nodes"][:60]]
+    assert results == [300] * 60
+    assert min(wait_s for _, wait_s in again) < LONGEST_WAIT_S
+
+
+async def test_a_client_reads_a_large_result_in_parts(place):
+    n = 120_000
+    task_id = await done(place, "rows", n)
+    found: list[dict] = []
+
+    while True:
+        page = {"id": task_id, "first": 10_000, "after": len(found)}
+        part = (await place.client.execute(PART, **page))["task"]["result"]
+        found += part
+        if len(part) < 10_000:
+            break
+
+    assert found == [{"a": i, "b": f"row {i}"} for i in range(n)]
+
+
+@pytest.mark.parametrize("n", [20, 3_000])  # of which one is small
+async def test_a_part_of_a_list_of_unions_keeps_the_classes(place, n):
+    task_id = await done(place, "find", n)
+
+    page = {"id": task_id, "first": 10, "after": n - 3}
+    part = (await place.client.execute(FIND, **page))["task"]["result"]
+
+    kinds = ["Missing" if i % 2 else "Found" for i in range(n)]
+    assert part == [{"__typename": kinds[i], "a": i} for i in range(n - 3, n)]
+
+
+async def test_nobody_waits_while_a_part_far_behind_is_read(place):
+    task_id = await done(place, "rows", 900_000)
+    waited_s: list[float] = []
+
+    for after in (899_990, 450_000, 700_000):
+        page = {"id": task_id, "first": 10, "after": after}
+        answer, wait_s = await longest_wait(place.client, place.client.answer(PART, **page))
+        waited_s.append(wait_s)
+        assert [row["a"] for row in answer["data"]["task"]["result"]] == [*range(after, after + 10)]
+
+    assert min(waited_s) < LONGEST_WAIT_S
+
+
+async def test_a_large_result_that_was_handed_on_hides_only_the_input(place):
+    steps = [{"task": {"rows": {"n": 100_000}}}, {"task": {"take": {}}}]
+    canvas = {"chain": [{"step": step} for step in steps]}
+    workflow = await place.client.enqueue("workflow", canvas=canvas)
+    assert await place.ended(workflow) == "SUCCEEDED"
+
+    answer, wait_s = await longest_wait(place.client, place.client.answer(HANDED_ON, id=workflow))
+
+    (_, taken) = answer["data"]["task"]["steps"]
+    assert (taken["task"]["state"], taken["task"]["input"]) == ("SUCCEEDED", None)
+    assert "too many items" in answer["errors"][0]["message"]
+    assert wait_s < 1
