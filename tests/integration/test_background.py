@@ -35,11 +35,23 @@ class Api:
                 await asyncio.sleep(0.02)
         return answer.json()["status"]
 
+    async def until_failed(self, times):
+        """Wait until so many more commands, or scripts, have failed."""
+        before = failures(self.redis)
+        async with asyncio.timeout(15):
+            while failures(self.redis) < before + times:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
     async def ailment(self):
         return await self._program.ailment()
 
     def said(self, text):
         return self._log.read_text().count(text)
+
+
+def failures(redis):
+    """Count what Redis has answered with an error."""
+    return redis.info("stats")["total_error_replies"]
 
 
 @pytest.fixture
@@ -58,7 +70,7 @@ async def test_a_sweep_that_fails(api):
     status = await api.until(503)
     ailment = await api.ailment()
     task_id = await api.client.enqueue("add", {"start": {"inSeconds": 0.1}}, x=1, y=2)
-    await asyncio.sleep(2)  # in which it fails several times more
+    await api.until_failed(3)
     api.redis.delete("celeryql:expiring")
 
     assert await api.until(200) == "ready"
