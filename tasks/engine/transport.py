@@ -64,6 +64,13 @@ class Channel(redis.Channel):
     def _q_for_pri(self, queue: str, pri: int) -> str:
         return queue_list(queue, pri)
 
+    def basic_consume(self, *args: Any, **kwargs: Any) -> Any:
+        """Begin to consume; what dead workers held is given back now, and then each second."""
+        tag = super().basic_consume(*args, **kwargs)  # type: ignore[no-untyped-call]
+        with self.conn_or_acquire() as client:
+            self.qos.give_back_overdue(client)
+        return tag
+
     def _brpop_read(self, **options: Any) -> Any:
         try:
             return super()._brpop_read(**options)  # type: ignore[no-untyped-call]
