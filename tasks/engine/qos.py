@@ -82,9 +82,14 @@ class QoS(redis.QoS):
         """Note that this worker holds a message, and no more those that it has acknowledged.
 
         Raises:
-            Empty: another copy of it is held already; this one was pushed again for nothing.
+            Empty: another copy of it is held already; this one was pushed again for nothing. Or it
+                is not due: no worker waits for that, by whatever clock its host has.
         """
         info = message.delivery_info
+        if message.headers.get("eta"):  # of a client that has an app of its own
+            for queue in self.channel._lookup(info["exchange"], info["routing_key"]):  # noqa: SLF001
+                self.channel._put(queue, message._raw)  # noqa: SLF001
+            raise Empty
         entry = dumps([message._raw, info["exchange"], info["routing_key"]])  # noqa: SLF001
         forgotten = tuple(self._acknowledged)
         taken_at_ms = self._take(args=[delivery_tag, entry, *forgotten])

@@ -7,10 +7,12 @@ import platform
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from celery import Celery
 
 from tests.processes import wait_until
 
@@ -93,3 +95,17 @@ def test_a_caller_whose_clock_is_wrong_gives_spans_that_hold(site, ahead_s):
     ended(site)
     (run,) = [run for run in site.ledger.runs() if run.key == "countdown"]
     assert run.at - published_at < 5
+
+
+@pytest.mark.parametrize("ahead_s", [600, -600])
+async def test_a_worker_whose_clock_is_wrong_runs_at_its_time_what_any_client_sent(site, ahead_s):
+    site.run_worker("a", **wrong_clock(ahead_s))
+    due_at = time.time() + 3
+    with Celery(broker=site.server.url, set_as_current=False) as anyone:
+        given = (str(site.ledger.path), "k", 0)
+        eta = datetime.fromtimestamp(due_at, UTC)
+        anyone.send_task("tasks.kitchen.work", given, task_id="theirs", eta=eta)
+
+    wait_until(lambda: site.states() == {"SUCCEEDED": 1}, "it has run")
+    began_at = int(site.redis.hget("celeryql:task:theirs", "started_at")) / 1_000
+    assert -0.01 < began_at - due_at < 3
