@@ -10,6 +10,8 @@ from graphql import GraphQLError
 
 logger = logging.getLogger(__name__)
 
+FIELD_ERRORS_MAX = 100  # in one answer, which could have one for each of its fields
+QUOTED_MAX = 100  # characters of a value that a message repeats, before it says what to do
 _SHOWN_MAX = 300  # characters of a message; what is wrong may be as long as a request
 
 
@@ -38,9 +40,9 @@ def not_found(what: str) -> ApiError:
     return ApiError(f"{what} was never accepted, or has passed retention", Code.NOT_FOUND)
 
 
-def cut(message: str) -> str:
-    """Shorten a message that repeats what a client sent."""
-    return message if len(message) <= _SHOWN_MAX else f"{message[: _SHOWN_MAX - 1]}…"
+def cut(message: str, most: int = _SHOWN_MAX) -> str:
+    """Shorten a message, or a part of one, that repeats what a client sent."""
+    return message if len(message) <= most else f"{message[: most - 1]}…"
 
 
 def mask(error: BaseException | None) -> str:

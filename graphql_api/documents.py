@@ -81,7 +81,7 @@ class Policy(NamedTuple):
     """What a document may come to, and what its sender is told."""
 
     most: Size
-    tokens: int
+    tokens: int  # and lines
     operations: int
     values: int
     introspection: bool
@@ -196,7 +196,8 @@ def _parse(text: str, policy: Policy) -> DocumentNode:
 def _look(schema: Any, text: str, policy: Policy) -> Document:
     parsed = _parse(text, policy)
     measure = Measure(parsed, policy.most)
-    if excess := _long_name(parsed) or measure.excess(policy.operations):
+    excess = _many_lines(text, policy.tokens) or _long_name(parsed)
+    if excess := excess or measure.excess(policy.operations):
         errors = [GraphQLError(excess)]
     else:
         errors = _validate(schema, parsed, policy)
@@ -227,6 +228,13 @@ def _tokens(parsed: DocumentNode) -> Iterator[Token]:
     while token:
         yield token
         token = token.next
+
+
+def _many_lines(text: str, most: int) -> str | None:
+    """Say so where there are too many lines: graphql-core reads them again to locate each error."""
+    if text.count("\n") + text.count("\r") - text.count("\r\n") >= most:
+        return f"The document has more than {most:,} lines: leave out empty ones and comments"
+    return None
 
 
 def _long_name(parsed: DocumentNode) -> str | None:

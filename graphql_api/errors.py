@@ -19,7 +19,7 @@ from strawberry.types.field import StrawberryField
 from strawberry.types.union import StrawberryUnion
 from strawberry.utils.str_converters import to_camel_case
 
-from graphql_api.codes import ApiError, Code, cut, mask
+from graphql_api.codes import FIELD_ERRORS_MAX, ApiError, Code, cut, mask
 from graphql_api.context import Info
 from graphql_api.refusals import (
     AlreadyFinished,
@@ -38,9 +38,8 @@ from graphql_api.values import Scope
 from tasks.engine import errors as engine
 from tasks.engine.outages import is_outage
 
-# Errors in one answer: an operation could have one for each of its values, or of its fields.
-_REQUEST_ERRORS_MAX = 10  # of what is wrong with the operation itself
-_FIELD_ERRORS_MAX = 100
+_REQUEST_ERRORS_MAX = 10  # in one answer, of what is wrong with the operation itself
+_LOCATIONS_MAX = 10  # of one error, which could have one for each argument
 
 logger = logging.getLogger(__name__)
 
@@ -174,7 +173,7 @@ def _without_python(message: str) -> str:
 def report_all(errors: list[GraphQLError]) -> list[GraphQLError]:
     """Report the first errors of an operation, and say how many more there are."""
     of_fields = errors and errors[0].path is not None
-    most = _FIELD_ERRORS_MAX if of_fields else _REQUEST_ERRORS_MAX
+    most = FIELD_ERRORS_MAX if of_fields else _REQUEST_ERRORS_MAX
     reported = [report(error) for error in errors[:most]]
     if len(errors) > most:
         text = f"{len(errors) - most:,} more errors are left out: ask for less at a time"
@@ -184,6 +183,8 @@ def report_all(errors: list[GraphQLError]) -> list[GraphQLError]:
 
 def report(error: GraphQLError) -> GraphQLError:
     """Give a top-level error a code; mask and log what was not expected."""
+    if error.locations:
+        error.locations = error.locations[:_LOCATIONS_MAX]
     if "code" in (error.extensions or {}):
         return error
     if is_outage(error.original_error) or isinstance(error.original_error, engine.Unavailable):
@@ -200,11 +201,6 @@ def report(error: GraphQLError) -> GraphQLError:
         message, code = told, Code.BAD_USER_INPUT
     else:
         message, code = mask(error.original_error), Code.INTERNAL
-    return GraphQLError(
-        cut(message),
-        nodes=error.nodes,
-        source=error.source,
-        positions=error.positions,
-        path=error.path,
-        extensions={"code": code},
-    )
+    reported = GraphQLError(cut(message), path=error.path, extensions={"code": code})
+    reported.locations = error.locations  # to find them again would read the document again
+    return reported

@@ -12,6 +12,7 @@ from typing import Any
 from graphql import (
     DocumentNode,
     ExecutionResult,
+    GraphQLError,
     OperationType,
     get_named_type,
     is_leaf_type,
@@ -20,7 +21,7 @@ from graphql import (
 from graphql.pyutils import Path
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
-from graphql_api.codes import ApiError, Code
+from graphql_api.codes import FIELD_ERRORS_MAX, ApiError, Code
 from graphql_api.context import CHARACTERS, CHEAP, Info
 from graphql_api.events import TaskEvent
 from graphql_api.sizes import Measure
@@ -28,9 +29,12 @@ from graphql_api.stored import Large
 
 _FIELDS = 5  # fields, each of which is resolved, weigh as much as one item of a list
 _OBJECTS_AT_ONCE, _LEAVES_AT_ONCE = 50, 1_000  # items of a list take some milliseconds
+_AWAITED_AT_ONCE = 200  # fields of objects take as long to begin to read
 _SHORT = 100  # characters of text weigh no more than the field that holds them
 #: Its nullable fields do not show that something was accepted: a batch item has a task or an error.
 _ITEM = "BatchItem"
+
+_UNREPORTED = GraphQLError("This error is left out")  # is counted, and never shown
 
 
 def items_below(info: Info) -> float:
@@ -85,6 +89,7 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
     """
 
     _nullable: set[Path] | None = None  # positions of a mutation's answer that may be null
+    _awaited = 0  # fields so far of objects that have to be waited for
 
     def execute_field(
         self, parent_type: Any, source: Any, details: Any, path: Path, *rest: Any
@@ -104,6 +109,21 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
         while above and above not in self._nullable:
             above = above.prev
         self.context_value.take(count, is_refused=above is not None)
+
+    def handle_field_error(
+        self, raw_error: Exception, return_type: Any, details: Any, path: Path
+    ) -> None:
+        """Locate the first errors of fields at one node each; only count the others.
+
+        Raises:
+            GraphQLError: the field is not nullable: the one above it is null.
+        """
+        if len(self.collected_errors.errors) < FIELD_ERRORS_MAX:
+            super().handle_field_error(raw_error, return_type, details[:1], path)
+        elif is_non_null_type(return_type):
+            raise GraphQLError(_UNREPORTED.message)
+        else:
+            self.collected_errors.add(_UNREPORTED, path)
 
     def build_per_event_executor(self, payload: Any) -> Any:
         """Make the executor of one event, which begins anew; none where it was answered before.
@@ -171,7 +191,16 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
             ApiError: there are too many.
         """
         self._take(path, len(fields) / _FIELDS)
-        return super().execute_fields(parent_type, source, path, fields, _)
+        executed = super().execute_fields(parent_type, source, path, fields, _)
+        if not isawaitable(executed):
+            return executed
+        self._awaited += len(fields)
+        return self._in_turn(executed) if self._awaited > _AWAITED_AT_ONCE else executed
+
+    async def _in_turn(self, executed: Awaitable[Any]) -> Any:
+        """Read the fields of one object of many; before it, other operations go on."""
+        await self.context_value.turn()
+        return await executed
 
     def execute_operation(self, serially: bool | None = None) -> Any:  # noqa: FBT001  # its signature
         """Execute the operation; a query only for so long.

@@ -30,6 +30,12 @@ MANY = {
     "directives": ("{ __typename " + "@skip(if: false) " * 201 + "}", "directives"),
     "operations": (" ".join(f"query q{i} {{ __typename }}" for i in range(21)), "20 operations"),
     "long names": (f"query {'n' * 900_000} {{ __typename }}", "a name of more than 200 characters"),
+    "lines": ("\n" * 480_000 + "{" + " ".join(f"u{i}" for i in range(20)) + "}", "5,000 lines"),
+    "fragments of three equal fields": (
+        f"{{ task(id: 1) {{ {' '.join(f'...f{i}' for i in range(100))} }} }}"
+        + "".join(f"fragment f{i} on Task {{ id state version }} " for i in range(100)),
+        "the same fields too often",
+    ),
     "pairs of equal fields": (
         f"{{ task(id: 1) {{ {'retryOf { retryOf { id } } ' * 330} }} }}",
         "the same fields too often",
@@ -77,6 +83,13 @@ WIDE = {
     + " ".join(f"...f{i}" for i in range(100))
     + "} } }"
     + "".join(f" fragment f{i} on Task {{ id state }}" for i in range(100)),
+    "sixty fragments of six fields": "{ tasks { nodes {"
+    + " ".join(f"...f{i}" for i in range(60))
+    + "} } }"
+    + "".join(
+        f" fragment f{i} on Task {{ id state version attempt createdAt tags }}" for i in range(60)
+    ),
+    "lines as Windows ends them": "{ viewer {" + "\r\n" * 4_900 + "subject } }",
     "two hundred aliases": "{ viewer {" + " ".join(f"a{i}: subject" for i in range(200)) + "} }",
     "a hundred equal fields": "{ viewer {" + "subject " * 100 + "} }",
 }
@@ -85,6 +98,13 @@ WIDE = {
 @pytest.mark.parametrize("document", WIDE.values(), ids=WIDE)
 async def test_a_wide_document_is_answered(door, document):
     assert (await door.run(document)).errors is None
+
+
+async def test_an_error_has_few_locations(door):
+    result = await door.run(f"{{ task({'id: 1 ' * 1_600}) {{ id }} }}")
+
+    (error,) = result.errors
+    assert len(error.locations) == 10
 
 
 UNDEFINED = " ".join(f"a{i}: history(first: $v{i}) {{ kind }}" for i in range(150))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import strawberry
 
+from graphql_api.execution import Executor
 from graphql_api.schema import Schema
 
 TOO_LARGE = 2**31
@@ -32,6 +33,17 @@ class Query:
     @strawberry.field
     def lost(self) -> int | None:
         raise ValueError("lost")
+
+
+@strawberry.type
+class Loser:
+    @strawberry.field
+    def lost(self) -> int | None:
+        raise ValueError("lost")
+
+    @strawberry.field
+    def parcels(self) -> list[Parcel | None]:
+        return [Parcel(weight=1), Parcel(weight=TOO_LARGE)]
 
 
 def error_of(operation, **variables):
@@ -77,6 +89,17 @@ def test_the_first_errors_of_fields_are_told_and_the_others_counted():
 
     assert [error.path for error in told] == [[f"a{i}"] for i in range(100)]
     assert last.message == "50 more errors are left out: ask for less at a time"
+
+
+def test_a_null_goes_up_from_errors_that_are_left_out(door):
+    fields = " ".join(f"a{i}: lost" for i in range(100))
+    operation = f"{{ {fields} parcels {{ weight }} }}"
+    schema = Schema(query=Loser, execution_context_class=Executor)
+
+    result = schema.execute_sync(operation, context_value=door.context)
+
+    assert result.data == {f"a{i}": None for i in range(100)} | {"parcels": [{"weight": 1}, None]}
+    assert result.errors[-1].message == "1 more errors are left out: ask for less at a time"
 
 
 @strawberry.input
