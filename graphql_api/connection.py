@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import strawberry
 
 from graphql_api import described
-from graphql_api.codes import ApiError, Code
+from graphql_api.codes import QUOTED_MAX, ApiError, Code, cut
 from graphql_api.context import Info
 from graphql_api.types import Task
 from graphql_api.values import EventCursor
@@ -123,7 +123,13 @@ def _size(asked: int | None) -> int:
 
 
 def _place(cursor: str | None) -> Place | None:
+    if cursor is None:
+        return None
     try:
-        return None if cursor is None else Place.parse(cursor)
+        return Place.parse(cursor)
     except ValueError as error:
-        raise ApiError(f"{cursor!r} is no page cursor", Code.BAD_USER_INPUT) from error
+        text = (
+            f"{cut(cursor, QUOTED_MAX)!r} is not a page cursor: "
+            "use the `cursor` of an edge, or `startCursor` or `endCursor` of `pageInfo`"
+        )
+        raise ApiError(text, Code.BAD_USER_INPUT) from error

@@ -161,11 +161,14 @@ def _told(error: GraphQLError) -> str | None:
 
 
 # Ends of graphql-core's messages: a value as Python writes it, unless it is a number or a text.
-_PYTHONS_VALUE = re.compile(r"(?:(, found)| Found|(?<= value)(?=: [\[{NTF])): .*", re.DOTALL)
+_VALUE = r"[\[{]|(?:None|True|False|-?inf)$"
+_INFINITE = re.compile(r"non numeric value: -?inf$")  # what Python makes of 1e400
+_PYTHONS_VALUE = re.compile(rf"(?:(, found)| Found|(?<= value)(?=: (?:{_VALUE}))): .*", re.DOTALL)
 
 
 def _without_python(message: str) -> str:
     """Leave out the value that a message repeats: the client has it."""
+    message = _INFINITE.sub("a number beyond 1.8e308", message)
     message = _PYTHONS_VALUE.sub(lambda end: "." if end[1] else "", message)
     return message.replace("not to be None", "not to be null")
 

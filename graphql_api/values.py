@@ -8,6 +8,7 @@ import strawberry
 from graphql import GraphQLError
 
 from graphql_api import described
+from graphql_api.codes import QUOTED_MAX, cut
 from graphql_api.context import Info
 from graphql_api.stored import Stored
 from graphql_api.viewer import Scope
@@ -80,7 +81,10 @@ def _parse_cursor(value: object) -> EventCursor:
     try:
         position(Cursor(str(value)))
     except ValueError as error:
-        raise GraphQLError(f"{value!r} is no event cursor") from error
+        raise GraphQLError(
+            f"{cut(str(value), QUOTED_MAX)!r} is not an event cursor: "
+            "use the `cursor` of an event or of an answer"
+        ) from error
     return EventCursor(str(value))
 
 

@@ -79,7 +79,9 @@ class UnknownCursor(CeleryQLError):
 
     def __init__(self, cursor: Cursor) -> None:
         self.cursor = cursor
-        super().__init__(f"{cursor!r} is the cursor of no event yet")
+        super().__init__(
+            f"No event has the cursor {cursor!r} yet: use the `cursor` of an event or of an answer"
+        )
 
 
 class StoredByAnotherRelease(CeleryQLError):
@@ -134,7 +136,8 @@ def _message(error: ErrorDetails) -> str:
     return in_plain_words(error["type"], error["msg"])
 
 
-_PYTHON_LISTS = ("Tuple", "Set", "Frozenset")
+# "Value" is what a validator of one's own has looked at before pydantic counts its items.
+_PYTHON_LISTS = ("Tuple", "Set", "Frozenset", "Value")
 
 
 def in_plain_words(kind: str, message: str) -> str:

@@ -276,6 +276,9 @@ async def test_paging_keeps_its_filter(api):
     assert (info["hasNextPage"], others_info["hasNextPage"]) == (True, False)
 
 
+USE = "use the `cursor` of an edge, or `startCursor` or `endCursor` of `pageInfo`"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -284,12 +287,12 @@ async def test_paging_keeps_its_filter(api):
         ({"last": -1}, "A page has 1 to 100 tasks, not -1"),
         ({"first": 5, "last": 5}, "Give `first` and `after`, or `last` and `before`"),
         ({"first": 5, "before": "1:a"}, "Give `first` and `after`, or `last` and `before`"),
-        ({"after": "yesterday"}, "'yesterday' is no page cursor"),
-        ({"before": ""}, "'' is no page cursor"),
-        ({"after": "1700000000000-0"}, "'1700000000000-0' is no page cursor"),
-        ({"after": " 1_0 :a"}, "' 1_0 :a' is no page cursor"),
-        ({"after": "-1:a"}, "'-1:a' is no page cursor"),
-        ({"after": "1:"}, "'1:' is no page cursor"),
+        ({"after": "yesterday"}, f"'yesterday' is not a page cursor: {USE}"),
+        ({"before": ""}, f"'' is not a page cursor: {USE}"),
+        ({"after": "1700000000000-0"}, f"'1700000000000-0' is not a page cursor: {USE}"),
+        ({"after": " 1_0 :a"}, f"' 1_0 :a' is not a page cursor: {USE}"),
+        ({"after": "-1:a"}, f"'-1:a' is not a page cursor: {USE}"),
+        ({"after": "1:"}, f"'1:' is not a page cursor: {USE}"),
     ],
 )
 async def test_what_cannot_be_a_page_is_refused_with_a_sentence(api, arguments, message):

@@ -114,6 +114,10 @@ class Shop:
     def order(self, of: Order) -> int:
         return of.count
 
+    @strawberry.field
+    def half(self, size: float) -> float:
+        return size / 2
+
 
 @pytest.mark.parametrize(
     ("order", "complaint"),
@@ -136,6 +140,25 @@ def test_an_input_that_does_not_fit_is_told_without_pythons_words(order, complai
     errors = Schema(query=Shop).execute_sync(operation, {"of": order}).errors
 
     assert [error.message for error in errors] == [f"Variable '$of' has invalid value{complaint}"]
+
+
+@pytest.mark.parametrize(
+    ("size", "reason"),
+    [
+        ("1", "non numeric value: '1'"),
+        ([1], "non numeric value"),
+        ({}, "non numeric value"),
+        (True, "non numeric value"),
+        (float("inf"), "a number beyond 1.8e308"),
+        (float("-inf"), "a number beyond 1.8e308"),
+    ],
+)
+def test_a_number_that_does_not_fit_says_why(size, reason):
+    operation = "query($size: Float!) { half(size: $size) }"
+
+    (error,) = Schema(query=Shop).execute_sync(operation, {"size": size}).errors
+
+    assert error.message == f"Variable '$size' has invalid value: Float cannot represent {reason}"
 
 
 def test_a_suggestion_is_kept():

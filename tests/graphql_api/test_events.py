@@ -128,7 +128,10 @@ async def test_a_history_behind_an_event_that_is_yet_to_come_is_refused_as_in_a_
     result = await door.run(BRIEF, variable_values={"id": task, "after": "99999999999999-0"})
 
     (error,) = result.errors
-    assert error.message == "'99999999999999-0' is the cursor of no event yet"
+    assert error.message == (
+        "No event has the cursor '99999999999999-0' yet: "
+        "use the `cursor` of an event or of an answer"
+    )
     assert error.extensions["code"] == "BAD_USER_INPUT"
     assert error.path == ["task", "history"]
 

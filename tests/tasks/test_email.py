@@ -117,7 +117,7 @@ def test_a_mail_is_sent_by_the_email_worker(celery_workers, request, is_live):
         ({"bcc": ["ann@example.org, eve@example.org"]}, "bcc.0: not an e-mail"),
         ({"to": ["ann@ex\u00e4mple.org"]}, r"to.0: not ASCII, .* write the domain as `xn--...`"),
         ({"subject": "=?utf-8?b?YQ0KQmNjOiB4QHkueg==?="}, "subject: not plain text"),
-        ({"to": []}, "to: Value should have at least 1 item"),
+        ({"to": []}, "to: List should have at least 1 item"),
         ({"to": ["ann@example.org"] * 51}, "to: List should have at most 50 items"),
         ({"cc": ["ann@example.org"] * 51}, "cc: List should have at most 50 items"),
         ({"subject": "x" * 501}, "subject: String should have at most 500 characters"),
