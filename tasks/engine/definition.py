@@ -23,7 +23,6 @@ from tasks.engine.errors import InvalidArguments, InvalidInput, InvalidResult, p
 from tasks.engine.json_form import NOT_JSON, READ, WRITTEN, read, unreadable
 from tasks.engine.numbers import is_open
 from tasks.engine.options import MAX_ATTEMPTS
-from tasks.engine.typecheck import forbids_computed
 from tasks.engine.unions import classes_in, has_unions
 
 
@@ -193,18 +192,16 @@ class TaskDefinition:
 
     @cached_property
     def _result_form(self) -> dict[str, Any]:
-        # What is computed is kept for plain callers, unless its own model forbids it.
-        types = signature.types_of(self.task.name, {"return": self.result_type})
-        forbids = [type_.__name__ for type_ in types if forbids_computed(type_)]
-        return WRITTEN if forbids else {"by_alias": False}
+        return signature.result_form(self.task.name, self.result_type)
 
     def examples(self) -> tuple[list[Any], list[Any]]:
         """Give arguments and results as JSON values, as they are kept: made up, the same each time.
 
         There is none where validators refuse all that can be made up.
         """
-        arguments = examples.written(self._reader, self.arguments)
-        return arguments, examples.written(self.result, self.result_type)
+        arguments = examples.written(self._reader, self.arguments, WRITTEN)
+        results = examples.written(self.result, self.result_type, self._result_form)
+        return arguments, results
 
     def public(self, arguments: Arguments) -> dict[str, Any]:
         """Dump arguments for keeping and showing: JSON values, the sensitive ones left out."""

@@ -12,6 +12,8 @@ from tasks.engine.numbers import INT_MAX
 
 #: Fields have the names of the code, never their aliases, and nothing is written that is computed.
 WRITTEN: Any = {"by_alias": False, "round_trip": True}
+#: What is computed is written for plain callers, of results that allow it.
+COMPUTED: Any = {"by_alias": False}
 #: Plain Celery callers may use aliases as well.
 READ: Any = {"by_alias": True, "by_name": True}
 

@@ -19,7 +19,8 @@ from pydantic_core import SchemaError, to_jsonable_python
 from tasks.engine import examples
 from tasks.engine.annotations import Place, bare, check_names
 from tasks.engine.errors import BadTaskDefinition
-from tasks.engine.json_form import unreadable
+from tasks.engine.json_form import COMPUTED, WRITTEN, unreadable
+from tasks.engine.typecheck import forbids_computed
 
 # No task may have them: what is derived for it would be named as what is written in the schema.
 RESERVED = (
@@ -151,16 +152,29 @@ def check_forms(task: str, arguments: type[BaseModel], hints: dict[str, Any]) ->
     Raises:
         BadTaskDefinition: something cannot.
     """
-    whole = {"its arguments": arguments, "the result": hints["return"]}
-    models = {type_.__name__: type_ for type_ in types_of(task, hints) if _is_model(type_)}
-    for what, annotation in (models | whole).items():
+    returned = {"return": hints["return"]}
+    form = result_form(task, hints["return"])
+    given = {name: hint for name, hint in hints.items() if name != "return"}
+    # A model of both is checked as results are written, where more may go wrong.
+    forms = dict.fromkeys(_models_of(task, given), WRITTEN)
+    forms |= dict.fromkeys(_models_of(task, returned), form)
+    wholes = [("its arguments", arguments, WRITTEN), ("the result", hints["return"], form)]
+    models = [(model.__name__, model, written_as) for model, written_as in forms.items()]
+    for what, annotation, written_as in models + wholes:
         try:
-            examples.written(adapter(task, what, annotation), annotation)
+            examples.written(adapter(task, what, annotation), annotation, written_as)
         except ValueError as error:
             reason = f"pydantic does not read back what it writes of {what} ({error})"
-            hint = "have serializers, validators and aliases agree"
+            hint = "have serializers, validators, aliases and computed fields agree"
             raise BadTaskDefinition(task, f"{reason}: {hint}") from error
 
 
-def _is_model(type_: type) -> bool:
-    return issubclass(type_, BaseModel)
+def _models_of(task: str, hints: dict[str, Any]) -> list[type[BaseModel]]:
+    return [type_ for type_ in types_of(task, hints) if issubclass(type_, BaseModel)]
+
+
+def result_form(task: str, annotation: Any) -> dict[str, Any]:
+    """Say how a result is written: with what is computed, unless one of its models forbids it."""
+    types = types_of(task, {"return": annotation})
+    form: dict[str, Any] = WRITTEN if any(map(forbids_computed, types)) else COMPUTED
+    return form

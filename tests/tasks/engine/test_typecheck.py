@@ -27,7 +27,6 @@ from pydantic.alias_generators import to_camel
 from tasks.engine.canvas import ChainNode, StepNode
 from tasks.engine.definition import TaskDefinition
 from tasks.engine.errors import BadTaskDefinition, WorkflowTypeMismatch
-from tasks.engine.examples import written
 from tasks.engine.layout import plan
 from tasks.engine.typecheck import fits
 from tasks.engine.typed import TypedTask
@@ -206,7 +205,7 @@ def test_what_fits_is_always_read(sources, targets):
     for source, target in product(sources, targets):
         if not fits(source.returned, target.types_by_name["x"]):
             continue
-        for example in written(source.result, source.result_type):
+        for example in source.examples()[1]:
             handed = source.dump(source.result.validate_python(example, strict=False, by_name=True))
             target.bind((handed,), {})
             tried += 1
