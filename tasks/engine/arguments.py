@@ -6,8 +6,8 @@ import typing
 from functools import cache
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from tasks.engine.json_form import NOT_JSON, WRITTEN, unreadable
 from tasks.engine.numbers import is_open
@@ -36,7 +36,11 @@ class Arguments(BaseModel):
         except NOT_JSON as error:
             raise NOT_UNICODE from error
         if problem:
-            raise PydanticCustomError("unreadable", "{problem}", {"problem": problem})
+            reason = PydanticCustomError(
+                "unreadable", "Value is {reason}", {"reason": problem.reason}
+            )
+            line = InitErrorDetails(type=reason, loc=problem.path, input=None)
+            raise ValidationError.from_exception_data(type(self).__name__, [line])
         return self
 
 

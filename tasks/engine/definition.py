@@ -15,12 +15,18 @@ from typing import Any
 
 from celery import Task
 from pydantic import TypeAdapter, ValidationError, create_model
-from pydantic_core import to_json
+from pydantic_core import ErrorDetails, to_json
 
 from tasks.engine import examples, signature
 from tasks.engine.arguments import Arguments, is_marked_sensitive
-from tasks.engine.errors import InvalidArguments, InvalidInput, InvalidResult, problems_of
-from tasks.engine.json_form import NOT_JSON, READ, WRITTEN, read, unreadable
+from tasks.engine.errors import (
+    InvalidArguments,
+    InvalidInput,
+    InvalidResult,
+    message_of,
+    problems_of,
+)
+from tasks.engine.json_form import NOT_JSON, READ, WRITTEN, place, read, unreadable
 from tasks.engine.numbers import is_open
 from tasks.engine.options import MAX_ATTEMPTS
 from tasks.engine.unions import classes_in, has_unions
@@ -172,7 +178,8 @@ class TaskDefinition:
             # A model's class does not check what is changed of it after it was made.
             self.result.validate_json(to_json(value), **READ)
         except ValidationError as error:
-            raise InvalidResult(f"{self.name} returned a wrong value: {_problems(error)}") from None
+            problems = "; ".join(map(_of_result, error.errors(include_url=False)))
+            raise InvalidResult(f"{self.name} returned a wrong value: {problems}") from None
         except NOT_JSON as error:
             raise InvalidResult(f"{self.name} returned what JSON cannot hold: {error}") from None
         if self._is_open and (problem := unreadable(value)):
@@ -210,6 +217,13 @@ class TaskDefinition:
 
 def _problems(error: ValidationError) -> str:
     return "; ".join(map(str, problems_of(error)))
+
+
+def _of_result(error: ErrorDetails) -> str:
+    message = message_of(error).replace(
+        "Input should", "Value should" if error["loc"] else "Result should"
+    )
+    return f"{place(error['loc'])}: {message}" if error["loc"] else message
 
 
 def pascal(name: str) -> str:

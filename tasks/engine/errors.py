@@ -126,10 +126,11 @@ def problems_of(error: ValidationError, path: tuple[str, ...] = ()) -> list[Prob
         path: where that stands in the operation.
     """
     found = error.errors(include_url=False)
-    return [Problem((*path, *map(str, e["loc"])), _message(e)) for e in found]
+    return [Problem((*path, *map(str, e["loc"])), message_of(e)) for e in found]
 
 
-def _message(error: ErrorDetails) -> str:
+def message_of(error: ErrorDetails) -> str:
+    """Say what pydantic refused of one value."""
     is_of_no_type = error["type"].endswith("_type") or error["type"] == "enum"
     if is_of_no_type and error["input"] is None:
         return "Value should not be null"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
@@ -41,29 +43,52 @@ def read(adapter: TypeAdapter[Any], values: Any, **options: Any) -> Any:
     return adapter.validate_json(text, **READ, **options)
 
 
-def unreadable(values: Any) -> str | None:
-    """Say which of some JSON values a client could not read, and why; None where it can all.
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A value that a client cannot read.
+
+    Attributes:
+        path: leads to it by names and positions.
+        reason: goes after "is".
+    """
+
+    path: tuple[str | int, ...]
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{place(self.path) or 'the value'} is {self.reason}"
+
+
+def place(path: Iterable[str | int]) -> str:
+    """Write a path as code does: `rows[3].size`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(
+        "."
+    )
+
+
+def unreadable(values: Any) -> Unreadable | None:
+    """Find one of some JSON values that a client cannot read; None where it can read them all.
 
     Raises:
         PydanticSerializationError: a text is not Unicode.
     """
     to_json(values)
     if found := _find({"": values}):
-        place, problem = found
-        return f"{'.'.join(map(str, place[1:])) or 'the value'} is {problem}"
+        (_, *path), reason = found
+        return Unreadable(tuple(path), reason)
     return None
 
 
 def _find(values: dict[str, Any] | list[Any]) -> tuple[tuple[Any, ...], str] | None:
-    for place, value in values.items() if isinstance(values, dict) else enumerate(values):
+    for key, value in values.items() if isinstance(values, dict) else enumerate(values):
         if isinstance(value, str):
             continue
         if isinstance(value, float):
             if not isfinite(value):
-                return (place,), _NOT_FINITE
+                return (key,), _NOT_FINITE
         elif isinstance(value, int):
             if not -INT_MAX <= value <= INT_MAX:
-                return (place,), _TOO_LARGE
+                return (key,), _TOO_LARGE
         elif value and (found := _find(value)):
-            return (place, *found[0]), found[1]
+            return (key, *found[0]), found[1]
     return None

@@ -161,8 +161,9 @@ class _Layout:
         except UnicodeEncodeError:
             self.problems.append(Problem(node.path, f"Step {key!r}: {NOT_UNICODE.message()}"))
             return
-        if node.missing and (reason := unreadable(node.given)):
-            self.problems.append(Problem(node.path, f"Step {key!r}: {reason}"))
+        if node.missing and (found := unreadable(node.given)):
+            path = (*node.path, *map(str, found.path))
+            self.problems.append(Problem(path, f"Step {key!r}: Value is {found.reason}"))
         try:
             node.definition.load(node.given)
         except ValidationError as error:

@@ -155,6 +155,31 @@ def number(text: str) -> list[float]:
 
 
 @app.task
+def numbers(count: int) -> list[int]:
+    """Give a large number."""
+    return [count * 2**40]
+
+
+@app.task
+def finite(text: str) -> Annotated[float, Field(allow_inf_nan=False)]:
+    """Give a number that has to be finite."""
+    return float(text)
+
+
+class Weight(BaseModel):
+    """How much something weighs."""
+
+    net_weight: float
+    parts: list[float] = []
+
+
+@app.task
+def weigh(weight: Weight, count: int) -> int:
+    """Take a model with numbers."""
+    return count
+
+
+@app.task
 def cut() -> str:
     """Give half of a character."""
     return "a\\udc80"
@@ -234,9 +259,11 @@ async def test_integers_beyond_32_bits_are_results_and_arguments(place):
     [
         ("sizeOf", {"gigabytes": 2**30}, "the value is an integer beyond ±9007199254740991"),
         ("spoil", {"how": "large"}, "row_count is an integer beyond ±9007199254740991"),
-        ("spoil", {"how": "text"}, "row_count: Input should be a valid integer"),
-        ("number", {"text": "nan"}, "0 is infinite or not a number"),
-        ("number", {"text": "-inf"}, "0 is infinite or not a number"),
+        ("spoil", {"how": "text"}, "row_count: Value should be a valid integer"),
+        ("numbers", {"count": 2**22}, ": [0] is an integer beyond ±9007"),
+        ("finite", {"text": "inf"}, "finite returned a wrong value: Result should be a finite"),
+        ("number", {"text": "nan"}, ": [0] is infinite or not a number"),
+        ("number", {"text": "-inf"}, ": [0] is infinite or not a number"),
     ],
 )
 async def test_a_result_that_nobody_could_read_fails(place, task, arguments, message):
@@ -244,6 +271,28 @@ async def test_a_result_that_nobody_could_read_fails(place, task, arguments, mes
 
     assert (found["state"], found["failure"]["type"]) == ("FAILED", "InvalidResult")
     assert message in found["failure"]["message"]
+
+
+WEIGH = """mutation { enqueueWeigh(input: {weight: %s, count: 1}) {
+  ... on InvalidInput { problems { path message } } } }"""
+STEP = """mutation { enqueueWorkflow(input: {canvas: {step: {task: {weigh: {weight: %s%s}}}}}) {
+  ... on InvalidInput { problems { path message } } } }"""
+
+
+@pytest.mark.parametrize(
+    ("weight", "place_in_it"),
+    [("{netWeight: 1e400}", "netWeight"), ("{netWeight: 1, parts: [2, -1e400]}", "parts.1")],
+)
+async def test_a_number_that_json_cannot_hold_is_named_by_its_place(place, weight, place_in_it):
+    (alone,) = (await place.client.execute(WEIGH % weight))["enqueueWeigh"]["problems"]
+    whole = (await place.client.execute(STEP % (weight, ", count: 1")))["enqueueWorkflow"]
+    partial = (await place.client.execute(STEP % (weight, "")))["enqueueWorkflow"]
+
+    assert alone["message"] == "Value is infinite or not a number, which has no JSON form"
+    assert ".".join(alone["path"]) == f"input.weight.{place_in_it}"
+    for step in (whole, partial):
+        paths = [".".join(problem["path"]) for problem in step["problems"]]
+        assert f"input.canvas.step.task.weigh.weight.{place_in_it}" in paths
 
 
 async def test_text_that_is_not_unicode_fails(place):

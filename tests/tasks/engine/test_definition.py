@@ -90,7 +90,7 @@ def test_an_error_of_a_whole_value_has_no_empty_place():
         definition(add).dump("a lot")
 
     assert str(caught.value).startswith(
-        "add returned a wrong value: Input should be a valid number"
+        "add returned a wrong value: Result should be a valid number"
     )
 
 
