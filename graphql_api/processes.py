@@ -122,6 +122,7 @@ class Process:
             The exit code; the negative number of the signal that killed it.
         """
         self.ready.clear()
+        self.tail.clear()
         read_end, write_end = os.pipe()
         pump = asyncio.create_task(self._pump(read_end))
         try:

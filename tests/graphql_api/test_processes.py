@@ -57,6 +57,20 @@ def test_its_environment_adds_to_ours() -> None:
     assert output == "sh            | hello\nsh            | path\n"
 
 
+async def test_its_last_lines_are_those_of_the_last_run(tmp_path: Path) -> None:
+    script = f"test -e {tmp_path}/begun && exit; touch {tmp_path}/begun; echo first"
+    watchdog = Watchdog()
+    process = Process(Program("sh", ("/bin/sh", "-c", script)), Console(io.StringIO()), watchdog)
+
+    async with asyncio.timeout(DEADLINE_S):
+        await process.run()
+        first = list(process.tail)
+        await process.run()
+    watchdog.close()
+
+    assert (first, list(process.tail)) == (["first"], [])
+
+
 def test_its_input_is_empty() -> None:
     assert run("cat; echo end") == (0, "sh            | end\n")
 
