@@ -10,7 +10,7 @@ from email.utils import parseaddr
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode
 
@@ -59,6 +59,12 @@ def _proxies(text: str) -> str:
     return text
 
 
+def _token(token: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[\x21-\x7e]+", token.get_secret_value()):
+        raise PydanticCustomError("token", "not a token: write ASCII characters without spaces")
+    return token
+
+
 def _list(value: Any) -> Any:
     if not isinstance(value, str):
         return value
@@ -76,5 +82,6 @@ Count = Annotated[int, Field(le=LARGEST)]
 Seconds = Annotated[float, Field(gt=0, le=LARGEST, allow_inf_nan=False)]
 Host = Annotated[str, AfterValidator(_host)]
 Proxies = Annotated[str, AfterValidator(_proxies)]
+Token = Annotated[SecretStr, AfterValidator(_token)]  # sent in a header
 Sender = Annotated[str, AfterValidator(_sender)]
 Folder = Annotated[Path, AfterValidator(_folder)]  # which may still have to be made

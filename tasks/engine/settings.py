@@ -8,6 +8,7 @@ from the defaults below.
 from __future__ import annotations
 
 import os
+import signal
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -20,7 +21,7 @@ from tasks.engine.bounds import Bounds
 from tasks.engine.errors import BadSettings
 from tasks.engine.mail_settings import MailSettings
 from tasks.engine.redis_url import RedisUrl
-from tasks.engine.setting_values import LARGEST, Count, Folder, Host, Listed, Port, Proxies
+from tasks.engine.setting_values import LARGEST, Count, Folder, Host, Listed, Port, Proxies, Token
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 DATA_DIR = PROJECT_ROOT / ".data"
@@ -135,7 +136,7 @@ class Settings(Bounds, MailSettings, BaseSettings):
         description="From which level on there are lines: `debug`, `info`, `warning` or `error`; "
         "a worker's `--loglevel` counts where this is not set.",
     )
-    metrics_token: SecretStr | None = Field(
+    metrics_token: Token | None = Field(
         default=None,
         description="Bearer token that `/metrics` asks for; without one, `/metrics` answers only "
         "this machine, and only if neither authentication nor `PROXY_HEADERS` is on.",
@@ -184,18 +185,27 @@ def read_settings() -> Settings:
         BadSettings: one is malformed or out of range; the message does not show its value, which
             may be secret.
     """
-    for name in _PAST_SETTINGS:
-        if os.environ.get(name):
-            raise BadSettings(
-                f"{name} is set, by the environment or an option of `celery`, and overrides the "
-                "configuration of CeleryQL: unset it; REDIS_URL alone says where Redis is"
-            )
+    _check_variables_of_celery()
     try:
         return Settings()
     except ValidationError as error:
         problem = error.errors(include_input=False, include_url=False)[0]
         name = f"{problem['loc'][0]}: ".upper() if problem["loc"] else ""
         raise BadSettings(f"setting {name}{problem['msg']}") from None
+
+
+def _check_variables_of_celery() -> None:
+    for name in _PAST_SETTINGS:
+        if os.environ.get(name):
+            raise BadSettings(
+                f"{name} is set, by the environment or an option of `celery`, and overrides the "
+                "configuration of CeleryQL: unset it; REDIS_URL alone says where Redis is"
+            )
+    remapped = os.environ.get("REMAP_SIGTERM")
+    if remapped and remapped not in signal.Signals.__members__:
+        raise BadSettings(
+            "setting REMAP_SIGTERM: not the name of a signal: write SIGQUIT, or unset it"
+        )
 
 
 @cache

@@ -74,6 +74,9 @@ REASONS = [
     ("CELERY_BROKER_READ_URL", "redis://host", "overrides the configuration"),
     ("CELERY_BROKER_WRITE_URL", "redis://host", "overrides the configuration"),
     ("CELERY_LOADER", "default", "overrides the configuration"),
+    ("REMAP_SIGTERM", "SIGNOTHING", "not the name of a signal"),
+    ("METRICS_TOKEN", "a b", "not a token"),
+    ("METRICS_TOKEN", "schlüssel", "not a token"),
 ]
 
 
