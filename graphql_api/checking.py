@@ -22,6 +22,7 @@ from tasks.engine.errors import (
     WorkflowTypeMismatch,
     in_plain_words,
 )
+from tasks.engine.raised import run_task_code
 
 T = TypeVar("T")
 
@@ -74,11 +75,11 @@ async def in_time(info: Info, work: Callable[[], T], argument: str = "input") ->
     """
     context = info.context
     if context.weight < _HEAVY:
-        return work()
+        return run_task_code(work)
     began = perf_counter()
     try:
         async with asyncio.timeout(_TIME_S - context.checked_s):
-            return await asyncio.to_thread(work)
+            return await asyncio.to_thread(run_task_code, work)
     except TimeoutError as error:
         text = f"To check all of it takes more than {_TIME_S:g} s: send less at a time"
         raise InvalidInput([Problem((argument,), text)]) from error

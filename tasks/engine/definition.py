@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import typing
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from types import NoneType
 from typing import Any
 
@@ -29,6 +29,7 @@ from tasks.engine.errors import (
 from tasks.engine.json_form import NOT_JSON, READ, WRITTEN, place, read, unreadable
 from tasks.engine.numbers import is_open
 from tasks.engine.options import MAX_ATTEMPTS
+from tasks.engine.raised import run_task_code
 from tasks.engine.unions import classes_in, has_unions
 
 
@@ -132,8 +133,9 @@ class TaskDefinition:
 
         Raises:
             ValidationError: they do not fit the parameters.
+            Raised: a validator of the task raised what is no `Exception`.
         """
-        arguments: Arguments = read(self._reader, given)
+        arguments: Arguments = run_task_code(partial(read, self._reader, given))
         return arguments
 
     @cached_property

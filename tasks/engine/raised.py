@@ -6,13 +6,19 @@ greenlets report nothing at all when a body raises what is no `Exception`.
 
 from __future__ import annotations
 
-from billiard.common import terminate_handler_fired
+from collections.abc import Callable
+from typing import TypeVar
+
+from celery import current_task
 from celery.exceptions import TaskPredicate
 from celery.utils.serialization import get_pickleable_exception
 
 from tasks.engine.retryable import Retryable
 
 _TEXT_MAX = 10_000  # characters; every event of the task carries it
+
+
+T = TypeVar("T")
 
 
 class Raised(Exception):
@@ -42,6 +48,25 @@ def handed_on(error: BaseException) -> BaseException:
     if _is_celerys_own(error) or _is_stored_as_it_is(error):
         return error
     return Raised(name_of(error), text_of(error), is_retryable(error))
+
+
+def run_task_code(do: Callable[[], T]) -> T:
+    """Run code of a task's author, whose failures are then all an `Exception`.
+
+    A validator that calls `sys.exit()` would end the process that checks arguments with it.
+
+    Raises:
+        Raised: in place of what is no `Exception`, unless Celery acts on that.
+    """
+    try:
+        return do()
+    except Exception:
+        raise
+    except BaseException as error:
+        stored = handed_on(error)
+        if stored is error:
+            raise
+        raise stored from error
 
 
 def name_of(error: object) -> str:
@@ -74,11 +99,13 @@ def _is_celerys_own(error: BaseException) -> bool:
     """Tell whether Celery acts on it: a predicate, or what ends a run together with its process."""
     if isinstance(error, Exception):
         return isinstance(error, TaskPredicate)
-    from celery.worker import state  # noqa: PLC0415  # only workers load it
+    from billiard.common import terminate_handler_fired  # noqa: PLC0415  # only workers load both
+    from celery.worker import state  # noqa: PLC0415
 
     is_ending = state.should_terminate is not None or terminate_handler_fired()
-    # The pools of greenlets stop a run with a GreenletExit when its task is canceled.
-    return is_ending or type(error).__name__ == "GreenletExit"
+    # The pools of greenlets stop a run with a GreenletExit when its task is revoked.
+    is_revoked = current_task and current_task.request.id in state.revoked
+    return bool(is_ending or (is_revoked and type(error).__name__ == "GreenletExit"))
 
 
 def _is_stored_as_it_is(error: BaseException) -> bool:

@@ -15,7 +15,6 @@ from redis.commands.core import Script
 
 from tasks.engine.collector import Message
 from tasks.engine.definition import TaskDefinition
-from tasks.engine.errors import InvalidArguments
 from tasks.engine.graph import Join, leaves
 from tasks.engine.leases import Leases
 from tasks.engine.outages import is_outage
@@ -132,8 +131,8 @@ class TransitionBackend(RedisBackend):
     def input_of(self, request: Context) -> dict[str, str]:
         """Give the arguments of a run, which are known only now if they were piped."""
         task = self.app.tasks.get(request.task)
-        # What does not fit makes the run itself fail in a moment.
-        with suppress(InvalidArguments):
+        # What does not fit, or what a validator raises, makes the run itself fail in a moment.
+        with suppress(Exception):
             if task is not None and task.definition is not None:
                 bound = task.definition.bind(tuple(request.args or ()), request.kwargs or {})
                 return {"input": json.dumps(task.definition.public(bound))}

@@ -16,9 +16,12 @@ TASKS = '''
 import asyncio
 import sys
 import threading
+from typing import Annotated
 
 from celery import Task
 from celery.exceptions import Ignore, Retry, WorkerShutdown
+from greenlet import GreenletExit
+from pydantic import AfterValidator
 
 from tasks.engine import Retryable, app
 
@@ -82,6 +85,7 @@ RAISED = {
     "interrupt": KeyboardInterrupt("stop"),
     "generator": GeneratorExit("closed"),
     "canceled": asyncio.CancelledError("left"),
+    "greenlet": GreenletExit("gone"),
     "memory": MemoryError("too much"),
     "shutdown": WorkerShutdown(0),
     "declined": CardDeclined("no funds", 51),
@@ -114,13 +118,33 @@ def give_up(text: str) -> str:
 def insist(self: Task, how: str) -> str:
     """Fail twice."""
     raise RAISED[how]
+
+
+def exiting(text: str) -> str:
+    if text == "exit":
+        sys.exit("not this one")
+    return text
+
+
+@app.task
+def check(text: Annotated[str, AfterValidator(exiting)]) -> str:
+    """Give back what its validator lets through."""
+    return text
 '''
+CHECKED_LATER = """
+mutation {
+  enqueueWorkflow(input: {canvas: {chain: [
+    {step: {task: {echo: {message: "exit"}}}} {step: {task: {check: {}}}}
+  ]}}) { ... on EnqueueWorkflowSuccess { task { id } } }
+}
+"""
 FAILURES = {
     "exit": ("SystemExit", "cannot go on"),
     "code": ("SystemExit", "3"),
     "interrupt": ("KeyboardInterrupt", "stop"),
     "generator": ("GeneratorExit", "closed"),
     "canceled": ("CancelledError", "left"),
+    "greenlet": ("GreenletExit", "gone"),
     "memory": ("MemoryError", "too much"),
     "shutdown": ("WorkerShutdown", "0"),
     "declined": ("CardDeclined", "no funds"),
@@ -151,12 +175,17 @@ async def test_a_task_fails_with_what_its_body_raised(project, running_project, 
         ids = {how: await place.client.enqueue("fail", how=how) for how in FAILURES}
         ids["give up"] = await place.client.enqueue("giveUp", text="cannot go on")
         ids["insist"] = await place.client.enqueue("insist", how="declined")
+        for _ in range(3):  # more than a pool of threads has
+            workflow = (await place.client.execute(CHECKED_LATER))["enqueueWorkflow"]["task"]["id"]
+            assert await place.ended(workflow) == "FAILED"
+        checked = (await place.client.execute(FAILED_TASK, id=workflow))["task"]["failure"]
         after = await place.client.enqueue("echo", message="still here")
         states = [await place.ended(task_id) for task_id in [*ids.values(), after]]
         tasks = {h: (await place.client.execute(FAILED_TASK, id=i))["task"] for h, i in ids.items()}
         wait_until(lambda: place.redis.hlen("unacked") == 0, "all acknowledged")
         metas = {h: json.loads(place.redis.get(f"celery-task-meta-{i}")) for h, i in ids.items()}
 
+    assert (checked["type"], checked["message"]) == ("SystemExit", "not this one")
     failures = {how: (t["failure"]["type"], t["failure"]["message"]) for how, t in tasks.items()}
     told = {"give up": ("SystemExit", "cannot go on"), "insist": ("CardDeclined", "no funds")}
     assert states == ["FAILED"] * len(ids) + ["SUCCEEDED"]
@@ -168,3 +197,13 @@ async def test_a_task_fails_with_what_its_body_raised(project, running_project, 
     assert names == {"exit": ("SystemExit", ["cannot go on"]), "local": ("Inner", ["made here"])}
     trace = metas["chained"]["traceback"]
     assert trace.index("CardDeclined: no funds") < trace.index("Unreachable: the bank")
+
+
+async def test_a_validator_that_exits_does_not_end_the_api(project, running_project):
+    check = 'mutation { enqueueCheck(input: {text: "exit"}) { __typename } }'
+    with running_project(project, pool="solo") as place:
+        answer = await place.client.answer(check)
+        echo = await place.client.enqueue("echo", message="still here")
+
+        assert [error["extensions"]["code"] for error in answer["errors"]] == ["INTERNAL"]
+        assert await place.ended(echo) == "SUCCEEDED"
