@@ -108,8 +108,6 @@ def build_schema() -> Api:
     names = Names(known.values())
     clones = Clones(names)
     derived = [Derivation(definition, clones) for definition in known.values()]
-    for derivation in derived:
-        derivation.check_examples()
     complete_step_input(derived)
     generated = create_type("Generated", [d.mutation for d in derived])
     written = (WorkflowMutation, BatchMutation, ControlMutation, TokenMutation)
@@ -119,6 +117,8 @@ def build_schema() -> Api:
         schema = _schema(mutation, task_types)
     except DuplicatedTypeName as error:
         raise names.refusal(error) or error from error
+    for derivation in derived:
+        derivation.check_examples()
     _leave_null_defaults_out(schema)
     one_of.check_by_core(schema)
     return Api(schema, known, task_types)
