@@ -113,11 +113,8 @@ class Stored:
         self, context: Context, document: Document, member: str, after: int, first: int | None
     ) -> list[Any] | None:
         most, documents = int(context.room / self._weight), context.engine.documents
-        try:
-            count = most + 1 if first is None else first
-            items = await documents.items(document, member, after, count, context.take_bytes)
-        except ValueError as error:
-            raise self._misfit(str(error)) from error
+        count = most + 1 if first is None else first
+        items = await documents.items(document, member, after, count, context.take_bytes)
         if items is not None and len(items) > most:
             raise self._too_large(most)
         return items and await documents.apart(partial(self._typed_items, items, after))
@@ -133,7 +130,7 @@ class Stored:
             return value[member], value.get(CLASSES)
         except DocumentTooLarge as error:
             raise self._too_large(int(most)) from error
-        except (ValueError, LookupError, TypeError) as error:
+        except (LookupError, TypeError) as error:
             raise self._misfit(str(error)) from error
 
     def _typed(self, value: Any, classes: list[str] | None) -> Any:

@@ -136,4 +136,4 @@ async def test_what_is_no_json_costs_its_own_field(door, counted, empty_redis, s
     data, errors = await door.answer(READ % "{ word }", id=task_id)
 
     assert data == {"task": {"id": task_id, "result": None}}
-    assert errors == ["STORED_BY_ANOTHER_RELEASE"]
+    assert errors == ["INTERNAL"]
