@@ -54,7 +54,7 @@ def test_no_larger_share_of_the_ham_reaches_the_threshold(
 
     threshold = threshold_for(is_spam, ham + spam, rate)
 
-    assert sum(score > threshold for score in ham) <= rate * len(ham)
+    assert sum(score > threshold for score in ham) <= rate * len(ham) + 1e-9  # as it rounds
 
 
 @pytest.mark.parametrize(("unsure", "spam"), [(0.6, 0.5), (-0.1, 0.5), (0.5, 1.1)])
