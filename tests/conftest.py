@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import mailbox
 import os
 import shutil
@@ -20,6 +21,13 @@ from tasks.engine.embedded import ping_failure, private_redis, reserve_port
 from tasks.engine.settings import PROJECT_ROOT, load_settings
 from tests.client import Client
 from tests.processes import running, running_api, running_worker
+
+
+def pytest_collection_finish() -> None:
+    # A full garbage collection looks at all that was imported, for up to half a second: that holds
+    # up event loops for longer than a connection to Redis may take.
+    gc.collect()
+    gc.freeze()
 
 
 def _live_redis_url() -> str | None:
