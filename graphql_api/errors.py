@@ -161,7 +161,7 @@ def _told(error: GraphQLError) -> str | None:
 
 
 # Ends of graphql-core's messages: a value as Python writes it, unless it is a number or a text.
-_VALUE = r"[\[{]|(?:None|True|False|-?inf)$"
+_VALUE = r"[\[{]|(?:None|True|False|-?inf)\.?$"
 _INFINITE = re.compile(r"non numeric value: -?inf$")  # what Python makes of 1e400
 _PYTHONS_VALUE = re.compile(rf"(?:(, found)| Found|(?<= value)(?=: (?:{_VALUE}))): .*", re.DOTALL)
 

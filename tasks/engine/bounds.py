@@ -16,7 +16,9 @@ class Bounds(BaseModel):
     max_body_bytes: int = Field(
         default=1_000_000, ge=1_000, description="Size of one request, or of one WebSocket message."
     )
-    max_tokens: int = Field(default=5_000, ge=100, description="Tokens of one document.")
+    max_tokens: int = Field(
+        default=5_000, ge=100, description="Tokens, and lines, of one document."
+    )
     max_operations: int = Field(default=20, ge=1, description="Operations in one document.")
     max_root_fields: int = Field(
         default=20, ge=1, description="Fields that one operation begins with."
