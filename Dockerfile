@@ -37,6 +37,7 @@ COPY --from=packages /opt/venv /opt/venv
 COPY --from=model /opt/models /opt/models
 COPY --from=graphiql /page/dist /opt/graphiql
 COPY ml/ ml/
+COPY celeryql/ celeryql/
 COPY tasks/ tasks/
 COPY graphql_api/ graphql_api/
 # Nothing can be written at run time, so what Python would cache is compiled here.

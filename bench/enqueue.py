@@ -15,8 +15,8 @@ from bench.measure import alternate, cpu_us_each
 from bench.operations import ADD
 from bench.rows import Row
 from bench.stage import Server, Stage
-from tasks.engine.embedded import reserve_port
-from tasks.engine.settings import PROJECT_ROOT
+from celeryql.settings import PROJECT_ROOT
+from graphql_api.local.redis_server import reserve_port
 
 _TASKS = 1_000
 _NAIVE = "mutation($x: Float!) { add(x: $x, y: 2) { id state } }"

@@ -17,7 +17,7 @@ from bench.measure import alternate, cpu_us_each
 from bench.operations import ADD, adds, enqueue
 from bench.rows import Row
 from bench.stage import Server, Stage
-from tasks.engine.embedded import private_redis
+from graphql_api.local.redis_server import private_redis
 
 _FEW = 1_000
 _OPERATIONS = 500

@@ -64,7 +64,7 @@ def _one(side: str, models: Path, data: Path) -> dict[str, float]:
 
 def _worker_memory(stage: Stage, models: Path, corpus: Corpus) -> int:
     """Give the bytes that a worker of the queue `ml_service` holds after the whole corpus."""
-    from tasks.engine import app  # noqa: PLC0415
+    from tasks.celery_app import app  # noqa: PLC0415
     from tasks.spam import detect_spam_batch  # noqa: PLC0415
 
     backend = app.conf.result_backend.replace(app.conf.broker_url, stage.redis_url)

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import psutil
 from redis import Redis
 
-from tasks.engine.embedded import private_redis, reserve_port
+from graphql_api.local.redis_server import private_redis, reserve_port
 from tests.processes import running, running_api_process, running_worker, wait_until
 
 

@@ -1,1 +1,1 @@
-"""The GraphQL door: Strawberry on FastAPI, over `tasks.engine`; knows nothing of `ml`."""
+"""The GraphQL door: Strawberry on FastAPI, over `celeryql`; knows nothing of `ml`."""

@@ -13,6 +13,10 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp
 
+from celeryql.engine import Engine
+from celeryql.errors import ending_in_one_sentence
+from celeryql.observability import traces
+from celeryql.settings import Settings, load_settings
 from graphql_api import graphiql
 from graphql_api.auth import Authenticator
 from graphql_api.context import Services
@@ -21,10 +25,6 @@ from graphql_api.request_id import RequestId
 from graphql_api.router import Router
 from graphql_api.schema import build_schema
 from graphql_api.scrape import Scrape
-from tasks.engine import traces
-from tasks.engine.engine import Engine
-from tasks.engine.errors import ending_in_one_sentence
-from tasks.engine.settings import Settings, load_settings
 
 _NOT_TRACED = {"/healthz", "/readyz", "/metrics"}  # asked for all the time, by machines
 

@@ -20,10 +20,10 @@ from pydantic import (
     ValidationError,
 )
 
+from celeryql.errors import BadSettings
+from celeryql.settings import Settings
 from graphql_api.keys import ALGORITHMS, KeySet, fetch, parse_keys
 from graphql_api.viewer import Scope, Viewer
-from tasks.engine.errors import BadSettings
-from tasks.engine.settings import Settings
 
 __all__ = ["Authenticator", "Scope", "Unauthenticated", "Viewer"]
 

@@ -6,6 +6,10 @@ from typing import Annotated
 
 import strawberry
 
+from celeryql import errors
+from celeryql.engine import Engine
+from celeryql.submission.accept import Accepted, Request
+from celeryql.submission.build import build_task
 from graphql_api import described
 from graphql_api.checking import in_time, priced
 from graphql_api.context import Info
@@ -23,10 +27,6 @@ from graphql_api.refusals import (
 from graphql_api.types import Task
 from graphql_api.values import EventCursor
 from graphql_api.viewer import Scope, Viewer
-from tasks.engine import errors
-from tasks.engine.accept import Accepted, Request
-from tasks.engine.build import build_task
-from tasks.engine.engine import Engine
 
 BATCH_MAX = 1_000
 BATCH_MAX_BYTES = 16_000_000  # of all messages; one script takes them

@@ -13,16 +13,16 @@ from strawberry.pydantic.error import InputValidationError
 from strawberry.types import get_object_definition
 from strawberry.types.arguments import InputContext
 
-from graphql_api.context import Info
-from tasks.engine.arguments import Arguments
-from tasks.engine.errors import (
+from celeryql.definition.arguments import Arguments
+from celeryql.errors import (
     InvalidInput,
     Problem,
     Unavailable,
     WorkflowTypeMismatch,
     in_plain_words,
 )
-from tasks.engine.raised import run_task_code
+from celeryql.worker.raised import run_task_code
+from graphql_api.context import Info
 
 T = TypeVar("T")
 

@@ -21,12 +21,12 @@ import strawberry
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, WrapValidator, create_model
 from pydantic.fields import FieldInfo
 
+from celeryql.definition.numbers import INT_MAX, Limits, range_of
+from celeryql.definition.unions import members_of
 from graphql_api import described
 from graphql_api.names import Names
 from graphql_api.stored import LATER, STORED
 from graphql_api.values import BigInt
-from tasks.engine.numbers import INT_MAX, Limits, range_of
-from tasks.engine.unions import members_of
 
 
 class Role(StrEnum):

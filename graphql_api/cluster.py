@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
+from celeryql.watching import queues_and_workers as topology
+from celeryql.watching.cluster_poller import Moment
 from graphql_api import described
 from graphql_api.context import Info
 from graphql_api.values import Node, TaskRef
 from graphql_api.viewer import Scope
-from tasks.engine import topology
-from tasks.engine.cluster import Moment
 
 if TYPE_CHECKING:
     from graphql_api.definitions import TaskDefinition

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import strawberry
 
+from celeryql.state.listing import Filter, Page, Place, list_page
 from graphql_api import described
 from graphql_api.codes import QUOTED_MAX, ApiError, Code, cut
 from graphql_api.context import Info
 from graphql_api.types import Task
 from graphql_api.values import EventCursor
-from tasks.engine.listing import Filter, Page, Place, list_page
 
 _SIZE = 20
 _SIZE_MAX = 100

@@ -12,16 +12,16 @@ import strawberry
 from prometheus_client import Counter
 from strawberry.dataloader import DataLoader
 
+from celeryql.engine import Engine
+from celeryql.records import Record
+from celeryql.state.graph import Graph
+from celeryql.state.json_documents import Document, input_key, meta_key
+from celeryql.watching.queues_and_workers import QueueStatus, WorkerStatus
 from graphql_api.auth import Authenticator, Viewer
 from graphql_api.codes import ApiError, Code
 from graphql_api.documents import Policy, policy_of
 from graphql_api.metrics import Metrics
 from graphql_api.turns import Turns
-from tasks.engine.documents import Document, input_key, meta_key
-from tasks.engine.engine import Engine
-from tasks.engine.graph import Graph
-from tasks.engine.records import Record
-from tasks.engine.topology import QueueStatus, WorkerStatus
 
 T = TypeVar("T")
 

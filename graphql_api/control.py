@@ -6,6 +6,10 @@ from typing import Annotated
 
 import strawberry
 
+from celeryql import errors
+from celeryql.outages import nothing_sent_yet
+from celeryql.records import Record, TaskId
+from celeryql.submission.control import RetryFrom
 from graphql_api import described
 from graphql_api.context import Info
 from graphql_api.options import checked_options
@@ -22,10 +26,6 @@ from graphql_api.refusals import (
 from graphql_api.types import Task
 from graphql_api.values import IdArgument
 from graphql_api.viewer import Scope
-from tasks.engine import errors
-from tasks.engine.control import RetryFrom
-from tasks.engine.outages import nothing_sent_yet
-from tasks.engine.records import Record, TaskId
 
 described.enum(
     RetryFrom,

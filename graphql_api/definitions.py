@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import strawberry
 
+from celeryql.definition import task_definition as engine
+from celeryql.watching.cluster_poller import Moment
 from graphql_api import described
 from graphql_api.cluster import Queue, workers_at
 from graphql_api.context import Info
 from graphql_api.values import Node
 from graphql_api.viewer import Scope
-from tasks.engine import definition as engine
-from tasks.engine.cluster import Moment
 
 
 @described.type

@@ -13,6 +13,10 @@ import strawberry
 from pydantic import TypeAdapter, ValidationError
 from strawberry.types import get_object_definition
 
+from celeryql.definition.task_definition import TaskDefinition, pascal
+from celeryql.errors import BadTaskDefinition, problems_of
+from celeryql.records import TaskState
+from celeryql.state.json_documents import Document
 from graphql_api import described
 from graphql_api.checking import Unchecked, check_later, checked, priced
 from graphql_api.clones import Clones, Role, maybe
@@ -29,10 +33,6 @@ from graphql_api.refusals import (
 from graphql_api.stored import PAGE_MAX, STORED, Stored
 from graphql_api.types import Task
 from graphql_api.viewer import Scope
-from tasks.engine.definition import TaskDefinition, pascal
-from tasks.engine.documents import Document
-from tasks.engine.errors import BadTaskDefinition, problems_of
-from tasks.engine.records import TaskState
 
 
 class Derivation:

@@ -12,8 +12,8 @@ import strawberry
 from pydantic import BaseModel
 from strawberry.extensions.field_extension import FieldExtension
 
+from celeryql.errors import Unavailable
 from graphql_api.viewer import Scope
-from tasks.engine.errors import Unavailable
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Enum)

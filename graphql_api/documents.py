@@ -28,10 +28,10 @@ from graphql import (
 from graphql.validation.validate import ValidationAbortedError
 from strawberry.types import ExecutionContext
 
+from celeryql.settings import Settings
 from graphql_api.codes import cut
 from graphql_api.one_of import LiteralsRule
 from graphql_api.sizes import Measure, Size, named_variables, weigh_variables
-from tasks.engine.settings import Settings
 
 _CACHED_LENGTH = 8_000  # characters; what is parsed of a larger one takes megabytes
 _CACHE_BYTES = 32_000_000  # for example 100 documents of 500 tokens; a client sends few

@@ -19,6 +19,8 @@ from strawberry.types.field import StrawberryField
 from strawberry.types.union import StrawberryUnion
 from strawberry.utils.str_converters import to_camel_case
 
+from celeryql import errors as engine
+from celeryql.outages import is_outage
 from graphql_api.codes import FIELD_ERRORS_MAX, ApiError, Code, cut, mask
 from graphql_api.context import Info
 from graphql_api.refusals import (
@@ -35,8 +37,6 @@ from graphql_api.refusals import (
     WorkflowTypeMismatch,
 )
 from graphql_api.values import Scope
-from tasks.engine import errors as engine
-from tasks.engine.outages import is_outage
 
 _REQUEST_ERRORS_MAX = 10  # in one answer, of what is wrong with the operation itself
 _LOCATIONS_MAX = 10  # of one error, which could have one for each argument

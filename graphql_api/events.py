@@ -7,13 +7,13 @@ from datetime import datetime
 import strawberry
 from graphql import ExecutionResult
 
+from celeryql.errors import CursorExpired, UnknownCursor
+from celeryql.records import Cursor, Event, EventKind, Record
+from celeryql.watching.event_stream import Snapshot
 from graphql_api import described
 from graphql_api.codes import ApiError, Code
 from graphql_api.context import Info
 from graphql_api.values import EventCursor, TaskRef, WorkflowRef
-from tasks.engine.errors import CursorExpired, UnknownCursor
-from tasks.engine.events import Snapshot
-from tasks.engine.records import Cursor, Event, EventKind, Record
 
 _HISTORY = 20
 _HISTORY_MAX = 100

@@ -8,12 +8,12 @@ from typing import Annotated, TypeVar
 
 import strawberry
 
+from celeryql.records import in_utc
+from celeryql.state.listing import Filter
 from graphql_api import described
 from graphql_api.codes import ApiError, Code
 from graphql_api.values import TaskState
 from graphql_api.viewer import Viewer
-from tasks.engine.listing import Filter
-from tasks.engine.records import in_utc
 
 T = TypeVar("T")
 

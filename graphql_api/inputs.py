@@ -13,12 +13,12 @@ from strawberry.types import get_object_definition, has_object_definition
 from strawberry.types.arguments import InputContext
 from strawberry.types.base import StrawberryContainer, StrawberryMaybe
 
+from celeryql.definition.json_form import WRITTEN
+from celeryql.errors import InvalidInput, Problem
 from graphql_api import described
 from graphql_api.names import Writing
 from graphql_api.one_of import NOT_ONE_OF, is_one_of
 from graphql_api.options import StepOptions, TaskOptions
-from tasks.engine.errors import InvalidInput, Problem
-from tasks.engine.json_form import WRITTEN
 
 
 class StepTaskInput:

@@ -12,7 +12,7 @@ from cross_web import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
-from tasks.engine.settings import Settings
+from celeryql.settings import Settings
 
 _BODY_TIMEOUT_S = 30.0  # for all of a body: part by part, a byte now and then would do
 

@@ -7,6 +7,12 @@ from typing import Annotated
 
 import strawberry
 
+from celeryql import errors
+from celeryql.engine import Engine
+from celeryql.records import WORKFLOW
+from celeryql.workflow.canvas import ChainNode, GroupNode, Node, StepNode, chord
+from celeryql.workflow.canvas import Workflow as PlannedWorkflow
+from celeryql.workflow.planner import plan
 from graphql_api import described
 from graphql_api.checking import in_time, priced
 from graphql_api.context import Info
@@ -22,12 +28,6 @@ from graphql_api.refusals import (
 )
 from graphql_api.viewer import Scope
 from graphql_api.workflow import Workflow
-from tasks.engine import errors
-from tasks.engine.canvas import ChainNode, GroupNode, Node, StepNode, chord
-from tasks.engine.canvas import Workflow as PlannedWorkflow
-from tasks.engine.engine import Engine
-from tasks.engine.layout import plan
-from tasks.engine.records import WORKFLOW
 
 
 @described.type

@@ -9,9 +9,9 @@ from functools import cache
 from strawberry.schema.name_converter import NameConverter
 from strawberry.utils.str_converters import to_camel_case
 
-from tasks.engine.arguments import Arguments
-from tasks.engine.definition import TaskDefinition
-from tasks.engine.errors import BadTaskDefinition
+from celeryql.definition.arguments import Arguments
+from celeryql.definition.task_definition import TaskDefinition
+from celeryql.errors import BadTaskDefinition
 
 
 class Names:

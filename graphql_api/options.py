@@ -11,12 +11,12 @@ from pydantic import ValidationError
 from strawberry.types import get_object_definition
 from strawberry.types.arguments import InputContext
 
+from celeryql.definition.options import Options
+from celeryql.errors import InvalidInput, Problem, problems_of
+from celeryql.records import in_utc
 from graphql_api import described
 from graphql_api.one_of import NOT_ONE_OF, is_one_of
 from graphql_api.values import Priority
-from tasks.engine.errors import InvalidInput, Problem, problems_of
-from tasks.engine.options import Options
-from tasks.engine.records import in_utc
 
 
 @described.one_of

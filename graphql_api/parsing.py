@@ -11,8 +11,8 @@ from starlette.requests import Request
 from strawberry.http import GraphQLRequestData
 from strawberry.http.parse_content_type import parse_content_type
 
+from celeryql.settings import Settings
 from graphql_api.limits import read_body
-from tasks.engine.settings import Settings
 
 _CONTENT_TYPE_MAX = 200  # characters
 

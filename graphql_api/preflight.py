@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tasks.engine.embedded import ping_failure
-from tasks.engine.errors import BadSettings
+from celeryql.errors import BadSettings
+from graphql_api.local.redis_server import ping_failure
 
 PORTS_TRIED = 100
 

@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from celeryql.worker.health import REDIS, ailment
+from graphql_api.local.redis_server import EmbeddedRedis, is_ready
 from graphql_api.processes import Program
-from tasks.engine.embedded import EmbeddedRedis, is_ready
-from tasks.engine.health import REDIS, ailment
 
 LOOPBACK = "127.0.0.1"
 PROBE_TIMEOUT_S = 2.0

@@ -16,7 +16,7 @@ from graphql_api.tokens import Viewer
 from graphql_api.types import Task
 from graphql_api.values import IdArgument, Node
 from graphql_api.viewer import Scope
-from tasks.engine.celery_app import QUEUES
+from tasks.celery_app import QUEUES
 
 
 @described.type

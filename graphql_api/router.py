@@ -27,6 +27,7 @@ from strawberry.subscriptions import (
 )
 from structlog.contextvars import bind_contextvars
 
+from celeryql.submission.accept import ANSWER_TIMEOUT_S
 from graphql_api import graphiql
 from graphql_api.answers import Answers
 from graphql_api.auth import Unauthenticated, Viewer
@@ -36,7 +37,6 @@ from graphql_api.limits import Sockets, TooManySockets, is_trusted_host
 from graphql_api.negotiation import JSON, negotiate
 from graphql_api.parsing import decode_json
 from graphql_api.sockets import Connection, SocketAdapter, SocketHandler
-from tasks.engine.accept import ANSWER_TIMEOUT_S
 
 _CODES = {
     401: Code.UNAUTHENTICATED,

@@ -17,8 +17,8 @@ from graphql import GraphQLError, ValueNode, value_from_ast_untyped
 from strawberry.schema.types import base_scalars
 from strawberry.types.scalar import ScalarDefinition
 
+from celeryql.definition.numbers import INT_MAX
 from graphql_api.values import BIG_INT, EVENT_CURSOR, BigInt, EventCursor
-from tasks.engine.numbers import INT_MAX
 
 _SHOWN = 40  # characters of a value that is refused
 

@@ -19,6 +19,11 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import create_type
 from strawberry.types import ExecutionContext
 
+from celeryql.definition.task_definition import TaskDefinition
+from celeryql.errors import ending_in_one_sentence
+from celeryql.observability import traces
+from celeryql.records import WORKFLOW, Record, WorkflowSummary
+from celeryql.settings import PROJECT_ROOT
 from graphql_api import one_of
 from graphql_api.batch import BatchMutation
 from graphql_api.clones import Clones
@@ -35,12 +40,7 @@ from graphql_api.subscriptions import Subscription
 from graphql_api.tokens import TokenMutation
 from graphql_api.types import Task, UndefinedTask
 from graphql_api.workflow import Workflow
-from tasks.engine import traces
-from tasks.engine.celery_app import definitions
-from tasks.engine.definition import TaskDefinition
-from tasks.engine.errors import ending_in_one_sentence
-from tasks.engine.records import WORKFLOW, Record, WorkflowSummary
-from tasks.engine.settings import PROJECT_ROOT
+from tasks.celery_app import definitions
 
 SDL_FILE = PROJECT_ROOT / "schema.graphql"
 

@@ -18,14 +18,14 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from celeryql.engine import Engine
+from celeryql.outages import OUTAGES, is_outage
+from celeryql.records import WORKFLOW
+from celeryql.state.durations import BOUNDS_MS, Durations, Timings, read_timings
+from celeryql.watching.queues_and_workers import QueueStatus, WorkerStatus
 from graphql_api.limits import is_trusted_host
 from graphql_api.metrics import Metrics
-from tasks.engine.celery_app import QUEUES
-from tasks.engine.engine import Engine
-from tasks.engine.outages import OUTAGES, is_outage
-from tasks.engine.records import WORKFLOW
-from tasks.engine.timings import BOUNDS_MS, Durations, Timings, read_timings
-from tasks.engine.topology import QueueStatus, WorkerStatus
+from tasks.celery_app import QUEUES
 
 _REDIS_TIMEOUT_S = 0.8  # a scrape is answered within a second, without Redis too
 _BOUNDS = (*(str(bound / 1_000) for bound in BOUNDS_MS), "+Inf")

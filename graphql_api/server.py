@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from celeryql.errors import BadSettings
+from celeryql.observability.logs import configure
+from celeryql.settings import Settings, load_settings
 from graphql_api.__main__ import port_number
 from graphql_api.auth import Authenticator
 from graphql_api.preflight import StartRefused, choose_port, refuse_public
 from graphql_api.protocols import Protocol, SocketProtocol
-from tasks.engine.errors import BadSettings
-from tasks.engine.logs import configure
-from tasks.engine.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

@@ -14,9 +14,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from celeryql.errors import BadSettings, CeleryQLError
+from celeryql.settings import (
+    DATA_DIR,
+    PROJECT_ROOT,
+    RUNNING_ENV,
+    LogFormat,
+    Settings,
+    read_settings,
+)
 from graphql_api import programs
 from graphql_api.auth import Authenticator
 from graphql_api.console import Console
+from graphql_api.local.redis_server import EmbeddedRedis, check_data, reserve_port, write_config
 from graphql_api.preflight import (
     StartRefused,
     choose_port,
@@ -27,16 +37,6 @@ from graphql_api.preflight import (
 )
 from graphql_api.running_env import removed, write_running_env
 from graphql_api.supervisor import Supervisor
-from tasks.engine.embedded import EmbeddedRedis, check_data, reserve_port, write_config
-from tasks.engine.errors import BadSettings, CeleryQLError
-from tasks.engine.settings import (
-    DATA_DIR,
-    PROJECT_ROOT,
-    RUNNING_ENV,
-    LogFormat,
-    Settings,
-    read_settings,
-)
 
 # What helps those who develop; switched on where nobody else can reach the API.
 SHOWN_HERE = ("introspection", "suggestions", "tracebacks")

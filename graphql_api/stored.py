@@ -2,7 +2,7 @@
 
 Another release may have stored them: a value that does not fit the types of this release costs its
 own field, which is null, with an error that says so. They may be of any size: large ones are read
-in a thread (`tasks/engine/documents.py`), one of an operation at a time.
+in a thread (`celeryql/state/json_documents.py`), one of an operation at a time.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from celeryql.definition.unions import CLASSES, has_unions
+from celeryql.errors import DocumentTooLarge, problems_of
+from celeryql.state.json_documents import Document
 from graphql_api.codes import ApiError, Code
 from graphql_api.context import CHEAP, Context
-from tasks.engine.documents import Document
-from tasks.engine.errors import DocumentTooLarge, problems_of
-from tasks.engine.unions import CLASSES, has_unions
 
 PAGE_MAX = 10_000  # items of a result
 

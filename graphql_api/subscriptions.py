@@ -9,6 +9,10 @@ from typing import Annotated
 
 import strawberry
 
+from celeryql.errors import CursorExpired
+from celeryql.records import Cursor, Event, Record
+from celeryql.state.listing import Filter
+from celeryql.watching.event_stream import Snapshot
 from graphql_api import described
 from graphql_api.cluster import Cluster
 from graphql_api.codes import ApiError, Code, not_found
@@ -17,10 +21,6 @@ from graphql_api.events import TaskEvent, past, present_event, present_snapshot
 from graphql_api.filters import FilterArgument, parse_filter
 from graphql_api.values import EventCursor, IdArgument
 from graphql_api.viewer import Scope
-from tasks.engine.errors import CursorExpired
-from tasks.engine.events import Snapshot
-from tasks.engine.listing import Filter
-from tasks.engine.records import Cursor, Event, Record
 
 
 @described.type

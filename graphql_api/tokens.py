@@ -10,13 +10,13 @@ from typing import Annotated
 
 import strawberry
 
+from celeryql import errors
+from celeryql.records import WORKFLOW
 from graphql_api import described, viewer
 from graphql_api.auth import TOKEN_MAX
 from graphql_api.context import Info
 from graphql_api.refusals import Forbidden, InvalidInput
 from graphql_api.values import Scope
-from tasks.engine import errors
-from tasks.engine.records import WORKFLOW
 
 _ENTRIES_MAX = 100  # of each list: a token travels in a header
 _LIFE_MAX_S = 24 * 3600

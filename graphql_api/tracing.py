@@ -11,9 +11,9 @@ from typing import Any
 
 from opentelemetry import trace
 
+from celeryql.observability.traces import start_span
 from graphql_api.operations import name_of
 from graphql_api.stages import Stage, Stages
-from tasks.engine.traces import start_span
 
 
 class TracedStages(Stages):

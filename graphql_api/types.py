@@ -8,6 +8,7 @@ from typing import Annotated
 import strawberry
 from strawberry.types import get_object_definition
 
+from celeryql.records import Record, WorkflowSummary
 from graphql_api import described
 from graphql_api.cluster import Queue
 from graphql_api.context import Info
@@ -24,7 +25,6 @@ from graphql_api.values import (
     WorkflowRef,
 )
 from graphql_api.viewer import Scope
-from tasks.engine.records import Record, WorkflowSummary
 
 
 @described.interface

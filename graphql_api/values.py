@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, NewType
 import strawberry
 from graphql import GraphQLError
 
+from celeryql.definition.numbers import INT_MAX
+from celeryql.records import Cursor, Priority, TaskState, position
 from graphql_api import described
 from graphql_api.codes import QUOTED_MAX, cut
 from graphql_api.context import Info
 from graphql_api.stored import Stored
 from graphql_api.viewer import Scope
-from tasks.engine.numbers import INT_MAX
-from tasks.engine.records import Cursor, Priority, TaskState, position
 
 if TYPE_CHECKING:
     from graphql_api.types import Task

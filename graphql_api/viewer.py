@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 
-from tasks.engine.errors import Forbidden
-from tasks.engine.reach import Reach
-from tasks.engine.records import Record
+from celeryql.errors import Forbidden
+from celeryql.records import Record
+from celeryql.state.visibility import Reach
 
 
 class Scope(StrEnum):

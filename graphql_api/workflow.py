@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import strawberry
 
+from celeryql.state.graph import Graph
 from graphql_api import described
 from graphql_api.codes import not_found
 from graphql_api.context import Info
 from graphql_api.types import Task
 from graphql_api.values import Progress, TaskState
-from tasks.engine.graph import Graph
 
 
 @described.type

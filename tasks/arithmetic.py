@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tasks.engine import app
+from tasks.celery_app import app
 
 Number = Annotated[float, Field(allow_inf_nan=False)]  # JSON and GraphQL have no infinity
 

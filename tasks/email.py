@@ -13,11 +13,12 @@ from typing import Annotated, Any
 from celery import Task
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
+from celeryql import Claim, Retryable
+from celeryql.settings import Settings, load_settings
 from tasks.addresses import Address, bare_address, in_header, one_line
-from tasks.engine import Claim, Retryable, app
-from tasks.engine.mail_settings import OnUnknown, SmtpSecurity
-from tasks.engine.settings import Settings, load_settings
+from tasks.celery_app import app
 from tasks.mail import encoded, listed, write
+from tasks.mail_settings import OnUnknown, SmtpSecurity
 
 _BODY_MAX = 1_000_000  # characters; servers commonly refuse messages above 10 MB
 

@@ -5,7 +5,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tasks.engine import app, report_progress
+from celeryql import report_progress
+from tasks.celery_app import app
 
 _PARTS = 10
 

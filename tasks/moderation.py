@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tasks.engine import app
+from tasks.celery_app import app
 from tasks.spam import SpamVerdict
 
 

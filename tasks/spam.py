@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.engine import app, report_progress
-from tasks.engine.settings import load_settings
+from celeryql import report_progress
+from celeryql.settings import load_settings
+from tasks.celery_app import app
 
 if TYPE_CHECKING:
     from ml.inference import SpamModel

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from tasks.engine import app
+from tasks.celery_app import app
 
 _TEXT_MAX = 100_000  # characters; each part of a workflow is handed all parts
 _PARTS_MAX = 100

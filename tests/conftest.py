@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from celeryql.settings import PROJECT_ROOT, load_settings
+from graphql_api.local.redis_server import ping_failure, private_redis, reserve_port
 from graphql_api.standalone import SHOWN_HERE
 from tasks import app
-from tasks.engine.embedded import ping_failure, private_redis, reserve_port
-from tasks.engine.settings import PROJECT_ROOT, load_settings
 from tests.client import Client
 from tests.processes import running, running_api, running_worker
 
@@ -159,7 +159,7 @@ def copy_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pa
 
     def copy(tasks: str) -> Path:
         project = tmp_path_factory.mktemp("project")
-        for package in ("graphql_api", "ml", "tasks"):
+        for package in ("celeryql", "graphql_api", "ml", "tasks"):
             ignore = shutil.ignore_patterns("__pycache__")
             shutil.copytree(PROJECT_ROOT / package, project / package, ignore=ignore)
         (project / "tasks" / "kitchen.py").write_text(tasks)

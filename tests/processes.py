@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from tasks.engine.embedded import reserve_port, start, stop, write_config
-from tasks.engine.settings import PROJECT_ROOT
+from celeryql.settings import PROJECT_ROOT
+from graphql_api.local.redis_server import reserve_port, start, stop, write_config
 
 DEADLINE_S = 30.0
 

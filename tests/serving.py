@@ -11,10 +11,10 @@ from typing import Any
 import httpx
 from uvicorn import Config, Server
 
+from celeryql.settings import Settings
 from graphql_api.app import create_app
+from graphql_api.local.redis_server import reserve_port
 from graphql_api.server import options
-from tasks.engine.embedded import reserve_port
-from tasks.engine.settings import Settings
 from tests.client import Client
 
 METRICS_TOKEN = "of-prometheus"  # which an API that is public asks for

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tasks.engine.celery_app import QUEUES
-from tasks.engine.settings import Settings
+from celeryql.settings import Settings
+from tasks.celery_app import QUEUES
 
 ROOT = Path(__file__).parents[1]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -127,7 +127,7 @@ def test_a_worker_is_named_by_queue_and_container_and_asked_by_that_name(worker:
     assert option(worker, "--hostname") == f"{queue}@%h"
     assert SERVICES[worker]["environment"]["QUEUE"] == queue
     check = SERVICES[worker]["healthcheck"]["test"]
-    assert check == 'python -m tasks.engine.health "$$QUEUE@$$HOSTNAME"'
+    assert check == 'python -m celeryql.worker.health "$$QUEUE@$$HOSTNAME"'
 
 
 @pytest.mark.parametrize("worker", WORKERS)

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tasks.engine.settings import PROJECT_ROOT
+from celeryql.settings import PROJECT_ROOT
 from tests.client import Client
 from tests.processes import running_api, running_worker
 from tests.test_readme import Transcript, examples

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from tasks.engine.settings import PROJECT_ROOT
+from celeryql.settings import PROJECT_ROOT
 
 DEV = PROJECT_ROOT / "dev"
 # Runs ./dev as a Python of another version would.
@@ -124,7 +124,7 @@ def test_help_is_no_error(project: Path) -> None:
 
 @pytest.mark.parametrize(
     ("command", "module"),
-    [("up", "graphql_api"), ("redis", "tasks.engine.prompt"), ("test", "pytest")],
+    [("up", "graphql_api"), ("redis", "graphql_api.local.redis_prompt"), ("test", "pytest")],
 )
 def test_an_installed_command_runs_at_once_with_its_arguments(
     project: Path, command: str, module: str

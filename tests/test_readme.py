@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from tasks.engine.settings import PROJECT_ROOT, Settings
+from celeryql.settings import PROJECT_ROOT, Settings
 from tests.client import Client
 from tests.processes import DEADLINE_S, running_api
 

@@ -14,8 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tasks.engine.errors import ending_in_one_sentence
-from tasks.engine.settings import PROJECT_ROOT, load_settings
+from celeryql.errors import ending_in_one_sentence
+from celeryql.settings import PROJECT_ROOT, load_settings
 
 PAGE_DIR = Path(__file__).parent / "page"
 STAMP = "built-from"

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import pytest
 from playwright.async_api import Page, Request, Route, WebSocket, async_playwright, expect
 
+from celeryql.settings import load_settings
 from graphql_api.graphiql.build import BuildFailed, build
-from tasks.engine.settings import load_settings
 from tests.client import Client
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]  # the first may build the page

@@ -7,10 +7,10 @@ from contextlib import ExitStack
 
 import pytest
 
+from celeryql.settings import Settings
 from graphql_api.auth import Authenticator, Viewer
+from graphql_api.local.redis_server import reserve_port
 from graphql_api.viewer import Scope
-from tasks.engine.embedded import reserve_port
-from tasks.engine.settings import Settings
 from tests.client import Client
 from tests.processes import running_api
 

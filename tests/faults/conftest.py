@@ -34,7 +34,8 @@ import time
 
 from celery.worker.control import control_command
 
-from tasks.engine import Retryable, app
+from tasks.celery_app import app
+from celeryql import Retryable
 
 
 def write(ledger: str, key: str, what: str) -> None:

@@ -10,8 +10,8 @@ import time
 import pytest
 from celery import Celery
 
-from tasks.engine.records import DEAF_AFTER_S, OFFLINE_AFTER_S
-from tasks.engine.settings import PROJECT_ROOT
+from celeryql.records import DEAF_AFTER_S, OFFLINE_AFTER_S
+from celeryql.settings import PROJECT_ROOT
 from tests.faults.conftest import begun
 from tests.processes import running, wait_until
 
@@ -23,7 +23,7 @@ NODE = f"a@{socket.gethostname()}"
 def health(site):
     """Ask as a container's health check does, and give the exit code and what is said."""
     checked = subprocess.run(
-        [sys.executable, "-m", "tasks.engine.health", NODE],
+        [sys.executable, "-m", "celeryql.worker.health", NODE],
         cwd=PROJECT_ROOT,
         env={"REDIS_URL": site.server.url},
         capture_output=True,

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import httpx
 import pytest
 
-from tasks.engine.embedded import ping_failure, write_config
+from graphql_api.local.redis_server import ping_failure, write_config
 from tests.faults.conftest import WHOLE, Site, tell
 from tests.processes import wait_until
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from tasks.engine.embedded import private_redis
+from graphql_api.local.redis_server import private_redis
 from tests.fuzz.target import SECRET, Target
 from tests.processes import running_api_process, wait_until
 from tests.public import KINDS, public_environment

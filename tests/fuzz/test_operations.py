@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis_graphql import Mode, mutations, queries
 
-from tasks.engine.settings import PROJECT_ROOT
+from celeryql.settings import PROJECT_ROOT
 from tests.fuzz.profile import IS_LONG, bounded
 from tests.fuzz.target import ENDED, WAITING, Target
 

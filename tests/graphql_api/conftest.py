@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from strawberry.types import ExecutionResult
 
+from celeryql.settings import Settings
+from celeryql.watching.cluster_poller import Cluster
 from graphql_api.auth import Authenticator, Scope, Viewer
 from graphql_api.context import Context, Services
 from graphql_api.metrics import Metrics
 from graphql_api.schema import build_schema
-from tasks.engine.celery_app import QUEUES
-from tasks.engine.cluster import Cluster
-from tasks.engine.settings import Settings
-from tests.tasks.engine.conftest import backend, engine, report, url
+from tasks.celery_app import QUEUES
+from tests.celeryql.conftest import backend, engine, report, url
 
 __all__ = ["backend", "engine", "report", "url"]  # fixtures
 

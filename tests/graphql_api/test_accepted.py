@@ -18,12 +18,12 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from celeryql.state.json_documents import Documents
+from celeryql.state.store import Store
 from graphql_api.described import Guard
+from graphql_api.local.redis_server import reserve_port
 from graphql_api.schema import build_schema
 from graphql_api.viewer import Scope
-from tasks.engine.documents import Documents
-from tasks.engine.embedded import reserve_port
-from tasks.engine.store import Store
 
 CORE = build_schema().schema._schema
 COUNTED = {"tags", "items"}  # lists whose size is bounded before anything is accepted

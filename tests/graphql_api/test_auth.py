@@ -15,9 +15,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from celeryql.errors import BadSettings
+from celeryql.settings import PROJECT_ROOT, Settings
 from graphql_api.auth import TOKEN_MAX, Authenticator, Scope, Unauthenticated, Viewer
-from tasks.engine.errors import BadSettings
-from tasks.engine.settings import PROJECT_ROOT, Settings
 from tests.jwks import jwks, public_jwk
 from tests.processes import run_to_end
 

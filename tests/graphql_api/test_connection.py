@@ -7,8 +7,8 @@ import json
 import pytest
 from httpx import ASGITransport, AsyncClient
 
+from celeryql.settings import Settings
 from graphql_api.app import create_app
-from tasks.engine.settings import Settings
 
 PAGE = """
 query Page($filter: TaskFilter, $first: Int, $after: String, $last: Int, $before: String) {

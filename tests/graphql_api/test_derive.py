@@ -12,13 +12,13 @@ import pytest
 from celery import Celery
 from pydantic import BaseModel, Field, PositiveInt, field_serializer, field_validator
 
+from celeryql.definition.task_definition import TaskDefinition
+from celeryql.errors import BadTaskDefinition
+from celeryql.worker.task_class import TypedTask
 from graphql_api.clones import Clones, Role
 from graphql_api.derive import Derivation
 from graphql_api.names import Names
 from graphql_api.values import BigInt
-from tasks.engine.definition import TaskDefinition
-from tasks.engine.errors import BadTaskDefinition
-from tasks.engine.typed import TypedTask
 
 app = Celery("derived", task_cls=TypedTask, set_as_current=False)
 

@@ -10,11 +10,11 @@ from contextlib import aclosing
 
 import pytest
 
+from celeryql.settings import Settings
 from graphql_api.codes import Code
 from graphql_api.documents import Kept, policy_of
 from graphql_api.schema import build_schema
 from tasks.arithmetic import add
-from tasks.engine.settings import Settings
 
 DOUBLING = " ".join(f"fragment f{i} on Viewer {{ ...f{i + 1} ...f{i + 1} }}" for i in range(25))
 ROOT_DOUBLING = DOUBLING.replace("Viewer", "Query")

@@ -15,9 +15,9 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
+from celeryql.settings import Settings
 from graphql_api.auth import Authenticator, Unauthenticated
 from graphql_api.keys import KeySet, fetch
-from tasks.engine.settings import Settings
 from tests.jwks import jwks
 from tests.processes import wait_until
 

@@ -8,9 +8,9 @@ import re
 import pytest
 from graphql import parse
 
+from celeryql.definition.annotations import bare
+from celeryql.definition.signature import RESERVED
 from graphql_api.schema import build_schema
-from tasks.engine.annotations import bare
-from tasks.engine.signature import RESERVED
 from tests.processes import run_to_end
 
 MODULE = '''
@@ -19,7 +19,7 @@ MODULE = '''
 from celery import Task as CeleryTask
 from pydantic import BaseModel
 
-from tasks.engine import app
+from tasks.celery_app import app
 
 
 class {model}(BaseModel):

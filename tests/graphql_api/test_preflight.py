@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from celeryql.errors import BadSettings
 from graphql_api.preflight import (
     StartRefused,
     choose_port,
@@ -16,7 +17,6 @@ from graphql_api.preflight import (
     refuse_dead_redis,
     refuse_public,
 )
-from tasks.engine.errors import BadSettings
 
 HOST = "127.0.0.1"
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from graphql_api import programs
+from graphql_api.local.redis_server import EmbeddedRedis, private_redis, reserve_port
 from graphql_api.processes import Program
-from tasks.engine.embedded import EmbeddedRedis, private_redis, reserve_port
 
 HOST = "127.0.0.1"
 

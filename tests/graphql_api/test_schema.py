@@ -19,7 +19,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from tasks.engine import Sensitive, app
+from tasks.celery_app import app
+from celeryql import Sensitive
 
 
 class Speed(Enum):

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
+from celeryql.settings import Settings
 from graphql_api.console import Console
+from graphql_api.local.redis_server import private_redis
 from graphql_api.preflight import StartRefused
 from graphql_api.processes import Program
 from graphql_api.running_env import removed, write_running_env
 from graphql_api.standalone import Machine, main, prepare
-from tasks.engine.embedded import private_redis
-from tasks.engine.settings import Settings
 
 
 @pytest.fixture(autouse=True)

@@ -7,9 +7,9 @@ from contextlib import aclosing
 
 import pytest
 
+from celeryql.watching.cluster_poller import Cluster
 from tasks.arithmetic import add
-from tasks.engine.celery_app import QUEUES
-from tasks.engine.cluster import Cluster
+from tasks.celery_app import QUEUES
 
 TASK = """
 subscription($id: ID!, $after: EventCursor) {

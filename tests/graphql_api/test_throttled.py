@@ -7,12 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from celeryql.engine import Engine
+from celeryql.errors import InvalidInput
+from celeryql.settings import Settings
 from graphql_api.checking import in_time
 from graphql_api.viewer import Viewer
-from tasks.engine.celery_app import definitions
-from tasks.engine.engine import Engine
-from tasks.engine.errors import InvalidInput
-from tasks.engine.settings import Settings
+from tasks.celery_app import definitions
 from tests.graphql_api.conftest import Door
 
 ADD = (

@@ -10,9 +10,9 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from celeryql.settings import Settings
 from graphql_api.auth import Authenticator, Viewer
 from graphql_api.viewer import Scope
-from tasks.engine.settings import Settings
 from tests.graphql_api.conftest import Door
 from tests.jwks import jwks
 from tests.processes import running_api

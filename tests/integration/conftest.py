@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from tasks.engine.embedded import private_redis
+from graphql_api.local.redis_server import private_redis
 from tests.client import Client
 from tests.processes import running_api, running_worker
 from tests.public import HEADERS, public_environment

@@ -12,7 +12,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from tasks.engine.settings import Settings
+from celeryql.settings import Settings
 from tests.integration.test_http_protocol import events_of
 from tests.serving import METRICS_TOKEN, serving, until_live
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tasks.engine.embedded import private_redis
+from graphql_api.local.redis_server import private_redis
 from tests.client import Client
 from tests.processes import running_api, running_worker
 
@@ -25,7 +25,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from tasks.engine import Sensitive, app
+from tasks.celery_app import app
+from celeryql import Sensitive
 
 
 class Color(StrEnum):

@@ -9,8 +9,8 @@ import time
 import pytest
 from psutil import Process
 
+from celeryql.settings import Settings
 from graphql_api.protocols import Protocol
-from tasks.engine.settings import Settings
 from tests.public import KINDS, TOKEN, public_settings
 from tests.serving import serving
 

@@ -22,7 +22,8 @@ from typing import Annotated
 from celery import Task
 from celery.exceptions import Retry
 
-from tasks.engine import Retryable, Sensitive, app
+from tasks.celery_app import app
+from celeryql import Retryable, Sensitive
 
 
 def note(ledger: str, name: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.engine.embedded import private_redis
+from graphql_api.local.redis_server import private_redis
 from tests.client import Client
 from tests.processes import running_api, running_worker
 

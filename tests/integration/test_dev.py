@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.engine.settings import PROJECT_ROOT
+from celeryql.settings import PROJECT_ROOT
 
 pytestmark = pytest.mark.slow
 

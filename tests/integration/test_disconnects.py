@@ -14,10 +14,10 @@ from psutil import Process
 from websockets.client import ClientProtocol
 from websockets.uri import parse_uri
 
-from tasks.engine.settings import Settings
+from celeryql.settings import Settings
 from tasks.general import echo
+from tests.celeryql.conftest import backend, report
 from tests.serving import serving, until, until_live
-from tests.tasks.engine.conftest import backend, report
 
 __all__ = ["backend", "report"]  # fixtures
 

@@ -17,7 +17,7 @@ TASKS = '''
 
 from pydantic import BaseModel
 
-from tasks.engine import app
+from tasks.celery_app import app
 
 
 class Row(BaseModel):

@@ -14,7 +14,7 @@ import pytest
 from celery import Celery
 from websockets.asyncio.client import connect
 
-from tasks.engine.embedded import private_redis
+from graphql_api.local.redis_server import private_redis
 from tests.client import Client
 from tests.processes import running_api, running_worker, wait_until
 
@@ -29,7 +29,8 @@ from typing import Annotated
 
 from celery.utils.log import get_task_logger
 
-from tasks.engine import Retryable, Sensitive, app
+from tasks.celery_app import app
+from celeryql import Retryable, Sensitive
 
 logger = get_task_logger(__name__)
 
@@ -112,7 +113,7 @@ async def test_one_line_tells_of_what_was_accepted(site):
     assert line == {
         "level": "info",
         "event": "accepted",
-        "logger": "tasks.engine.submit",
+        "logger": "celeryql.submission.submitter",
         "request_id": "mine-1",
         "owner": "anonymous",
         "definition": "speak",

@@ -14,7 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
-from tasks.engine.settings import Settings
+from celeryql.settings import Settings
 from tests.client import Client
 from tests.processes import Server, running_worker
 from tests.serving import METRICS_TOKEN, serving

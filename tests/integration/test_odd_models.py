@@ -22,7 +22,7 @@ from typing import Annotated
 from pydantic import AliasPath, BaseModel, ConfigDict, Field, PlainSerializer, computed_field
 from pydantic.alias_generators import to_camel
 
-from tasks.engine import app
+from tasks.celery_app import app
 
 
 class Level(IntEnum):

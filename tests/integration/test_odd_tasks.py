@@ -20,7 +20,8 @@ from typing import Annotated, Any
 from celery import Task
 from celery.exceptions import Ignore
 
-from tasks.engine import Sensitive, app
+from tasks.celery_app import app
+from celeryql import Sensitive
 
 
 @app.task

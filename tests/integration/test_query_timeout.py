@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tasks.engine.settings import Settings
+from celeryql.settings import Settings
 from tests.processes import Server
 from tests.serving import serving
 

@@ -23,7 +23,8 @@ from celery.exceptions import Ignore, Retry, WorkerShutdown
 from greenlet import GreenletExit
 from pydantic import AfterValidator
 
-from tasks.engine import Retryable, app
+from tasks.celery_app import app
+from celeryql import Retryable
 
 
 class CardDeclined(Exception):

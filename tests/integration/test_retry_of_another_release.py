@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tasks.engine.embedded import private_redis
+from graphql_api.local.redis_server import private_redis
 from tests.client import Client
 from tests.processes import running_api, running_worker
 
@@ -22,7 +22,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tasks.engine import Sensitive, app
+from tasks.celery_app import app
+from celeryql import Sensitive
 
 
 @app.task

@@ -11,7 +11,7 @@ import pytest
 from psutil import Process
 from redis import Redis
 
-from tasks.engine.embedded import private_redis, reserve_port
+from graphql_api.local.redis_server import private_redis, reserve_port
 from tests.client import Client
 from tests.processes import DEADLINE_S, running, running_api, running_worker
 

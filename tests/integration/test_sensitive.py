@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from tasks.engine.embedded import private_redis
+from graphql_api.local.redis_server import private_redis
 from tests.client import Client
 from tests.processes import run_to_end, running_api, running_worker, wait_until
 
@@ -27,7 +27,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from tasks.engine import Retryable, Sensitive, app
+from tasks.celery_app import app
+from celeryql import Retryable, Sensitive
 
 
 class Card(BaseModel):

@@ -14,7 +14,7 @@ from redis import Redis
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from tasks.engine.embedded import private_redis
+from graphql_api.local.redis_server import private_redis
 from tests.processes import running_api_process
 
 pytestmark = pytest.mark.slow

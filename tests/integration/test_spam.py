@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
+from graphql_api.local.redis_server import private_redis
 from ml.train_spam_detector import main as train
-from tasks.engine.embedded import private_redis
 from tests.client import Client
 from tests.processes import running_api, running_worker, wait_until
 

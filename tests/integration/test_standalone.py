@@ -22,9 +22,9 @@ import psutil
 import pytest
 from dotenv import dotenv_values
 
+from celeryql.settings import PROJECT_ROOT
 from graphql_api.graphiql.build import STAMP, digest
-from tasks.engine.embedded import reserve_port
-from tasks.engine.settings import PROJECT_ROOT
+from graphql_api.local.redis_server import reserve_port
 
 pytestmark = pytest.mark.slow
 
@@ -46,7 +46,7 @@ MAKE_BOTH_BUSY = "from tasks.general import wait; [wait.delay(seconds=60) for _ 
 def project(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Path:
     """A copy of the project, with a `.data` of its own and stand-ins for what is made once."""
     folder = tmp_path_factory.mktemp("project")
-    for package in ("graphql_api", "tasks", "ml"):
+    for package in ("celeryql", "graphql_api", "tasks", "ml"):
         shutil.copytree(PROJECT_ROOT / package, folder / package)
     shutil.copytree(model_dir, folder / ".data" / "models")
     (folder / ".data" / "graphiql").mkdir()

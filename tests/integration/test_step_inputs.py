@@ -20,7 +20,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from tasks.engine import app
+from tasks.celery_app import app
 
 
 class Speed(Enum):

@@ -12,8 +12,8 @@ from urllib.parse import quote, urlencode, urlsplit
 import pytest
 from redis import Redis
 
-from tasks.engine.health import ailment
-from tasks.engine.settings import PROJECT_ROOT, Settings
+from celeryql.settings import PROJECT_ROOT, Settings
+from celeryql.worker.health import ailment
 from tests.client import Client
 from tests.processes import run_to_end, running, running_api, running_worker, wait_until
 from tests.tls import Authority, listening, tls_front
@@ -119,7 +119,9 @@ def test_no_connection_sends_its_password_in_clear(tmp_path):
         ):
             assert not is_ready(api)
             wait_until(lambda: log.read_text().count("Cannot connect") > 1, "worker that connects")
-            said = run_to_end(["-m", "tasks.engine.prompt", "PING"], PROJECT_ROOT, **environment)
+            said = run_to_end(
+                ["-m", "graphql_api.local.redis_prompt", "PING"], PROJECT_ROOT, **environment
+            )
 
     assert said.stderr.startswith("No Redis to talk to (")
     assert len(listener.first_bytes) > 5

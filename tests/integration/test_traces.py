@@ -14,8 +14,8 @@ import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tasks.engine.embedded import private_redis
-from tasks.engine.settings import PROJECT_ROOT
+from celeryql.settings import PROJECT_ROOT
+from graphql_api.local.redis_server import private_redis
 from tests.client import Client
 from tests.processes import run_to_end, running_api, running_worker, wait_until
 
@@ -24,7 +24,8 @@ pytestmark = pytest.mark.slow
 TASKS = '''
 """A task that is not always in the mood."""
 
-from tasks.engine import Retryable, app
+from tasks.celery_app import app
+from celeryql import Retryable
 
 
 @app.task(max_retries=1)

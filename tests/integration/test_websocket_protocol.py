@@ -13,8 +13,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.frames import Frame, Opcode
 
+from celeryql.settings import Settings
 from graphql_api.sockets import Connection
-from tasks.engine.settings import Settings
 from tests.client import Client
 from tests.processes import Server, running_api
 from tests.public import HEADERS, KINDS, public_environment

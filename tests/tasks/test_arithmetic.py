@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from celery import chain, chord, group
 
+from celeryql.errors import InvalidArguments
 from tasks.arithmetic import add, mul
-from tasks.engine.errors import InvalidArguments
 from tasks.general import echo
 
 

@@ -15,10 +15,10 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Mailbox
 from aiosmtpd.smtp import AuthResult
 
+from celeryql.errors import InvalidArguments
+from celeryql.settings import DATA_DIR, PROJECT_ROOT, load_settings
+from graphql_api.local.redis_server import private_redis, reserve_port
 from tasks.email import send_email
-from tasks.engine.embedded import private_redis, reserve_port
-from tasks.engine.errors import InvalidArguments
-from tasks.engine.settings import DATA_DIR, PROJECT_ROOT, load_settings
 from tests.processes import running_worker
 
 MAIL = {"to": ["ann@example.org"], "subject": "Hello", "text": "How are you?"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 
-from tasks.engine.errors import InvalidArguments
+from celeryql.errors import InvalidArguments
 from tasks.general import echo, wait
 
 SECRET = "correct horse battery staple"

@@ -7,9 +7,9 @@ from contextlib import suppress
 
 import pytest
 
-from tasks.engine.arguments import STRING_MAX
-from tasks.engine.celery_app import definitions
-from tasks.engine.errors import InvalidInput
+from celeryql.definition.arguments import STRING_MAX
+from celeryql.errors import InvalidInput
+from tasks.celery_app import definitions
 
 # What makes parsers go back, or decode, again and again.
 HOSTILE = (

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tasks.engine.settings import PROJECT_ROOT
+from celeryql.settings import PROJECT_ROOT
 from tasks.moderation import describe_verdict
 from tasks.spam import SpamLabel, SpamReason, SpamVerdict
 

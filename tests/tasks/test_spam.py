@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from celeryql.errors import InvalidArguments
+from celeryql.settings import load_settings
 from ml.errors import ModelNotTrained
-from tasks.engine.errors import InvalidArguments
-from tasks.engine.settings import load_settings
 from tasks.spam import SpamChannel, SpamLabel, SpamVerdict, detect_spam, detect_spam_batch
 
 PRIZE = "URGENT! You have won a 1 week FREE membership in our 100000 prize jackpot! Txt CLAIM"

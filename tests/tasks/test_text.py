@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.engine.errors import InvalidArguments
+from celeryql.errors import InvalidArguments
 from tasks.text import WordCount, count_words, merge_counts, split_text
 
 

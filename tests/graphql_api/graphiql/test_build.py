@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from celeryql.settings import PROJECT_ROOT
 from graphql_api.graphiql.build import PAGE_DIR, STAMP, BuildFailed, build, is_built
-from tasks.engine.settings import PROJECT_ROOT
 from tests.processes import run_to_end
 
 NPM = """#!/bin/sh

@@ -9,9 +9,9 @@ import httpx
 import pytest
 from graphql import build_schema, parse, validate
 
+from celeryql.settings import PROJECT_ROOT, Settings
 from graphql_api.app import create_app
 from graphql_api.graphiql.build import PAGE_DIR
-from tasks.engine.settings import PROJECT_ROOT, Settings
 
 SDL = (PROJECT_ROOT / "schema.graphql").read_text()
 

@@ -26,7 +26,8 @@ from typing import Annotated
 
 from celery import Task
 
-from tasks.engine import Sensitive, app
+from tasks.celery_app import app
+from celeryql import Sensitive
 
 
 @app.task(bind=True)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.engine.embedded import private_redis
-from tasks.engine.settings import PROJECT_ROOT
+from celeryql.settings import PROJECT_ROOT
+from graphql_api.local.redis_server import private_redis
 from tests.client import Client
 from tests.processes import running_api
 

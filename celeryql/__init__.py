@@ -1,0 +1,28 @@
+"""CeleryQL's engine on Celery and Redis; the names below are what a task module needs."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from celeryql.definition.arguments import Sensitive
+    from celeryql.worker.claim import Claim
+    from celeryql.worker.progress import report_progress
+    from celeryql.worker.retryable import Retryable
+
+__all__ = ["Claim", "Retryable", "Sensitive", "report_progress"]
+
+_MODULES = {
+    "Claim": "celeryql.worker.claim",
+    "Retryable": "celeryql.worker.retryable",
+    "Sensitive": "celeryql.definition.arguments",
+    "report_progress": "celeryql.worker.progress",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Imported on first use: importing a submodule must not load Celery and pydantic.
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
+    raise AttributeError(name)

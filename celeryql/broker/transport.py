@@ -1,0 +1,143 @@
+"""kombu's Redis transport, with the holes closed through which it loses messages.
+
+kombu takes a message off its list first and then notes that it holds it: a worker that dies between
+the two loses it. Here every message is in the outbox from its push until it is noted as held
+(`lua/outbox.lua`), and the sweep pushes again what was taken and never noted. No message waits in
+a worker until it is due: what has an `eta` is held in Redis. Only what is published through
+`producer.batch()` goes past both.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from queue import Empty
+from typing import Any
+
+from celery.app.amqp import AMQP
+from kombu.connection import Connection as KombuConnection
+from kombu.transport import redis
+
+from celeryql.broker import captured_messages as collector
+from celeryql.broker.captured_messages import (
+    CELERY_PRIORITIES,
+    PRIORITY_STEPS,
+    SPANS,
+    collect,
+    message_of,
+    queue_list,
+)
+from celeryql.broker.unacked import Message, QoS, outbox_script, reject
+from celeryql.outages import OUTAGES
+from celeryql.records import KEY, Priority
+
+_RECONNECT_S = 2
+
+
+class Channel(redis.Channel):
+    """kombu's Redis channel, which hands messages to an open collector or to the outbox."""
+
+    QoS = QoS
+    Message = Message
+    priority_steps = PRIORITY_STEPS
+
+    def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
+        if "id" not in message["headers"]:  # an answer to `celery inspect` of whatever client
+            message["properties"]["priority"] = CELERY_PRIORITIES[Priority.NORMAL]
+        if "id" not in message["headers"] or "_publish_batch" in kwargs:
+            super()._put(queue, message, **kwargs)  # type: ignore[no-untyped-call]
+            return
+        made = message_of(queue, self._get_message_priority(message, reverse=False), message)
+        if not collect(made):
+            with self.conn_or_acquire() as client:
+                push(client, made)
+
+    def _purge(self, queue: str) -> int:
+        with self.conn_or_acquire() as client:
+            for list_ in {queue_list(queue, step) for step in PRIORITY_STEPS}:
+                if tags := client.zrange(f"{KEY}outbox_index:{list_}", 0, -1):
+                    client.hdel(f"{KEY}outbox", *tags)
+                    client.zrem(f"{KEY}outbox_index:{list_}", *tags)
+        purged: int = super()._purge(queue)  # type: ignore[no-untyped-call]
+        return purged
+
+    def _q_for_pri(self, queue: str, pri: int) -> str:
+        return queue_list(queue, pri)
+
+    def basic_consume(self, *args: Any, **kwargs: Any) -> Any:
+        """Begin to consume; what dead workers held is given back now, and then each second."""
+        tag = super().basic_consume(*args, **kwargs)  # type: ignore[no-untyped-call]
+        with self.conn_or_acquire() as client:
+            self.qos.give_back_overdue(client)
+        return tag
+
+    def _brpop_read(self, **options: Any) -> Any:
+        try:
+            return super()._brpop_read(**options)  # type: ignore[no-untyped-call]
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+            reject(getattr(error, "doc", getattr(error, "object", "")), error)
+            raise Empty from error
+
+    def close(self) -> None:
+        """Close it whole, even if what it waits for can no longer be read."""
+        if self._in_poll:
+            with suppress(Empty, *OUTAGES):
+                self._brpop_read()
+        if self._qos:  # else it has held nothing
+            self._qos.forget()
+        super().close()  # type: ignore[no-untyped-call]
+
+
+class Connection(KombuConnection):
+    """A connection that is tried again every two seconds, however long Redis has been away."""
+
+    def ensure_connection(self, *args: Any, **options: Any) -> Any:
+        """Connect; kombu's pauses would grow to half a minute."""
+        options = {"interval_max": _RECONNECT_S} | options
+        return super().ensure_connection(*args, **options)  # type: ignore[no-untyped-call]
+
+
+class Amqp(AMQP):
+    """Where Celery gets its connections from."""
+
+    Connection = Connection
+
+    def as_task_v2(
+        self,
+        task_id: str,
+        name: str,
+        args: Any = None,
+        kwargs: Any = None,
+        countdown: float | None = None,
+        eta: Any = None,
+        group_id: str | None = None,
+        group_index: int | None = None,
+        expires: Any = None,
+        *others: Any,
+        **options: Any,
+    ) -> Any:
+        """Make a message as Celery does, which names spans of time beside times of this host."""
+        given = (task_id, name, args, kwargs, countdown, eta, group_id, group_index, expires)
+        made = super().as_task_v2(*given, *others, **options)
+        for span, seconds in zip(SPANS, (countdown, expires), strict=True):
+            if isinstance(seconds, int | float) and seconds:
+                made.headers[span] = int(seconds * 1_000)
+        return made
+
+
+class Transport(redis.Transport):
+    """kombu's Redis transport; named in `broker_transport`, so the URL stays `redis://`."""
+
+    Channel = Channel
+
+
+def push(client: Any, message: collector.Message, *, is_spare: bool = False) -> None:
+    """Send one message, or hold it back until it is due.
+
+    Args:
+        client: of Redis.
+        message: what is sent.
+        is_spare: leave it out where another message of its task is held back already.
+    """
+    pushed = json.dumps(message.push() | {"is_spare": is_spare})
+    outbox_script(client, "push")(args=[pushed, message.payload])

@@ -1,0 +1,1 @@
+"""A task's signature becomes models of its arguments and its result."""

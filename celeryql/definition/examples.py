@@ -1,0 +1,215 @@
+"""Makes example values of annotations, and checks with them that nothing is lost in JSON.
+
+Each value is written and read back, and must be equal to what it was. The examples are the same
+each time. They keep the limits that annotations name, but know nothing of validators: a type that
+accepts none of its examples is not checked.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import Context, Decimal
+from enum import Enum
+from math import ceil, floor, isfinite
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from celeryql.definition.json_form import READ, read
+from celeryql.definition.numbers import Limits, range_of, value_of
+from celeryql.definition.unions import members_of
+from celeryql.errors import Problem, problems_of
+
+_EXAMPLES = 6  # of each type
+_ITEMS_MAX = 10  # of a list that has to be longer there is no example
+_COUNTS = (0, 1, 2, _ITEMS_MAX)
+_NOON = datetime(2024, 2, 29, 12, 30, 15, 123_456, tzinfo=UTC)
+_ABROAD = timezone(timedelta(hours=5, minutes=30))
+_TEXT = " Example 1: Words of a longer text,\n\twith äöü & 'quotes'. " * 20
+# The values of a type differ in all that a serializer may lose: length, case, zone, precision.
+_SCALARS: dict[Any, tuple[Any, ...]] = {
+    bool: (True, False),
+    str: (_TEXT, "a", "Ann.Example@mail.example.org", "3"),
+    datetime: (
+        _NOON.astimezone(_ABROAD),
+        _NOON.replace(tzinfo=None),
+        _NOON + timedelta(days=40_000),
+    ),
+    date: (_NOON.date(), date(1969, 7, 20)),
+    time: (_NOON.time(), time(0, 0, tzinfo=UTC)),
+    UUID: (UUID(int=1), UUID(int=2**128 - 1)),
+}
+_NUMBERS = (1, 0, 2, -7, 12_345, -98_765)
+_FRACTION = Decimal("1.234567891")  # times a number above, a `float` still holds all of its digits
+_PLACES = 9  # of the fraction
+_WIDE = 10  # a range in which several multiples of it lie
+
+
+def examples(annotation: Any, limits: Limits = ()) -> list[Any]:
+    """Make a few values of an annotation, models as dicts by field.
+
+    Where fields name examples, some values are made of those, and some without them.
+    """
+    maker = _Maker()
+    made = [maker.make(annotation, limits, turn) for turn in range(_EXAMPLES)]
+    if maker.has_used_named:
+        plain = _Maker(uses_named=False)
+        made += [plain.make(annotation, limits, turn) for turn in range(_EXAMPLES)]
+    return made
+
+
+@dataclass
+class _Maker:
+    """Makes values, of fields that name examples from those if it should."""
+
+    uses_named: bool = True
+    has_used_named: bool = False
+
+    def make(self, annotation: Any, limits: Limits, turn: int) -> Any:
+        origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
+        if origin is Annotated:
+            return self.make(parts[0], limits + parts[1:], turn)
+        if origin in (typing.Union, types.UnionType):
+            return self.make(_member(parts, turn), limits, turn)
+        if origin in (list, tuple):
+            return origin(self.make(parts[0], (), turn + i) for i in range(_count(limits, turn)))
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            fields = annotation.model_fields.items()  # each has a value of its own
+            return {name: self._field(field, turn + i) for i, (name, field) in enumerate(fields)}
+        if isinstance(annotation, type) and issubclass(annotation, Enum):
+            members = list(annotation)
+            return members[turn % len(members)]
+        return _scalar(annotation, limits, turn)
+
+    def _field(self, field: FieldInfo, turn: int) -> Any:
+        if self.uses_named and field.examples:
+            self.has_used_named = True
+            return field.examples[turn % len(field.examples)]
+        return self.make(field.annotation, tuple(field.metadata), turn)
+
+
+def _member(parts: tuple[Any, ...], turn: int) -> Any:
+    members = members_of(parts)
+    is_none = len(members) < len(parts) and turn % _EXAMPLES == _EXAMPLES - 1
+    return types.NoneType if is_none else members[turn % len(members)]
+
+
+def _count(limits: Limits, turn: int) -> int:
+    least, most = value_of(limits, "min_length") or 0, value_of(limits, "max_length")
+    wanted = max(least, _COUNTS[turn % len(_COUNTS)])
+    return min(wanted, _ITEMS_MAX, _ITEMS_MAX if most is None else most)
+
+
+def _scalar(annotation: Any, limits: Limits, turn: int) -> Any:
+    if annotation in (int, float, Decimal):
+        return annotation(_number(annotation, limits, turn))
+    values = _SCALARS.get(annotation, (None,))
+    value = values[turn % len(values)]
+    if annotation is str:
+        value = value.ljust(min(value_of(limits, "min_length") or 0, 1_000), "x")
+        value = value[: value_of(limits, "max_length")]
+    return value
+
+
+def _number(annotation: Any, limits: Limits, turn: int) -> Decimal:
+    low, high = range_of(limits, step=1 if annotation is int else 0)
+    number, step = _NUMBERS[turn % len(_NUMBERS)], _step(annotation, limits, high - low)
+    least = ceil(Decimal(str(low)) / step) if isfinite(low) else None
+    most = floor(Decimal(str(high)) / step) if isfinite(high) else None
+    if least is not None and most is not None:
+        number = least + abs(number) % max(most - least + 1, 1)
+    elif least is not None:
+        number = least + abs(number)
+    elif most is not None:
+        number = most - abs(number)
+    digits = value_of(limits, "max_digits")
+    return Context(prec=digits).multiply(number, step) if digits else number * step
+
+
+def _step(annotation: Any, limits: Limits, width: float) -> Decimal:
+    if given := value_of(limits, "multiple_of"):
+        return Decimal(str(given))
+    if annotation is int:
+        return Decimal(1)
+    step = _FRACTION * Decimal(str(min(width, _WIDE))) / _WIDE
+    places = value_of(limits, "decimal_places")
+    if places is not None:
+        places = min(places, _PLACES)
+        step = max(round(step, places), Decimal(1).scaleb(-places))
+    return step or _FRACTION
+
+
+def written(adapter: TypeAdapter[Any], annotation: Any, form: dict[str, Any]) -> list[Any]:
+    """Write those examples of a type that it accepts as JSON values.
+
+    Args:
+        adapter: of the type.
+        annotation: the type.
+        form: how its values are written.
+
+    Raises:
+        ValueError: one cannot be written, or is read back as another value; it says where and why.
+    """
+    return [_written(adapter, value, form) for value in _accepted(adapter, annotation)]
+
+
+def _accepted(adapter: TypeAdapter[Any], annotation: Any) -> Iterator[Any]:
+    made = examples(annotation)
+    for turn, example in enumerate(made):
+        with suppress(Exception):  # what its validators raise, may be anything
+            yield _checked(adapter, example, made[turn + 1 :] + made[:turn])
+
+
+def _checked(adapter: TypeAdapter[Any], example: Any, others: list[Any]) -> Any:
+    """Validate an example; what is refused of its fields is taken from other ones."""
+    for other in others:
+        try:
+            return adapter.validate_python(example, strict=False, **READ)
+        except ValidationError as error:
+            refused = {problem.path[0] for problem in problems_of(error) if problem.path}
+            if not isinstance(example, dict) or not refused <= example.keys():
+                break
+            example = {**example, **{name: other[name] for name in refused}}
+    return adapter.validate_python(example, strict=False, **READ)
+
+
+def _written(adapter: TypeAdapter[Any], value: Any, form: dict[str, Any]) -> Any:
+    try:
+        json = adapter.dump_python(value, mode="json", **form)
+        again = read(adapter, json)
+        place = _difference(value, again)
+    except ValidationError as error:
+        raise ValueError(str(problems_of(error)[0])) from error
+    except Exception as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+    if place is not None:
+        raise ValueError(str(Problem(place, "it is read as another value")))
+    return json
+
+
+def _difference(one: Any, other: Any) -> tuple[str, ...] | None:
+    """Find the place where two values differ; None where they are equal.
+
+    Of models, fields are compared: what else an instance holds is not written.
+    """
+    if type(one) is not type(other):
+        return ()
+    if isinstance(one, BaseModel):
+        pairs = [
+            (name, getattr(one, name), getattr(other, name)) for name in type(one).model_fields
+        ]
+    elif isinstance(one, list | tuple) and len(one) == len(other):
+        pairs = [(str(i), *pair) for i, pair in enumerate(zip(one, other, strict=True))]
+    else:
+        return None if one == other else ()
+    for name, *pair in pairs:
+        if (place := _difference(*pair)) is not None:
+            return (name, *place)
+    return None

@@ -1,0 +1,94 @@
+"""How typed values are written as JSON and read back, and which JSON every client can read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError, to_json
+
+from celeryql.definition.numbers import INT_MAX
+
+#: Fields have the names of the code, never their aliases, and nothing is written that is computed.
+WRITTEN: Any = {"by_alias": False, "round_trip": True}
+#: What is computed is written for plain callers, of results that allow it.
+COMPUTED: Any = {"by_alias": False}
+#: Plain Celery callers may use aliases as well.
+READ: Any = {"by_alias": True, "by_name": True}
+
+#: What pydantic raises for values that cannot be written: lone surrogates, objects of any class.
+NOT_JSON = (UnicodeEncodeError, PydanticSerializationError)
+
+_TOO_LARGE = f"an integer beyond ±{INT_MAX}, which JSON clients read as another: use a string"
+_NOT_FINITE = "infinite or not a number, which has no JSON form"
+
+
+def read(adapter: TypeAdapter[Any], values: Any, **options: Any) -> Any:
+    """Read JSON values as a type.
+
+    Raises:
+        ValidationError: they are not of the type.
+    """
+    try:
+        return adapter.validate_python(values, **READ, **options)
+    except ValidationError as error:
+        try:
+            text = to_json(values, **WRITTEN)
+        except NOT_JSON:
+            raise error from None
+    # A strict model takes a date from JSON text, but not from the same string in Python.
+    return adapter.validate_json(text, **READ, **options)
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A value that a client cannot read.
+
+    Attributes:
+        path: leads to it by names and positions.
+        reason: goes after "is".
+    """
+
+    path: tuple[str | int, ...]
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{place(self.path) or 'the value'} is {self.reason}"
+
+
+def place(path: Iterable[str | int]) -> str:
+    """Write a path as code does: `rows[3].size`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(
+        "."
+    )
+
+
+def unreadable(values: Any) -> Unreadable | None:
+    """Find one of some JSON values that a client cannot read; None where it can read them all.
+
+    Raises:
+        PydanticSerializationError: a text is not Unicode.
+    """
+    to_json(values)
+    if found := _find({"": values}):
+        (_, *path), reason = found
+        return Unreadable(tuple(path), reason)
+    return None
+
+
+def _find(values: dict[str, Any] | list[Any]) -> tuple[tuple[Any, ...], str] | None:
+    for key, value in values.items() if isinstance(values, dict) else enumerate(values):
+        if isinstance(value, str):
+            continue
+        if isinstance(value, float):
+            if not isfinite(value):
+                return (key,), _NOT_FINITE
+        elif isinstance(value, int):
+            if not -INT_MAX <= value <= INT_MAX:
+                return (key,), _TOO_LARGE
+        elif value and (found := _find(value)):
+            return (key, *found[0]), found[1]
+    return None

@@ -1,0 +1,1 @@
+"""Logs, traces, and the trail that leads from a request to its tasks."""

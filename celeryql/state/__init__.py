@@ -1,0 +1,1 @@
+"""What Redis holds of tasks, and how it is read."""

@@ -1,0 +1,61 @@
+"""How long tasks wait and run, by definition: counted in Redis by the scripts that write states.
+
+So they are right for all workers together, and whichever API process is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import accumulate
+
+from redis.asyncio import Redis
+
+from celeryql.records import KEY
+
+# In milliseconds; `lua/timings.lua` counts with the same.
+BOUNDS_MS = (
+    *(5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000),
+    *(1_800_000, 7_200_000),
+)
+_BUCKETS = (*map(str, BOUNDS_MS), "inf")
+
+
+@dataclass(frozen=True)
+class Durations:
+    """How many took how long.
+
+    Attributes:
+        at_most: for each of `BOUNDS_MS` and then in all, how many took no longer.
+        sum_s: all of them together.
+    """
+
+    at_most: tuple[int, ...]
+    sum_s: float
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Of one definition, how long its tasks waited in their queue, and how long each run took."""
+
+    definition: str
+    waits: Durations
+    runs: Durations
+
+
+async def read_timings(redis: Redis, definitions: Iterable[str]) -> list[Timings]:
+    """Read what was counted of each definition, in one round trip."""
+    definitions = list(definitions)
+    async with redis.pipeline(transaction=False) as pipe:
+        for name in definitions:
+            pipe.hgetall(f"{KEY}timings:{name}")
+        hashes: list[dict[str, str]] = await pipe.execute()
+    return [
+        Timings(name, _durations(counts, "wait"), _durations(counts, "run"))
+        for name, counts in zip(definitions, hashes, strict=True)
+    ]
+
+
+def _durations(counts: dict[str, str], what: str) -> Durations:
+    at_most = accumulate(int(counts.get(f"{what}:{bucket}", 0)) for bucket in _BUCKETS)
+    return Durations(tuple(at_most), int(counts.get(f"{what}:sum_ms", 0)) / 1_000)

@@ -1,0 +1,1 @@
+"""Follow tasks, queues and workers as they change."""

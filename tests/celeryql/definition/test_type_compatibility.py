@@ -1,0 +1,282 @@
+"""What fits by type is read by the task that it is handed to, whatever the types are."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time
+from decimal import Decimal
+from enum import Enum, IntEnum, StrEnum
+from itertools import product
+from typing import Annotated, Any
+from uuid import UUID
+
+import pytest
+from celery import Celery
+from pydantic import (
+    AliasPath,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    Strict,
+    computed_field,
+    field_serializer,
+)
+from pydantic.alias_generators import to_camel
+
+from celeryql.definition.task_definition import TaskDefinition
+from celeryql.definition.type_compatibility import fits
+from celeryql.errors import BadTaskDefinition, WorkflowTypeMismatch
+from celeryql.worker.task_class import TypedTask
+from celeryql.workflow.canvas import ChainNode, StepNode
+from celeryql.workflow.planner import plan
+
+
+class Colour(StrEnum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Word(str, Enum):  # noqa: UP042  # written as it was before there was StrEnum
+    A = "a"
+
+
+class Level(IntEnum):
+    LOW = 1
+
+
+Money = Annotated[
+    Decimal,
+    BeforeValidator(lambda value: str(value).removesuffix(" EUR")),
+    PlainSerializer(lambda value: f"{value} EUR", return_type=str),
+]
+
+
+class Animal(BaseModel):
+    """Takes more than it names."""
+
+    name: str
+    born: date | None = None
+
+
+class Cat(Animal):
+    """Has more."""
+
+    lives: int = 9
+
+
+class Unborn(Animal):
+    """Has a field of another type."""
+
+    born: str = ""  # type: ignore[assignment]  # which mypy would refuse
+
+
+class Shouting(Animal):
+    """Is written otherwise, and read the same."""
+
+    @field_serializer("born")
+    def _born(self, born: date | None) -> str | None:
+        return born and f"{born.isoformat()}"
+
+
+class Closed(BaseModel):
+    """Takes nothing more."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    size: int
+
+
+class ClosedMore(Closed):
+    """Has more than its base takes."""
+
+    more: int = 1
+
+
+class Computed(BaseModel):
+    """Does not take what it computes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    size: int
+
+    @computed_field
+    def double(self) -> int:
+        """Its size, twice."""
+        return self.size * 2
+
+
+class Aged(Animal):
+    """Computes more than its base has."""
+
+    @computed_field
+    def age(self) -> int:
+        """Its age."""
+        return 1
+
+
+class ClosedAnimal(BaseModel):
+    """Takes nothing more, unlike what is derived from it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+
+
+class Named(ClosedAnimal):
+    """Takes more than its base."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    @computed_field
+    def initial(self) -> str:
+        """Its first letter."""
+        return self.name[:1]
+
+
+class Open(Animal):
+    """Holds anything."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Exact(BaseModel):
+    """Takes no text for a date, but for JSON's own."""
+
+    model_config = ConfigDict(strict=True, alias_generator=to_camel, frozen=True)
+
+    first_at: datetime
+    price: Decimal
+    colour: Colour
+    days: tuple[date, ...]
+    level: Level = Field(default=Level.LOW, validation_alias=AliasPath("a", "b"))
+    key: UUID
+    closed: Closed | None
+
+
+class Priced(BaseModel):
+    """Has prices."""
+
+    price: Money
+
+
+TYPES: list[Any] = [
+    bool, int, float, str, datetime, date, time, Decimal, UUID, Colour, Word, Level, Money,
+    Annotated[float, Strict()], Annotated[Decimal, Strict()], Annotated[datetime, Strict()],
+    int | None, float | None, Colour | None, Closed | None, type(None),
+    list[int], list[float], tuple[float, ...], list[int | None], list[list[int]],
+    Animal, Cat, Unborn, Shouting, Closed, ClosedMore, Computed, Open, Exact, Priced,
+    Aged, ClosedAnimal, Named,
+    list[Cat], list[Animal], list[Closed], list[Computed], list[Animal | Cat],
+]  # fmt: skip
+
+
+def definition(name: str, annotations: dict[str, Any], **options: Any) -> TaskDefinition:
+    def run(x: Any = None) -> Any:
+        """Doc."""
+
+    run.__annotations__ = annotations
+    run.__defaults__ = None
+    app = Celery(name, task_cls=TypedTask, set_as_current=False)
+    made: Any = app.task(shared=False, name=name, **options)(run)
+    app.finalize()
+    assert made.definition is not None
+    found: TaskDefinition = made.definition
+    return found
+
+
+def is_input(annotation: Any) -> bool:
+    return annotation is not type(None) and annotation != list[Animal | Cat]
+
+
+@pytest.fixture(scope="module")
+def sources() -> list[TaskDefinition]:
+    return [definition(f"give{i}", {"x": int, "return": type_}) for i, type_ in enumerate(TYPES)]
+
+
+@pytest.fixture(scope="module")
+def targets() -> list[TaskDefinition]:
+    wanted = [type_ for type_ in TYPES if is_input(type_)]
+    return [definition(f"take{i}", {"x": t, "return": int}) for i, t in enumerate(wanted)]
+
+
+def test_what_fits_is_always_read(sources, targets):
+    tried = 0
+    for source, target in product(sources, targets):
+        if not fits(source.returned, target.types_by_name["x"]):
+            continue
+        for example in source.examples()[1]:
+            handed = source.dump(source.result.validate_python(example, strict=False, by_name=True))
+            target.bind((handed,), {})
+            tried += 1
+
+    assert tried > 150
+
+
+def test_each_type_fits_itself():
+    assert [type_ for type_ in TYPES if not fits(type_, type_)] == []
+
+
+@pytest.mark.parametrize(
+    ("offered", "wanted", "fit"),
+    [
+        (Cat, Animal, True),
+        (Open, Animal, True),
+        (Shouting, Animal, False),
+        (Unborn, Animal, False),
+        (ClosedMore, Closed, False),
+        (Named, ClosedAnimal, False),
+        (Aged, Animal, True),
+        (Word, str, True),
+        (Level, int, False),
+        (Money, Decimal, False),
+        (Money, Money, True),
+        (Decimal, Money, True),
+        (list[Animal | Cat], list[Animal], True),
+        (type(None), int | None, True),
+        (type(None), int, False),
+    ],
+)
+def test_models_fit_by_what_is_written_of_them(offered, wanted, fit):
+    assert fits(offered, wanted) is fit
+
+
+def step(task: TaskDefinition, **given: Any) -> StepNode:
+    return StepNode(None, task, given, ("input",))
+
+
+def test_a_task_whose_result_is_ignored_hands_on_nothing():
+    quiet = definition("quiet", {"x": int, "return": int}, ignore_result=True)
+    strict, lenient = (
+        definition(name, {"x": type_, "return": int})
+        for name, type_ in (("strict", int), ("lenient", int | None))
+    )
+
+    with pytest.raises(WorkflowTypeMismatch, match="takes int as 'x', but is handed None from"):
+        plan(None, ChainNode((step(quiet, x=1), step(strict))), max_steps=9)
+    assert plan(None, ChainNode((step(quiet, x=1), step(lenient))), max_steps=9).steps
+
+
+def test_a_model_that_forbids_what_is_computed_says_so():
+    give = definition("give", {"x": int, "return": Named})
+    take = definition("take", {"x": ClosedAnimal, "return": int})
+
+    with pytest.raises(WorkflowTypeMismatch) as caught:
+        plan(None, ChainNode((step(give, x=1), step(take))), max_steps=9)
+
+    assert caught.value.actual == "Named from 'give', with fields that it forbids (initial)"
+
+
+def test_what_is_computed_is_kept_unless_its_model_forbids_it():
+    open_, closed = (
+        definition(name, {"x": int, "return": type_})
+        for name, type_ in (("o", Aged), ("c", Computed))
+    )
+
+    assert open_.dump(Aged(name="Ann")) == {"name": "Ann", "born": None, "age": 1}
+    assert closed.dump(Computed(size=2)) == {"size": 2}
+
+
+def test_a_task_with_a_serializer_of_its_own_is_refused():
+    with pytest.raises(BadTaskDefinition, match="workers take JSON alone, no pickle"):
+        definition("pickled", {"x": int, "return": int}, serializer="pickle")

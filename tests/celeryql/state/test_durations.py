@@ -1,0 +1,77 @@
+"""How long tasks wait and run: counted where their states are written."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from celery import states
+
+from celeryql import scripts
+from celeryql.definition.task_definition import TaskDefinition
+from celeryql.engine import Engine
+from celeryql.state.durations import BOUNDS_MS, Timings, read_timings
+from celeryql.submission.accept import Options
+from tasks.arithmetic import add
+
+
+async def timings(engine: Engine) -> Timings:
+    (found,) = await read_timings(engine.redis, ["add"])
+    return found
+
+
+async def accepted(engine: Engine) -> str:
+    definition: TaskDefinition = engine.definitions["add"]
+    arguments = definition.arguments(x=1, y=2)
+    return (await engine.submitter.enqueue(definition, arguments, Options(), "me")).record.id
+
+
+def test_python_and_lua_count_with_the_same_bounds():
+    lua = (Path(scripts.__file__).with_name("lua") / "timings.lua").read_text()
+
+    (listed,) = re.findall(r"BOUNDS_MS = \{(.*?)\}", lua, re.DOTALL)
+
+    assert tuple(int(bound) for bound in listed.split(",")) == BOUNDS_MS
+
+
+async def test_a_start_ends_the_wait_and_an_end_the_run(engine, report):
+    task_id = await accepted(engine)
+    start = report(add, task_id, states.STARTED)
+    running = await timings(engine)
+    report(add, task_id, states.SUCCESS, 3, start=start)
+
+    ended = await timings(engine)
+
+    assert (running.waits.at_most[-1], running.runs.at_most[-1]) == (1, 0)
+    assert (ended.waits.at_most[-1], ended.runs.at_most[-1]) == (1, 1)
+    assert ended.runs.at_most[BOUNDS_MS.index(5_000)] == 1
+
+
+async def test_each_run_is_timed_but_only_the_first_wait(engine, report):
+    task_id = await accepted(engine)
+    for attempt, state in enumerate((states.RETRY, states.RETRY, states.SUCCESS)):
+        start = report(add, task_id, states.STARTED, retries=attempt)
+        result = 3 if state == states.SUCCESS else ValueError("again")
+        report(add, task_id, state, result, start=start, retries=attempt)
+
+    found = await timings(engine)
+
+    assert (found.waits.at_most[-1], found.runs.at_most[-1]) == (1, 3)
+
+
+async def test_what_never_starts_is_not_timed(engine):
+    record = await engine.store.get(await accepted(engine))
+
+    await engine.control.cancel(record, terminate=False)
+
+    found = await timings(engine)
+    assert (found.waits.at_most[-1], found.runs.at_most[-1]) == (0, 0)
+
+
+async def test_of_a_plain_callers_task_the_run_is_timed(engine, report):
+    start = report(add, "plain", states.STARTED)
+    report(add, "plain", states.SUCCESS, 3, start=start)
+
+    found = await timings(engine)
+
+    assert (found.waits.at_most[-1], found.runs.at_most[-1]) == (0, 1)

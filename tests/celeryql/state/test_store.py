@@ -1,0 +1,154 @@
+"""Pages of events: from where a cursor says, no more than asked, and true about what is lost."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from celeryql.definition.options import Options
+from celeryql.errors import CursorExpired
+from tasks.arithmetic import add
+
+
+@pytest.fixture
+async def task(engine, report):
+    """A finished task with 23 events."""
+    definition = engine.definitions["add"]
+    arguments = definition.arguments(x=1, y=2)
+    accepted = await engine.submitter.enqueue(definition, arguments, Options(), "ann")
+    report(add, accepted.record.id, "STARTED")
+    for i in range(20):
+        report(add, accepted.record.id, "PROGRESS", {"current": i, "total": 20})
+    report(add, accepted.record.id, "SUCCESS", 3.0)
+    return accepted.record
+
+
+def versions(page) -> list[int]:
+    return [event.version for event in page.events]
+
+
+async def test_a_history_begins_with_what_is_oldest(engine, task):
+    page = await engine.store.history(task, count=5)
+
+    assert versions(page) == [1, 2, 3, 4, 5]
+    assert page.more_after == page.events[-1].cursor
+
+
+async def test_a_history_goes_on_behind_every_one_of_its_cursors(engine, task):
+    events = (await engine.store.history(task)).events
+
+    rests = [versions(await engine.store.history(task, event.cursor)) for event in events]
+
+    assert rests == [list(range(n + 1, 24)) for n in range(1, 24)]
+
+
+async def test_the_last_page_says_that_it_is_the_last(engine, task):
+    assert (await engine.store.history(task, count=24)).more_after is None
+
+
+async def test_a_history_that_was_trimmed_behind_a_cursor_says_so(engine, task, empty_redis):
+    events = (await engine.store.history(task)).events
+    empty_redis.ltrim(f"celeryql:events:{task.id}", 10, -1)
+    empty_redis.hset(f"celeryql:task:{task.id}", "trimmed", events[9].cursor)
+
+    with pytest.raises(CursorExpired):
+        await engine.store.history(task, events[8].cursor)
+    assert versions(await engine.store.history(task, events[9].cursor, 1)) == [11]
+    assert versions(await engine.store.history(task, None, 1)) == [11]
+
+
+async def test_no_more_of_a_page_is_parsed_than_is_given(engine, task, empty_redis):
+    empty_redis.lset(f"celeryql:events:{task.id}", 5, "9999999999999-0 broken")
+
+    assert versions(await engine.store.history(task, count=5)) == [1, 2, 3, 4, 5]
+
+
+async def test_the_stream_of_all_goes_on_behind_a_cursor(engine, task):
+    events = (await engine.store.history(task)).events
+
+    page = await engine.store.stream(events[9].cursor, 5)
+    last = await engine.store.stream(page.more_after)
+
+    assert versions(page) == [11, 12, 13, 14, 15]
+    assert versions(last) == [16, 17, 18, 19, 20, 21, 22, 23]
+    assert last.more_after is None
+
+
+async def test_the_stream_of_all_says_where_it_was_trimmed(engine, task, empty_redis):
+    events = (await engine.store.history(task)).events
+    empty_redis.xtrim("celeryql:events", maxlen=10, approximate=False)
+
+    with pytest.raises(CursorExpired):
+        await engine.store.stream(events[11].cursor)
+    assert versions(await engine.store.stream(events[13].cursor)) == list(range(15, 24))
+
+
+async def test_an_event_that_cannot_be_read_is_left_out_alone(engine, task, empty_redis, caplog):
+    end = (await engine.store.history(task)).events[-1].cursor
+    empty_redis.xadd("celeryql:events", {"number": 24, "root": task.id, "event": "broken"})
+    empty_redis.xadd("celeryql:events", {"number": 25, "root": task.id, "event": '{"id": 1}'})
+
+    assert (await engine.store.stream(end)).events == []
+    assert caplog.text.count("cannot be read") == 2
+
+
+async def test_a_name_with_a_lone_surrogate_names_nothing(engine, task):
+    assert await engine.store.get_many(["\ud800", task.id]) == [
+        None,
+        await engine.store.get(task.id),
+    ]
+
+
+async def test_a_thousand_reads_at_once_share_a_few_connections(engine, task, empty_redis):
+    await asyncio.gather(*[engine.store.get(task.id) for _ in range(1_000)])
+
+    names = [client["name"] for client in empty_redis.client_list()]
+    assert names.count("celeryql-read") <= 8
+
+
+@pytest.mark.parametrize(
+    ("celery_state", "shown"),
+    [("PENDING", "QUEUED"), ("STARTED", "RUNNING"), ("POLISHING", "RUNNING"),
+     ("RETRY", "RETRYING"), ("SUCCESS", "SUCCEEDED"), ("FAILURE", "FAILED"),
+     ("REVOKED", "CANCELED")],
+)  # fmt: skip
+async def test_a_state_of_a_later_release_is_shown_by_its_celery_state(
+    engine, task, empty_redis, celery_state, shown
+):
+    changed = {"state": "PARKED", "celery_state": celery_state}
+    empty_redis.hset(f"celeryql:task:{task.id}", mapping=changed)
+
+    record = await engine.store.get(task.id)
+
+    assert (record.state, record.celery_state) == (shown, celery_state)
+    assert (record.version, record.definition) == (23, "add")
+
+
+async def test_a_field_that_cannot_be_read_costs_itself(engine, task, empty_redis):
+    strange = {"priority": "URGENT", "progress": "12 %", "failure": "[]", "tags": "{}"}
+    empty_redis.hset(f"celeryql:task:{task.id}", mapping=strange)
+
+    record = await engine.store.get(task.id)
+
+    assert (record.state, record.priority) == ("SUCCEEDED", "NORMAL")
+    assert (record.progress, record.failure, record.tags) == (None, None, ())
+
+
+async def test_an_event_of_a_later_release_is_shown_by_its_celery_state(engine, task, empty_redis):
+    key = f"celeryql:events:{task.id}"
+    newest = empty_redis.lindex(key, -1)
+    empty_redis.lset(key, -1, newest.replace('"SUCCEEDED"', '"POLISHED"'))
+
+    page = await engine.store.history(task)
+
+    assert page.events[-1].state == "SUCCEEDED"
+    assert versions(page) == list(range(1, 24))
+
+
+async def test_an_event_of_an_unknown_kind_is_left_out_of_a_history(engine, task, empty_redis):
+    key = f"celeryql:events:{task.id}"
+    oldest = empty_redis.lindex(key, 0)
+    empty_redis.lset(key, 0, oldest.replace('"STATE"', '"OUTPUT"'))
+
+    assert versions(await engine.store.history(task)) == list(range(2, 24))

@@ -1,0 +1,137 @@
+"""The one reader of events of a process: it forgets nobody, and resumes after every outage."""
+
+from __future__ import annotations
+
+import asyncio
+
+from celeryql.definition.options import Options
+from celeryql.records import Record
+from celeryql.state.listing import Filter
+from tasks.arithmetic import add
+
+
+async def accept(engine) -> Record:
+    definition = engine.definitions["add"]
+    arguments = definition.arguments(x=1, y=2)
+    accepted = await engine.submitter.enqueue(definition, arguments, Options(), "ann")
+    return await engine.store.get(accepted.record.id)
+
+
+async def start(engine) -> tuple:
+    """Accept a task and watch it, as far as the snapshot."""
+    record = await accept(engine)
+    watching = engine.events.watch(record)
+    await anext(watching)
+    return record, watching
+
+
+async def states(watching) -> list[str]:
+    async with asyncio.timeout(10):
+        return [happened.state async for happened in watching]
+
+
+async def test_the_stream_is_read_only_while_somebody_watches(engine):
+    await accept(engine)
+    before = engine.feed.newest
+
+    record, watching = await start(engine)
+
+    assert before == "0-0"
+    assert engine.feed.newest == record.cursor
+    await watching.aclose()
+
+
+async def test_nothing_is_kept_for_a_watcher_that_left(engine):
+    record, watching = await start(engine)
+    listing = engine.events.watch_all("ann", Filter(), "0-0")
+    await anext(listing)
+    assert set(engine.feed._of_root) == {record.id}
+    assert set(engine.feed._of_owner) == {"ann"}
+
+    await watching.aclose()
+    await listing.aclose()
+
+    assert engine.feed._of_root == {}
+    assert engine.feed._of_owner == {}
+
+
+async def test_killed_connections_lose_no_event(engine, report, empty_redis):
+    record, watching = await start(engine)
+    report(add, record.id, "STARTED")
+
+    for i in range(20):
+        if i % 5 == 0:
+            empty_redis.client_kill_filter(_type="normal", skipme=True)
+        report(add, record.id, "RETRY", ValueError("again"))
+    report(add, record.id, "SUCCESS", 3.0)
+    async with asyncio.timeout(10):
+        told = [happened.version async for happened in watching]
+
+    assert told == list(range(2, 24))
+
+
+async def test_an_error_that_redis_answers_the_reader_with_ends_no_stream(
+    engine, report, empty_redis
+):
+    record, watching = await start(engine)
+    clients = empty_redis.client_list()  # those of other APIs, too, on another database
+    (reader,) = [c for c in clients if (c["name"], c["db"]) == ("celeryql-feed", "1")]
+
+    empty_redis.client_unblock(int(reader["id"]), error=True)
+    report(add, record.id, "STARTED")
+    report(add, record.id, "SUCCESS", 3.0)
+
+    assert await states(watching) == ["RUNNING", "SUCCEEDED"]
+
+
+async def test_a_restarted_reader_goes_on_where_it_was(engine, report):
+    record, watching = await start(engine)
+    await stop_reading(engine)
+
+    report(add, record.id, "STARTED")
+    report(add, record.id, "SUCCESS", 3.0)
+    engine._background.append(asyncio.create_task(engine.feed.run()))
+
+    assert await states(watching) == ["RUNNING", "SUCCEEDED"]
+
+
+async def test_what_was_trimmed_ahead_of_the_reader_is_taken_from_the_history(
+    engine, report, empty_redis, caplog
+):
+    record, watching = await start(engine)
+    following = asyncio.ensure_future(anext(watching))
+    report(add, record.id, "STARTED")
+    first = await following
+    await stop_reading(engine)
+
+    for _ in range(5):
+        report(add, record.id, "RETRY", ValueError("again"))
+    report(add, record.id, "SUCCESS", 3.0)
+    empty_redis.xtrim("celeryql:events", maxlen=1, approximate=False)
+    engine._background.append(asyncio.create_task(engine.feed.run()))
+    async with asyncio.timeout(10):
+        told = [happened.version async for happened in watching]
+
+    assert [first.version, *told] == [2, 3, 4, 5, 6, 7, 8]
+    assert "Events 3 to 7 were missed" in caplog.text
+
+
+async def test_an_event_that_cannot_be_read_ends_no_stream(engine, report, empty_redis, caplog):
+    record, watching = await start(engine)
+    number = empty_redis.incr("celeryql:event_number")
+    broken = {"number": number, "root": record.id, "event": "broken"}
+    empty_redis.xadd("celeryql:events", broken)
+
+    report(add, record.id, "STARTED")
+    report(add, record.id, "SUCCESS", 3.0)
+
+    assert await states(watching) == ["RUNNING", "SUCCEEDED"]
+    assert "cannot be read" in caplog.text
+
+
+async def stop_reading(engine) -> None:
+    reader = engine._background[0]
+    reader.cancel()
+    while not reader.done():
+        await asyncio.wait([reader], timeout=1)
+        reader.cancel()  # once more: see `_end` in `engine.py`

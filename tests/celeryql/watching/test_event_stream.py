@@ -1,0 +1,344 @@
+"""Streams: what a subscriber is given, in which order, and when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+
+from celeryql.definition.options import Options
+from celeryql.errors import CursorExpired, UnknownCursor
+from celeryql.records import Record
+from celeryql.state.listing import Filter
+from celeryql.state.store import Store
+from celeryql.watching.event_stream import Events, Snapshot
+from tasks.arithmetic import add
+
+EVERYTHING = Filter()
+
+
+async def accept(engine, owner: str = "ann", **options) -> Record:
+    definition = engine.definitions["add"]
+    arguments = definition.arguments(x=1, y=2)
+    accepted = await engine.submitter.enqueue(definition, arguments, Options(**options), owner)
+    return await engine.store.get(accepted.record.id)
+
+
+def run(report, record: Record) -> None:
+    """Have a task run to its end: events 2 and 3."""
+    report(add, record.id, "STARTED")
+    report(add, record.id, "SUCCESS", 3.0)
+
+
+def trim(redis, record: Record, newest_lost: str) -> None:
+    """Have the history of a task lose its beginning, as `lua/change.lua` has it."""
+    key = f"celeryql:events:{record.root}"
+    while redis.lindex(key, 0).split()[0] != newest_lost:
+        redis.lpop(key)
+    redis.lpop(key)
+    redis.hset(f"celeryql:task:{record.root}", "trimmed", newest_lost)
+
+
+async def told(watching) -> list[tuple[str, int]]:
+    """Take all events, or 10 s after which the test has failed."""
+    async with asyncio.timeout(10), aclosing(watching):
+        return [brief(happened) async for happened in watching]
+
+
+def brief(happened) -> tuple[str, int]:
+    if isinstance(happened, Snapshot):
+        return happened.kind.value, happened.record.version
+    return happened.state.value, happened.version
+
+
+async def test_a_watcher_gets_a_snapshot_then_each_event_until_the_last(engine, report):
+    record = await accept(engine)
+    watching = engine.events.watch(record)
+    snapshot = await anext(watching)
+
+    run(report, record)
+
+    assert brief(snapshot) == ("SNAPSHOT", 1)
+    assert await told(watching) == [("RUNNING", 2), ("SUCCEEDED", 3)]
+
+
+async def test_a_finished_task_is_one_snapshot(engine, report):
+    record = await accept(engine)
+    run(report, record)
+
+    assert await told(engine.events.watch(record)) == [("SNAPSHOT", 3)]
+
+
+async def test_a_resumed_watcher_gets_what_came_after_its_cursor(engine, report):
+    record = await accept(engine)
+    run(report, record)
+    cursors = [e.cursor for e in (await engine.store.history(record)).events]
+
+    resumed = [await told(engine.events.watch(record, after)) for after in cursors]
+
+    assert resumed == [[("RUNNING", 2), ("SUCCEEDED", 3)], [("SUCCEEDED", 3)], []]
+
+
+async def test_a_long_history_is_given_whole(engine, report):
+    record = await accept(engine)
+    report(add, record.id, "STARTED")
+    for i in range(600):
+        report(add, record.id, "PROGRESS", {"current": i})
+    report(add, record.id, "SUCCESS", 3.0)
+
+    given = await told(engine.events.watch(record, record.cursor))
+
+    assert [version for _, version in given] == list(range(2, 604))
+
+
+async def test_who_comes_back_for_what_is_lost_is_told_and_goes_on(engine, report, empty_redis):
+    record = await accept(engine)
+    report(add, record.id, "STARTED")
+    report(add, record.id, "PROGRESS", {"current": 1})
+    _, started, _ = (await engine.store.history(record)).events
+    trim(empty_redis, record, started.cursor)
+    watching = engine.events.watch(record, record.cursor)
+    first = [brief(await anext(watching)) for _ in range(2)]
+
+    report(add, record.id, "SUCCESS", 3.0)
+
+    assert first == [("GAP", 3), ("SNAPSHOT", 3)]
+    assert await told(watching) == [("SUCCEEDED", 4)]
+
+
+async def test_what_is_lost_behind_a_cursor_is_no_gap_for_who_has_seen_it(
+    engine, report, empty_redis
+):
+    record = await accept(engine)
+    run(report, record)
+    _, started, _ = (await engine.store.history(record)).events
+    trim(empty_redis, record, started.cursor)
+
+    assert await told(engine.events.watch(record, started.cursor)) == [("SUCCEEDED", 3)]
+
+
+async def test_a_finished_task_that_has_lost_its_beginning_ends_after_the_snapshot(
+    engine, report, empty_redis
+):
+    record = await accept(engine)
+    run(report, record)
+    _, started, _ = (await engine.store.history(record)).events
+    trim(empty_redis, record, started.cursor)
+
+    assert await told(engine.events.watch(record, record.cursor)) == [("GAP", 3), ("SNAPSHOT", 3)]
+
+
+async def test_a_step_whose_workflow_has_lost_events_since_is_no_gap_for_its_new_watcher(
+    engine, report, empty_redis
+):
+    """The history of a workflow is cut for all steps, also for one that has long been silent."""
+    step, workflow = await accept(engine), await accept(engine)
+    empty_redis.hset(f"celeryql:task:{step.id}", mapping={"root": workflow.id, "key": "a"})
+    empty_redis.hset(f"celeryql:workflow:{workflow.id}", mapping={"graph": "[]", "total": 1})
+    empty_redis.hset(f"celeryql:task:{workflow.id}", "trimmed", workflow.cursor)
+    watching = engine.events.watch(await engine.store.get(step.id))
+    snapshot = await anext(watching)
+
+    report(add, step.id, "STARTED")
+    following = await anext(watching)
+    await watching.aclose()
+
+    assert (brief(snapshot), brief(following)) == (("SNAPSHOT", 1), ("RUNNING", 2))
+
+
+async def test_a_watcher_that_lags_gets_every_state(engine, report):
+    record = await accept(engine)
+    watching = engine.events.watch(record)
+    await anext(watching)
+    taking = asyncio.ensure_future(anext(watching))
+    report(add, record.id, "STARTED")
+    assert brief(await taking) == ("RUNNING", 2)
+
+    for _ in range(1_500):
+        report(add, record.id, "RETRY", ValueError("again"))
+    run_on = asyncio.create_task(told(watching))
+    report(add, record.id, "SUCCESS", 3.0)
+
+    assert [version for _, version in await run_on] == list(range(3, 1_504))
+
+
+async def test_all_tasks_are_told_from_now_on(engine):
+    before = await accept(engine)
+    watching = engine.events.watch_all("ann", EVERYTHING)
+    first = asyncio.ensure_future(anext(watching))
+
+    async with asyncio.timeout(5):
+        while not first.done():  # nothing tells from outside when its now is
+            await accept(engine)
+            await asyncio.sleep(0.001)
+
+    assert (await first).id != before.id
+    await watching.aclose()
+
+
+async def test_an_owner_is_told_of_its_own_tasks(engine, report):
+    mine, other = await accept(engine), await accept(engine, "bob")
+    watching = engine.events.watch_all("ann", EVERYTHING, other.cursor)
+    first = asyncio.ensure_future(anext(watching))
+    await until_watched(engine)
+
+    run(report, other)
+    run(report, mine)
+    await accept(engine, "bob")
+    late = await accept(engine)
+    given = [await first, await anext(watching), await anext(watching)]
+    await watching.aclose()
+
+    assert [(e.id, brief(e)) for e in given] == [
+        (mine.id, ("RUNNING", 2)), (mine.id, ("SUCCEEDED", 3)), (late.id, ("QUEUED", 1)),
+    ]  # fmt: skip
+
+
+async def test_everyone_s_tasks_are_told_to_who_may_see_them(engine):
+    start = await engine.store.newest_cursor()
+    records = [await accept(engine, owner) for owner in ("ann", "bob", "")]
+
+    async with aclosing(engine.events.watch_all(None, EVERYTHING, start)) as watching:
+        given = [await anext(watching) for _ in records]
+
+    assert [event.id for event in given] == [record.id for record in records]
+
+
+async def test_a_filter_holds_for_the_task_as_of_the_event_past_and_present(engine, report):
+    start = await engine.store.newest_cursor()
+    wanted = Filter(states=frozenset({"RUNNING"}), tags=frozenset({"night"}))
+    past, _ = await accept(engine, tags=("night",)), await accept(engine)
+    run(report, past)
+    watching = engine.events.watch_all("ann", wanted, start)
+    first = await anext(watching)
+
+    second = asyncio.ensure_future(anext(watching))
+    await until_watched(engine)
+    present, other = await accept(engine, tags=("night",)), await accept(engine)
+    run(report, other)
+    run(report, present)
+
+    assert [(e.id, brief(e)) for e in (first, await second)] == [
+        (past.id, ("RUNNING", 2)), (present.id, ("RUNNING", 2)),
+    ]  # fmt: skip
+    await watching.aclose()
+
+
+async def test_all_tasks_resume_behind_every_cursor_with_nothing_missed_or_twice(engine, report):
+    start = await engine.store.newest_cursor()
+    for record in [await accept(engine) for _ in range(3)]:
+        run(report, record)
+    events = (await engine.store.stream(start)).events
+
+    for i, event in enumerate(events[:-1]):
+        async with aclosing(engine.events.watch_all("ann", EVERYTHING, event.cursor)) as watching:
+            assert [await anext(watching) for _ in events[i + 1 :]] == events[i + 1 :]
+
+
+async def test_a_cursor_that_the_stream_does_not_reach_back_to_has_expired(
+    engine, report, empty_redis
+):
+    record = await accept(engine)
+    run(report, record)
+    empty_redis.xtrim("celeryql:events", maxlen=1, approximate=False)
+
+    with pytest.raises(CursorExpired):
+        await anext(engine.events.watch_all("ann", EVERYTHING, record.cursor))
+
+
+async def test_who_lags_until_the_stream_is_trimmed_is_told(engine, report, empty_redis):
+    record = await accept(engine)
+    watching = engine.events.watch_all("ann", EVERYTHING, record.cursor)
+    first = asyncio.ensure_future(anext(watching))
+    await until_watched(engine)
+    report(add, record.id, "STARTED")
+    await first
+
+    for _ in range(1_500):
+        report(add, record.id, "RETRY", ValueError("again"))
+    empty_redis.xtrim("celeryql:events", maxlen=10, approximate=False)
+    with pytest.raises(CursorExpired):
+        await told(watching)
+
+
+async def test_a_rare_filter_is_no_reason_to_expire(engine, report, empty_redis):
+    """What its subscriber saw last may be long gone from the stream: nothing is missing."""
+    rare = await accept(engine, tags=("rare",))
+    watching = engine.events.watch_all("ann", Filter(tags=frozenset({"rare"})), rare.cursor)
+    first = asyncio.ensure_future(anext(watching))
+    await until_watched(engine)
+    report(add, rare.id, "STARTED")
+    await first
+
+    for _ in range(20):
+        await accept(engine)
+    await until_read(engine)
+    empty_redis.xtrim("celeryql:events", maxlen=1, approximate=False)
+    (watcher,) = engine.feed._of_owner["ann"]
+    watcher.lag(engine.feed._last)
+    report(add, rare.id, "SUCCESS", 3.0)
+
+    assert brief(await anext(watching)) == ("SUCCEEDED", 3)
+    await watching.aclose()
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "1-x", "1--5", "+1_0- 7", "9" * 16 + "-0"])
+async def test_what_is_no_cursor_is_refused(engine, cursor):
+    record = await accept(engine)
+
+    with pytest.raises(ValueError, match="is no cursor"):
+        await anext(engine.events.watch(record, cursor))
+
+
+async def test_a_cursor_of_the_future_is_unknown(engine):
+    await accept(engine)
+    newest = await engine.store.newest_cursor()
+
+    await engine.events.check(newest)
+    with pytest.raises(UnknownCursor):
+        await engine.events.check(f"{newest}1")
+
+
+class StubbornStore(Store):
+    """Swallows the cancellation of a read, as redis-py on Python 3.11 can."""
+
+    def __init__(self, redis):
+        super().__init__(redis)
+        self.is_reading = asyncio.Event()
+
+    async def history(self, *arguments):
+        self.is_reading.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            return await super().history(*arguments)
+
+
+async def test_a_watcher_is_gone_even_if_its_cancellation_was_swallowed(engine):
+    record = await accept(engine)
+    store = StubbornStore(engine.redis)
+    events = Events(engine.feed, store, engine.events.known)
+    watching = asyncio.create_task(told(events.watch(record)))
+    await store.is_reading.wait()
+
+    watching.cancel()
+    await asyncio.wait([watching], timeout=5)
+
+    assert watching.cancelled()
+    assert engine.feed._of_root == {}
+
+
+async def until_watched(engine) -> None:
+    """Wait for a watcher of many tasks."""
+    async with asyncio.timeout(5):
+        while not engine.feed._of_owner:  # noqa: ASYNC110  # it has no event for this
+            await asyncio.sleep(0.001)
+
+
+async def until_read(engine) -> None:
+    """Wait until the feed has read all that there is."""
+    newest = await engine.store.newest_cursor()
+    async with asyncio.timeout(5):
+        while engine.feed._last != newest:  # noqa: ASYNC110  # it has no event for this
+            await asyncio.sleep(0.001)
