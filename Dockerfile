@@ -26,7 +26,7 @@ RUN python -m ml.train_spam_detector --out /opt/models/sms
 # GraphiQL's page, bundled from the hash-checked packages; nothing of Node is in the image.
 FROM ${NODE} AS graphiql
 WORKDIR /page
-COPY graphql_api/graphiql/page/ ./
+COPY graphql_api/pages/graphiql/page/ ./
 RUN npm ci --ignore-scripts --no-audit --no-fund && npm run build
 
 FROM base AS app

@@ -17,14 +17,14 @@ from celeryql.engine import Engine
 from celeryql.errors import ending_in_one_sentence
 from celeryql.observability import traces
 from celeryql.settings import Settings, load_settings
-from graphql_api import graphiql
-from graphql_api.auth import Authenticator
+from graphql_api.auth.authenticator import Authenticator
 from graphql_api.context import Services
-from graphql_api.metrics import Metrics
-from graphql_api.request_id import RequestId
-from graphql_api.router import Router
+from graphql_api.observability.metrics import Metrics
+from graphql_api.observability.metrics_endpoint import Scrape
+from graphql_api.pages import graphiql
 from graphql_api.schema import build_schema
-from graphql_api.scrape import Scrape
+from graphql_api.transport.endpoint import Router
+from graphql_api.transport.request_id import RequestId
 
 _NOT_TRACED = {"/healthz", "/readyz", "/metrics"}  # asked for all the time, by machines
 

@@ -17,11 +17,11 @@ from celeryql.records import Record
 from celeryql.state.graph import Graph
 from celeryql.state.json_documents import Document, input_key, meta_key
 from celeryql.watching.queues_and_workers import QueueStatus, WorkerStatus
-from graphql_api.auth import Authenticator, Viewer
-from graphql_api.codes import ApiError, Code
-from graphql_api.documents import Policy, policy_of
-from graphql_api.metrics import Metrics
-from graphql_api.turns import Turns
+from graphql_api.api_errors import ApiError, Code
+from graphql_api.auth.authenticator import Authenticator, Viewer
+from graphql_api.execution.documents import Policy, policy_of
+from graphql_api.execution.turns import Turns
+from graphql_api.observability.metrics import Metrics
 
 T = TypeVar("T")
 

@@ -24,22 +24,22 @@ from celeryql.errors import ending_in_one_sentence
 from celeryql.observability import traces
 from celeryql.records import WORKFLOW, Record, WorkflowSummary
 from celeryql.settings import PROJECT_ROOT
-from graphql_api import one_of
-from graphql_api.batch import BatchMutation
-from graphql_api.clones import Clones
-from graphql_api.control import ControlMutation
-from graphql_api.derive import Derivation, complete_step_input
-from graphql_api.errors import HANDLERS, report_all
-from graphql_api.execution import Executor
-from graphql_api.mutations import WorkflowMutation
-from graphql_api.names import Names, Writing
-from graphql_api.queries import Query
-from graphql_api.scalars import SCALARS
-from graphql_api.stages import Stages
-from graphql_api.subscriptions import Subscription
-from graphql_api.tokens import TokenMutation
-from graphql_api.types import Task, UndefinedTask
-from graphql_api.workflow import Workflow
+from graphql_api.derived.models import Clones
+from graphql_api.derived.names import Names, Writing
+from graphql_api.derived.task_api import Derivation, complete_step_input
+from graphql_api.execution import one_of
+from graphql_api.execution.executor import Executor
+from graphql_api.execution.stages import Stages
+from graphql_api.resolvers.batch import BatchMutation
+from graphql_api.resolvers.cancel_retry import ControlMutation
+from graphql_api.resolvers.error_mapping import HANDLERS, report_all
+from graphql_api.resolvers.queries import Query
+from graphql_api.resolvers.subscriptions import Subscription
+from graphql_api.resolvers.tokens import TokenMutation
+from graphql_api.resolvers.workflows import WorkflowMutation
+from graphql_api.types.scalar_texts import SCALARS
+from graphql_api.types.task import Task, UndefinedTask
+from graphql_api.types.workflow import Workflow
 from tasks.celery_app import definitions
 
 SDL_FILE = PROJECT_ROOT / "schema.graphql"
@@ -139,7 +139,7 @@ def _schema(mutation: type, task_types: Mapping[str, Any]) -> StagedSchema:
 def _stages() -> type[Stages]:
     if not traces.is_on():
         return Stages
-    from graphql_api.tracing import TracedStages  # noqa: PLC0415  # an extra
+    from graphql_api.execution.tracing import TracedStages  # noqa: PLC0415  # an extra
 
     return TracedStages
 

@@ -14,10 +14,10 @@ import uvicorn
 from celeryql.errors import BadSettings
 from celeryql.observability.logs import configure
 from celeryql.settings import Settings, load_settings
-from graphql_api.__main__ import port_number
-from graphql_api.auth import Authenticator
-from graphql_api.preflight import StartRefused, choose_port, refuse_public
-from graphql_api.protocols import Protocol, SocketProtocol
+from graphql_api.auth.authenticator import Authenticator
+from graphql_api.local.__main__ import port_number
+from graphql_api.local.preflight import StartRefused, choose_port, refuse_public
+from graphql_api.transport.uvicorn_protocols import Protocol, SocketProtocol
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

@@ -17,7 +17,7 @@ from redis import Redis
 
 from celeryql.settings import PROJECT_ROOT, load_settings
 from graphql_api.local.redis_server import ping_failure, private_redis, reserve_port
-from graphql_api.standalone import SHOWN_HERE
+from graphql_api.local.up import SHOWN_HERE
 from tasks import app
 from tests.client import Client
 from tests.processes import running, running_api, running_worker

@@ -9,7 +9,7 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from graphql_api.auth import Scope
+from graphql_api.auth.authenticator import Scope
 from tests.jwks import jwks
 from tests.serving import METRICS_TOKEN
 

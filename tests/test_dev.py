@@ -124,7 +124,7 @@ def test_help_is_no_error(project: Path) -> None:
 
 @pytest.mark.parametrize(
     ("command", "module"),
-    [("up", "graphql_api"), ("redis", "graphql_api.local.redis_prompt"), ("test", "pytest")],
+    [("up", "graphql_api.local"), ("redis", "graphql_api.local.redis_prompt"), ("test", "pytest")],
 )
 def test_an_installed_command_runs_at_once_with_its_arguments(
     project: Path, command: str, module: str

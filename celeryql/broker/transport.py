@@ -18,7 +18,7 @@ from celery.app.amqp import AMQP
 from kombu.connection import Connection as KombuConnection
 from kombu.transport import redis
 
-from celeryql.broker import captured_messages as collector
+from celeryql.broker import captured_messages
 from celeryql.broker.captured_messages import (
     CELERY_PRIORITIES,
     PRIORITY_STEPS,
@@ -131,7 +131,7 @@ class Transport(redis.Transport):
     Channel = Channel
 
 
-def push(client: Any, message: collector.Message, *, is_spare: bool = False) -> None:
+def push(client: Any, message: captured_messages.Message, *, is_spare: bool = False) -> None:
     """Send one message, or hold it back until it is due.
 
     Args:

@@ -1,6 +1,6 @@
 """The trail of a request: who asked for what, carried in the headers of all messages it leads to.
 
-A mutation binds it in the API (`graphql_api/request_id.py`, `router.py`). From there Celery's own
+A mutation binds it in the API (`graphql_api/transport/`). From there Celery's own
 headers take it into each message: of a task, of a batch, of the first steps of a workflow. A worker
 binds it while a task runs, so it is in each line that is logged meanwhile, and in the messages that
 are sent meanwhile: of another attempt, of the next steps, of whatever the task's body sends.

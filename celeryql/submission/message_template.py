@@ -20,7 +20,7 @@ from pydantic_core import to_json
 
 from celeryql.broker.captured_messages import Message, collecting, unsent
 from celeryql.definition.task_definition import TaskDefinition
-from celeryql.observability import request_trail as trail
+from celeryql.observability import request_trail
 from celeryql.worker.task_class import TypedTask
 
 _SHOWN = 1_024  # characters of the arguments in a message's headers, as Celery has it
@@ -70,7 +70,7 @@ def _is_heard_of() -> bool:
     """Tell whether more than the trail is told of each message, and may change it: traces are."""
     heard = [receiver for _, receiver in signals.before_task_publish.receivers or ()]
     after = signals.after_task_publish.receivers or signals.task_sent.receivers
-    return bool(after) or heard != [trail.send]
+    return bool(after) or heard != [request_trail.send]
 
 
 class _Mould:
@@ -82,7 +82,7 @@ class _Mould:
         self._parts = json.loads(made.payload)
         self._headers = self._parts["headers"]
         self._properties = self._parts["properties"]
-        for name in trail.CARRIED:  # of who asked for the first
+        for name in request_trail.CARRIED:  # of who asked for the first
             self._headers.pop(name, None)
 
     def fits_all(self) -> bool:
@@ -112,7 +112,7 @@ class _Mould:
         """Make another message of it."""
         tag = token_hex(16)
         carried: dict[str, Any] = {}
-        trail.send(carried)
+        request_trail.send(carried)
         body = b"[[],%b,%b]" % (to_json(kwargs), _NOTHING_ELSE)
         payload = self._text % {
             "id": task_id,

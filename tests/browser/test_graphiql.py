@@ -11,7 +11,7 @@ import pytest
 from playwright.async_api import Page, Request, Route, WebSocket, async_playwright, expect
 
 from celeryql.settings import load_settings
-from graphql_api.graphiql.build import BuildFailed, build
+from graphql_api.pages.graphiql.build import BuildFailed, build
 from tests.client import Client
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]  # the first may build the page

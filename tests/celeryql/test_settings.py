@@ -24,7 +24,7 @@ BAD = {
 }
 PROGRAMS = {
     "server": ["-m", "graphql_api.server"],
-    "up": ["-m", "graphql_api"],
+    "up": ["-m", "graphql_api.local"],
     "worker": ["-m", "celery", "-A", "tasks", "worker"],
 }
 OF_THE_API = {"AUTH_JWT_SECRET"}  # whose length the API alone looks at

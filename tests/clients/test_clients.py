@@ -8,9 +8,9 @@ from contextlib import ExitStack
 import pytest
 
 from celeryql.settings import Settings
-from graphql_api.auth import Authenticator, Viewer
+from graphql_api.auth.authenticator import Authenticator, Viewer
+from graphql_api.auth.viewer import Scope
 from graphql_api.local.redis_server import reserve_port
-from graphql_api.viewer import Scope
 from tests.client import Client
 from tests.processes import running_api
 

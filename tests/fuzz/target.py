@@ -14,8 +14,8 @@ import jwt
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-from graphql_api.auth import Scope
-from graphql_api.codes import Code
+from graphql_api.api_errors import Code
+from graphql_api.auth.authenticator import Scope
 from tests.serving import METRICS_TOKEN
 
 HOST = "127.0.0.1"

@@ -13,9 +13,9 @@ from strawberry.types import ExecutionResult
 
 from celeryql.settings import Settings
 from celeryql.watching.cluster_poller import Cluster
-from graphql_api.auth import Authenticator, Scope, Viewer
+from graphql_api.auth.authenticator import Authenticator, Scope, Viewer
 from graphql_api.context import Context, Services
-from graphql_api.metrics import Metrics
+from graphql_api.observability.metrics import Metrics
 from graphql_api.schema import build_schema
 from tasks.celery_app import QUEUES
 from tests.celeryql.conftest import backend, engine, report, url

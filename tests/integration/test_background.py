@@ -10,7 +10,7 @@ import httpx
 import pytest
 from redis import Redis
 
-from graphql_api import programs
+from graphql_api.local import programs
 from tests.client import Client
 from tests.processes import Server, running_api
 

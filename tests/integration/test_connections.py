@@ -10,7 +10,7 @@ import pytest
 from psutil import Process
 
 from celeryql.settings import Settings
-from graphql_api.protocols import Protocol
+from graphql_api.transport.uvicorn_protocols import Protocol
 from tests.public import KINDS, TOKEN, public_settings
 from tests.serving import serving
 

@@ -23,8 +23,8 @@ import pytest
 from dotenv import dotenv_values
 
 from celeryql.settings import PROJECT_ROOT
-from graphql_api.graphiql.build import STAMP, digest
 from graphql_api.local.redis_server import reserve_port
+from graphql_api.pages.graphiql.build import STAMP, digest
 
 pytestmark = pytest.mark.slow
 
@@ -64,7 +64,7 @@ class Up:
         inherited = {key: value for key, value in os.environ.items() if key not in settings}
         with self.log.open("wb") as output:
             self.process = psutil.Popen(
-                [sys.executable, "-m", "graphql_api", *options],
+                [sys.executable, "-m", "graphql_api.local", *options],
                 cwd=project,
                 env={**inherited, **environment},
                 stdin=subprocess.DEVNULL,

@@ -14,7 +14,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.frames import Frame, Opcode
 
 from celeryql.settings import Settings
-from graphql_api.sockets import Connection
+from graphql_api.transport.websocket import Connection
 from tests.client import Client
 from tests.processes import Server, running_api
 from tests.public import HEADERS, KINDS, public_environment

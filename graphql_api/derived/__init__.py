@@ -1,0 +1,1 @@
+"""A Celery task becomes GraphQL types, inputs and fields."""

@@ -1,0 +1,1 @@
+"""An operation from its text to its answer, and the limits on it."""

@@ -1,0 +1,229 @@
+"""How operations are executed: as graphql-core does, within bounds, with a leak of it closed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sized
+from dataclasses import dataclass
+from functools import partial
+from inspect import isawaitable
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    ExecutionResult,
+    GraphQLError,
+    OperationType,
+    get_named_type,
+    is_leaf_type,
+    is_non_null_type,
+)
+from graphql.pyutils import Path
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+
+from graphql_api.api_errors import FIELD_ERRORS_MAX, ApiError, Code
+from graphql_api.context import CHARACTERS, CHEAP, Info
+from graphql_api.derived.stored_values import Large
+from graphql_api.execution.document_cost import Measure
+from graphql_api.types.events import TaskEvent
+
+_FIELDS = 5  # fields, each of which is resolved, weigh as much as one item of a list
+_OBJECTS_AT_ONCE, _LEAVES_AT_ONCE = 50, 1_000  # items of a list take some milliseconds
+_AWAITED_AT_ONCE = 200  # fields of objects take as long to begin to read
+_SHORT = 100  # characters of text weigh no more than the field that holds them
+#: Its nullable fields do not show that something was accepted: a batch item has a task or an error.
+_ITEM = "BatchItem"
+
+_UNREPORTED = GraphQLError("This error is left out")  # is counted, and never shown
+
+
+def items_below(info: Info) -> float:
+    """Count what an answer holds for each item of a list, by the fields that are selected of it."""
+    raw = info._raw_info  # noqa: SLF001  # there is no public way
+    document = DocumentNode(definitions=(raw.operation, *raw.fragments.values()))
+    fields = Measure(document, info.context.policy.most).fields_below(raw.field_nodes)
+    return 1 + fields / _FIELDS
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """Stands for the executor of an event whose answer is there."""
+
+    answer: ExecutionResult
+
+    def execute_operation(self, _: bool | None) -> ExecutionResult:  # noqa: FBT001  # an executor's
+        return self.answer
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Later:
+    """Completes a list once it is awaited; a coroutine would complain if it never is.
+
+    graphql-core lets go of what is beside a value that was refused.
+    """
+
+    complete: Callable[[], Any]
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        completed: Generator[Any, None, Any] = self.complete().__await__()
+        return completed
+
+
+def _is_on_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+class Executor(StrawberryGraphQLCoreExecutionContext):
+    """Bounds how long a query takes, and how much an answer holds.
+
+    What a document costs cannot be told from its text alone: a list within a list may have a
+    thousand times a thousand items.
+
+    What a mutation has accepted is always shown: a value is refused only below a nullable field,
+    which is then null in its place. The rest is bounded by the document, and `enqueueBatch`
+    checks its own size before it accepts anything.
+    """
+
+    _nullable: set[Path] | None = None  # positions of a mutation's answer that may be null
+    _awaited = 0  # fields so far of objects that have to be waited for
+
+    def execute_field(
+        self, parent_type: Any, source: Any, details: Any, path: Path, *rest: Any
+    ) -> Any:
+        """Note which positions of a mutation's answer may be null."""
+        if self._nullable is not None and path.prev and parent_type.name != _ITEM:
+            field = self.schema.get_field(parent_type, details[0].node.name.value)
+            if field and not is_non_null_type(field.type):
+                self._nullable.add(path)
+        return super().execute_field(parent_type, source, details, path, *rest)
+
+    def _take(self, path: Path | None, count: float) -> None:
+        if self._nullable is None:
+            self.context_value.take(count)
+            return
+        above = path
+        while above and above not in self._nullable:
+            above = above.prev
+        self.context_value.take(count, is_refused=above is not None)
+
+    def handle_field_error(
+        self, raw_error: Exception, return_type: Any, details: Any, path: Path
+    ) -> None:
+        """Locate the first errors of fields at one node each; only count the others.
+
+        Raises:
+            GraphQLError: the field is not nullable: the one above it is null.
+        """
+        if len(self.collected_errors.errors) < FIELD_ERRORS_MAX:
+            super().handle_field_error(raw_error, return_type, details[:1], path)
+        elif is_non_null_type(return_type):
+            raise GraphQLError(_UNREPORTED.message)
+        else:
+            self.collected_errors.add(_UNREPORTED, path)
+
+    def build_per_event_executor(self, payload: Any) -> Any:
+        """Make the executor of one event, which begins anew; none where it was answered before.
+
+        Whoever has the same object of an event has asked the same, and may see the same.
+
+        graphql-core 3.3.2 shares the memo of a subscription's selections among its events, and
+        finds nothing of it again, because it is kept by the identity of lists that each event makes
+        anew: 2.6 kB an event, for as long as the subscription lasts.
+        """
+        self.context_value.delivered.inc()
+        if isinstance(payload, TaskEvent) and payload.answer:
+            return _Answered(payload.answer)
+        executor = super().build_per_event_executor(payload)
+        executor._relevant_sub_fields = {}  # noqa: SLF001  # there is no public way
+        executor.context_value.begin_answer()
+        return executor
+
+    def complete_list_value(self, return_type: Any, nodes: Any, info: Any, *rest: Any) -> Any:
+        """Count items before any of them is looked at.
+
+        Raises:
+            ApiError: there are too many.
+        """
+        path, result, context = rest
+        if isinstance(result, Sized):
+            is_cheap = is_leaf_type(get_named_type(return_type))
+            self._take(path, len(result) * (CHEAP if is_cheap else 1))
+            if len(result) > (_LEAVES_AT_ONCE if is_cheap else _OBJECTS_AT_ONCE) and _is_on_loop():
+                items = self._in_turns(result)
+                complete = super().complete_list_value
+                return _Later(partial(complete, return_type, nodes, info, path, items, context))
+        return super().complete_list_value(return_type, nodes, info, *rest)
+
+    async def _in_turns(self, items: Sized) -> AsyncIterator[Any]:
+        """Give items one by one; between some of them, other operations go on."""
+        for item in items:  # type: ignore[attr-defined]  # it is a list or a tuple
+            await self.context_value.turn()
+            yield item
+
+    def complete_value(
+        self, return_type: Any, nodes: Any, info: Any, path: Path, result: Any, context: Any
+    ) -> Any:
+        """Complete what is stored of a task in a thread where it is large: it needs no loop."""
+        complete = super().complete_value
+        if type(result) is not Large:
+            return complete(return_type, nodes, info, path, result, context)
+        plain = partial(complete, return_type, nodes, info, path, result.value, context)
+        return self.context_value.engine.documents.apart(plain)
+
+    def complete_leaf_value(self, return_type: Any, result: Any) -> Any:  # type: ignore[override]  # it is called on an executor
+        """Count the characters of a text: each alias of its field has it once more.
+
+        Raises:
+            ApiError: there are too many.
+        """
+        if isinstance(result, str) and len(result) > _SHORT:
+            self.context_value.take(len(result) / CHARACTERS)
+        return super().complete_leaf_value(return_type, result)
+
+    def execute_fields(self, parent_type: Any, source: Any, path: Any, fields: Any, _: Any) -> Any:
+        """Count fields before any of them is resolved: an object may have hundreds, by aliases.
+
+        Raises:
+            ApiError: there are too many.
+        """
+        self._take(path, len(fields) / _FIELDS)
+        executed = super().execute_fields(parent_type, source, path, fields, _)
+        if not isawaitable(executed):
+            return executed
+        self._awaited += len(fields)
+        return self._in_turn(executed) if self._awaited > _AWAITED_AT_ONCE else executed
+
+    async def _in_turn(self, executed: Awaitable[Any]) -> Any:
+        """Read the fields of one object of many; before it, other operations go on."""
+        await self.context_value.turn()
+        return await executed
+
+    def execute_operation(self, serially: bool | None = None) -> Any:  # noqa: FBT001  # its signature
+        """Execute the operation; a query only for so long.
+
+        An answer that waited for nothing holds nothing that was read for it: it is the event's.
+        """
+        if self.operation.operation is OperationType.MUTATION:
+            self._nullable = set()
+        result = super().execute_operation(serially)
+        if isawaitable(result):
+            is_query = self.operation.operation is OperationType.QUERY
+            return self._in_time(result) if is_query else result
+        if isinstance(self.root_value, TaskEvent) and isinstance(result, ExecutionResult):
+            self.root_value.answer = None if result.errors else result
+        return result
+
+    async def _in_time(self, result: Awaitable[Any]) -> Any:
+        most_s = self.context_value.engine.settings.query_timeout_s
+        try:
+            async with asyncio.timeout(most_s) as timeout:
+                return await result
+        except TimeoutError:
+            if not timeout.expired():
+                raise
+            text = f"The query took longer than {most_s:g} s: ask for less at a time"
+            raise ApiError(text, Code.UNAVAILABLE) from None

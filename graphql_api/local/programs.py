@@ -1,0 +1,151 @@
+"""The programs that make up CeleryQL on one machine: how each is started and when it is ready."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+import sys
+from collections.abc import Mapping
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from celeryql.worker.health import REDIS, ailment
+from graphql_api.local.processes import Program
+from graphql_api.local.redis_server import EmbeddedRedis, is_ready
+
+LOOPBACK = "127.0.0.1"
+PROBE_TIMEOUT_S = 2.0
+HUNG_AFTER_S = 10.0  # well above what a request ever holds up the others
+WORKER_OPTIONS = {  # where they differ; a worker takes the queue of its name
+    "celery": "-c 2",
+    "email_service": "-c 1",
+    "ml_service": "--pool=solo -c 1",
+}
+# Settings that hold secrets, and the program that needs each. The API and the workers are handed
+# REDIS_URL, checked, in their `environment`.
+SECRETS = {
+    "REDIS_URL": None,
+    "AUTH_JWT_SECRET": "api",
+    "AUTH_JWKS_URL": "api",
+    "METRICS_TOKEN": "api",
+    "SMTP_USERNAME": "email_service",
+    "SMTP_PASSWORD": "email_service",
+}
+
+
+def _program(name: str, argv: tuple[str, ...], **described: Any) -> Program:
+    """Describe a program that sees no secret of the others."""
+    hidden = frozenset(secret for secret, user in SECRETS.items() if user != name)
+    return Program(name, argv, hidden=hidden, **described)
+
+
+def redis_server(server: EmbeddedRedis) -> Program:
+    """Describe the private Redis, ready when it answers."""
+    ready = partial(asyncio.to_thread, is_ready, server)
+    return _program("redis", server.argv, ready=ready, outlasts=True)
+
+
+def mail_catcher(port: int, maildir: Path) -> Program:
+    """Describe an SMTP server that puts every message into a Maildir, whoever it is for."""
+    command = f"aiosmtpd -n -u -l {LOOPBACK}:{port} -c aiosmtpd.handlers.Mailbox"
+    ready = partial(_accepts, LOOPBACK, port)
+    return _program("mail", _module(command, str(maildir)), ready=ready, outlasts=True)
+
+
+def worker(queue: str, environment: Mapping[str, str]) -> Program:
+    """Describe the Celery worker of one queue, ready when it says so."""
+    command = (
+        f"celery --quiet -A tasks worker -Q {queue} --hostname {queue}@%h {WORKER_OPTIONS[queue]}"
+        " --loglevel INFO"
+    )
+    node = f"{queue}@{socket.gethostname()}"
+    return _program(
+        queue,
+        _module(command),
+        ready=re.compile(rf"{queue}@\S+ ready\.(\"|$)"),
+        environment=environment,
+        ailment=partial(asyncio.to_thread, ailment, environment["REDIS_URL"], node),
+    )
+
+
+def api(host: str, port: int, environment: Mapping[str, str]) -> Program:
+    """Describe the GraphQL server, ready when its own check says so."""
+    # Whether it may listen there was asked before anything was started.
+    command = f"graphql_api.server --host {host} --port {port} --insecure"
+    return _program(
+        "api",
+        _module(command),
+        ready=partial(_is_ready, host, port),
+        environment=environment,
+        ailment=partial(_ailment, host, port),
+    )
+
+
+def training(out: Path) -> Program:
+    """Describe the training of the spam model, which ends by itself."""
+    return _program("training", _module("ml.train_spam_detector --out", str(out)))
+
+
+def model_check(model: Path) -> Program:
+    """Describe the look at a stored spam model, which ends with 65 where it cannot be used."""
+    return _program("check", _module("ml.check_model", str(model)))
+
+
+def graphiql(folder: str) -> Program:
+    """Describe the building of GraphiQL's page, which ends by itself; at once, if it is built."""
+    return _program(
+        "graphiql",
+        _module("graphql_api.pages.graphiql.build"),
+        environment={"GRAPHIQL_DIR": folder},
+    )
+
+
+def _module(command: str, *paths: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", *command.split(), *paths)
+
+
+async def _accepts(host: str, port: int) -> bool:
+    try:
+        async with asyncio.timeout(PROBE_TIMEOUT_S):
+            _, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+async def _is_ready(host: str, port: int) -> bool:
+    try:
+        head, _ = await _readyz(host, port, PROBE_TIMEOUT_S)
+    except OSError:
+        return False
+    return head.split()[1:2] == [b"200"]
+
+
+async def _ailment(host: str, port: int) -> str | None:
+    try:
+        _, body = await _readyz(host, port, HUNG_AFTER_S)
+        status = json.loads(body)["status"]
+    except OSError:
+        return f"has not answered for {HUNG_AFTER_S:g} s"
+    except (ValueError, KeyError):  # one that has too many clients refuses this one in plain text
+        return None
+    return None if status == "ready" or REDIS in status else str(status)
+
+
+async def _readyz(host: str, port: int, timeout_s: float) -> tuple[bytes, bytes]:
+    """Ask an API whether it is ready, and give the head and the body of its answer.
+
+    Raises:
+        OSError: there is none in time.
+    """
+    async with asyncio.timeout(timeout_s):
+        reader, writer = await asyncio.open_connection(host, port)
+        with closing(writer):
+            writer.write(b"GET /readyz HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    return head, body

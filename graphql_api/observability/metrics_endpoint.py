@@ -1,0 +1,157 @@
+"""`/metrics`: what this process counts, and how the installation stands, in Prometheus' format."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import re
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from celeryql.engine import Engine
+from celeryql.outages import OUTAGES, is_outage
+from celeryql.records import WORKFLOW
+from celeryql.state.durations import BOUNDS_MS, Durations, Timings, read_timings
+from celeryql.watching.queues_and_workers import QueueStatus, WorkerStatus
+from graphql_api.observability.metrics import Metrics
+from graphql_api.transport.connection_limits import is_trusted_host
+from tasks.celery_app import QUEUES
+
+_REDIS_TIMEOUT_S = 0.8  # a scrape is answered within a second, without Redis too
+_BOUNDS = (*(str(bound / 1_000) for bound in BOUNDS_MS), "+Inf")
+
+# Headers by which proxies and content delivery networks say whose request they hand on.
+_HANDED_ON = re.compile(
+    r"forwarded|^via$|^cdn-loop$|^cf-|^proxy-|^x-(amzn|azure|envoy|original|proxy|remote)-"
+    r"|(real|client|connecting|cluster|user|remote)-?ip$"
+)
+_REFUSAL = (
+    "Set METRICS_TOKEN, and send it as a bearer token: without it /metrics answers only this "
+    "machine, and only if neither authentication nor PROXY_HEADERS is on\n"
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Page(Collector):
+    """What this process counts, and what Redis knows of the whole, whichever process is asked."""
+
+    process: CollectorRegistry
+    queues: Sequence[QueueStatus] = ()
+    workers: Sequence[WorkerStatus] = ()
+    timings: Sequence[Timings] = ()
+
+    def collect(self) -> Iterable[Metric]:
+        """Give all of it."""
+        yield from self.process.collect()
+        yield from self._gauges()
+        yield from self._histograms()
+
+    def _gauges(self) -> list[Metric]:
+        depth = GaugeMetricFamily(
+            "celeryql_queue_depth", "Messages waiting in the broker.", labels=["queue"]
+        )
+        unacked = GaugeMetricFamily(
+            "celeryql_queue_unacked", "Messages held by workers.", labels=["queue"]
+        )
+        online = GaugeMetricFamily(
+            "celeryql_workers_online", "Workers that consume a queue.", labels=["queue"]
+        )
+        for queue in self.queues:
+            depth.add_metric([queue.name], queue.depth)
+            unacked.add_metric([queue.name], queue.unacked)
+            consumers = sum(w.online and queue.name in w.queues for w in self.workers)
+            online.add_metric([queue.name], consumers)
+        reachable = GaugeMetricFamily(
+            "celeryql_redis_reachable", "Whether Redis answered in time.", bool(self.queues)
+        )
+        return [reachable, depth, unacked, online]
+
+    def _histograms(self) -> list[Metric]:
+        waits = HistogramMetricFamily(
+            "celeryql_task_wait_seconds",
+            "From when a task was queued to its first start.",
+            labels=["definition"],
+        )
+        runs = HistogramMetricFamily(
+            "celeryql_task_run_seconds",
+            "From the start to the end of each run.",
+            labels=["definition"],
+        )
+        for timings in self.timings:
+            waits.add_metric([timings.definition], _buckets(timings.waits), timings.waits.sum_s)
+            runs.add_metric([timings.definition], _buckets(timings.runs), timings.runs.sum_s)
+        return [waits, runs]
+
+
+def _buckets(durations: Durations) -> list[tuple[str, float]]:
+    return list(zip(_BOUNDS, durations.at_most, strict=True))
+
+
+class Scrape:
+    """Answers with the metrics of this process and of the installation."""
+
+    def __init__(self, metrics: Metrics, engine: Engine, *, is_public: bool) -> None:
+        """Answer for one process.
+
+        Args:
+            metrics: what the process counts.
+            engine: reads what Redis knows.
+            is_public: others reach the API, so a request from this machine may be a proxy's.
+        """
+        self._metrics = metrics
+        self._engine = engine
+        self._is_public = is_public
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, within a second, those who may look."""
+        request = Request(scope, receive)
+        if not self._may_look(request):
+            await PlainTextResponse(_REFUSAL, 403)(scope, receive, send)
+            return
+        encode, media_type = choose_encoder(request.headers.get("accept", ""))
+        answer = Response(encode(await self._look()), headers={"Content-Type": media_type})
+        await answer(scope, receive, send)
+
+    def _may_look(self, request: Request) -> bool:
+        token = self._engine.settings.metrics_token
+        if token is not None:
+            given = request.headers.get("authorization", "").encode()
+            return secrets.compare_digest(given, f"Bearer {token.get_secret_value()}".encode())
+        # A request that a proxy on this machine hands on comes from anywhere. A proxy need not say
+        # so (nginx adds no header unless told to), so a public API never trusts the address alone.
+        is_handed_on = any(map(_HANDED_ON.search, request.headers))
+        host = request.headers.get("host", "")
+        return (
+            not (self._is_public or is_handed_on)
+            and request.client is not None
+            and ipaddress.ip_address(request.client.host).is_loopback
+            and is_trusted_host(host, self._engine.settings.allowed_hosts)
+        )
+
+    async def _look(self) -> _Page:
+        process, topology = self._metrics.registry, self._engine.topology
+        definitions = (*self._engine.definitions, WORKFLOW)
+        try:
+            async with asyncio.timeout(_REDIS_TIMEOUT_S):
+                return _Page(
+                    process,
+                    await topology.queues(QUEUES),
+                    await topology.workers(),
+                    await read_timings(self._engine.redis, definitions),
+                )
+        except OUTAGES as error:
+            if not is_outage(error):
+                logger.exception("The installation cannot be looked at")
+            return _Page(process)

@@ -1,0 +1,1 @@
+"""The pages that the API serves, built from npm packages."""

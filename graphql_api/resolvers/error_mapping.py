@@ -1,0 +1,209 @@
+"""The one place that turns the engine's errors into GraphQL.
+
+Expected ones become members of a payload union; what a union has no member for is a top-level
+error with a code; everything else is logged with an id and masked.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any
+
+from graphql import GraphQLError
+from strawberry.exceptions import MissingQueryError, StrawberryInputCoercionError
+from strawberry.schema import ExceptionHandler
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.types.base import StrawberryOptional
+from strawberry.types.field import StrawberryField
+from strawberry.types.union import StrawberryUnion
+from strawberry.utils.str_converters import to_camel_case
+
+from celeryql import errors as engine
+from celeryql.outages import is_outage
+from graphql_api.api_errors import FIELD_ERRORS_MAX, ApiError, Code, cut, mask
+from graphql_api.context import Info
+from graphql_api.types.payload_errors import (
+    AlreadyFinished,
+    Error,
+    Forbidden,
+    IdempotencyConflict,
+    InputProblem,
+    InvalidInput,
+    NotFinished,
+    NotFound,
+    Throttled,
+    Unavailable,
+    WorkflowTypeMismatch,
+)
+from graphql_api.types.scalars import Scope
+
+_REQUEST_ERRORS_MAX = 10  # in one answer, of what is wrong with the operation itself
+_LOCATIONS_MAX = 10  # of one error, which could have one for each argument
+
+logger = logging.getLogger(__name__)
+
+
+def present_refusal(error: engine.Refusal, info: Info, path: tuple[str, ...] = ()) -> Error:
+    """Make the union member of a refusal.
+
+    Args:
+        error: its problems name their places within what was refused.
+        info: of the field that answers.
+        path: where that stands in the field's arguments.
+    """
+    info.context.is_refused = True
+    info.context.is_cut_off |= isinstance(error, engine.Unavailable)
+    message = cut(str(error))
+    match error:
+        case engine.IdempotencyConflict() | engine.AlreadyFinished() | engine.NotFinished():
+            return _about_a_task(error, info, path)
+        case engine.InvalidInput():
+            return _invalid_input(error, path)
+        case engine.WorkflowTypeMismatch(step_key=key, expected=expected, actual=actual):
+            return WorkflowTypeMismatch(
+                message=message, step_key=key, expected=expected, actual=actual
+            )
+        case engine.Forbidden():
+            return Forbidden(message=message, missing=Scope[error.missing])
+        case engine.Throttled() | engine.Unavailable():
+            busy = Throttled if isinstance(error, engine.Throttled) else Unavailable
+            return busy(message=message, retry_after_seconds=error.retry_after_s)
+    return NotFound(message=message)
+
+
+def _about_a_task(
+    error: engine.IdempotencyConflict | engine.AlreadyFinished | engine.NotFinished,
+    info: Info,
+    path: tuple[str, ...],
+) -> Error:
+    message, present = str(error), info.context.present
+    match error:
+        case engine.AlreadyFinished():
+            return AlreadyFinished(message=message, task=present(error.task))
+        case engine.NotFinished():
+            return NotFinished(message=message, task=present(error.task))
+    if info.context.viewer.may_see(error.existing):
+        return IdempotencyConflict(message=message, existing=present(error.existing))
+    # The message names the task, too.
+    place = ("idempotencyKey",) if info.field_name == "retryTask" else ("options", "idempotencyKey")
+    problem = engine.Problem(place, "It is in use: take another")
+    return _invalid_input(engine.InvalidInput([problem]), path)
+
+
+def _invalid_input(error: engine.InvalidInput, path: tuple[str, ...]) -> InvalidInput:
+    # Named as clients name them, in the message too.
+    renamed = engine.InvalidInput(
+        [
+            engine.Problem((*path, *map(to_camel_case, p.path)), cut(p.message))
+            for p in error.problems
+        ]
+    )
+    problems = [InputProblem(path=list(p.path), message=p.message) for p in renamed.problems]
+    return InvalidInput(message=str(renamed), problems=problems)
+
+
+_MEMBERS: dict[type[engine.Refusal], type[Error]] = {
+    engine.InvalidInput: InvalidInput,
+    engine.WorkflowTypeMismatch: WorkflowTypeMismatch,
+    engine.IdempotencyConflict: IdempotencyConflict,
+    engine.NotFound: NotFound,
+    engine.AlreadyFinished: AlreadyFinished,
+    engine.NotFinished: NotFinished,
+    engine.Forbidden: Forbidden,
+    engine.Throttled: Throttled,
+    engine.Unavailable: Unavailable,
+}
+
+
+class _Refused(ExceptionHandler[engine.Refusal, Forbidden]):
+    """Strawberry calls it where a payload has `Forbidden`, as each has.
+
+    One for each refusal would be looked for at each field: a sixth of the time to make the schema.
+    """
+
+    def handle(self, exception: engine.Refusal, *, field: StrawberryField, info: Info) -> Any:
+        """Answer with the member of this refusal, where the payload has it."""
+        payload, member = _of_type(field.type), _MEMBERS.get(type(exception))
+        is_told = isinstance(payload, StrawberryUnion) and member in payload.types
+        return present_refusal(exception, info) if is_told else None
+
+
+def _of_type(type_: Any) -> Any:
+    return type_.of_type if isinstance(type_, StrawberryOptional) else type_
+
+
+HANDLERS = (_Refused(),)
+
+
+def _is_unserialisable(error: GraphQLError) -> bool:
+    # graphql-core raises its own error here too (an Int beyond 32 bits), but as no part of the
+    # document is to blame, that one names none.
+    origin = error.original_error
+    return isinstance(origin, GraphQLError) and not origin.nodes and error.path is not None
+
+
+def _told(error: GraphQLError) -> str | None:
+    """Say what is wrong with an operation that could not be run; None for anything else."""
+    match error.original_error:
+        case CannotGetOperationTypeError() as origin:
+            return origin.as_http_error_reason()
+        case InvalidOperationTypeError() as origin:
+            return f"This is no way to send a {origin.operation_type.value}"
+        case GraphQLError() | StrawberryInputCoercionError() | None:
+            return _without_python(error.message)
+        case MissingQueryError():
+            return "There is no `query`"
+        case ValueError() if error.path is None:
+            # Python makes no integer of thousands of digits, which graphql-core does not foresee.
+            return "The document has a number of too many digits"
+    return None
+
+
+# Ends of graphql-core's messages: a value as Python writes it, unless it is a number or a text.
+_VALUE = r"[\[{]|(?:None|True|False|-?inf)\.?$"
+_INFINITE = re.compile(r"non numeric value: -?inf$")  # what Python makes of 1e400
+_PYTHONS_VALUE = re.compile(rf"(?:(, found)| Found|(?<= value)(?=: (?:{_VALUE}))): .*", re.DOTALL)
+
+
+def _without_python(message: str) -> str:
+    """Leave out the value that a message repeats: the client has it."""
+    message = _INFINITE.sub("a number beyond 1.8e308", message)
+    message = _PYTHONS_VALUE.sub(lambda end: "." if end[1] else "", message)
+    return message.replace("not to be None", "not to be null")
+
+
+def report_all(errors: list[GraphQLError]) -> list[GraphQLError]:
+    """Report the first errors of an operation, and say how many more there are."""
+    of_fields = errors and errors[0].path is not None
+    most = FIELD_ERRORS_MAX if of_fields else _REQUEST_ERRORS_MAX
+    reported = [report(error) for error in errors[:most]]
+    if len(errors) > most:
+        text = f"{len(errors) - most:,} more errors are left out: ask for less at a time"
+        reported.append(ApiError(text, Code.BAD_USER_INPUT))
+    return reported
+
+
+def report(error: GraphQLError) -> GraphQLError:
+    """Give a top-level error a code; mask and log what was not expected."""
+    if error.locations:
+        error.locations = error.locations[:_LOCATIONS_MAX]
+    if "code" in (error.extensions or {}):
+        return error
+    if is_outage(error.original_error) or isinstance(error.original_error, engine.Unavailable):
+        message, code = "Redis did not answer in time: retry later", Code.UNAVAILABLE
+    elif isinstance(error.original_error, engine.Forbidden):
+        message, code = str(error.original_error), Code.FORBIDDEN
+    elif isinstance(error.original_error, engine.StoredByAnotherRelease):
+        message, code = str(error.original_error), Code.STORED_BY_ANOTHER_RELEASE
+    elif _is_unserialisable(error):
+        where, code = ".".join(map(str, error.path or ())), Code.INTERNAL
+        message = f"{where} has a value that its type cannot hold: {error.message}"
+        logger.error(message)
+    elif told := _told(error):
+        message, code = told, Code.BAD_USER_INPUT
+    else:
+        message, code = mask(error.original_error), Code.INTERNAL
+    reported = GraphQLError(cut(message), path=error.path, extensions={"code": code})
+    reported.locations = error.locations  # to find them again would read the document again
+    return reported

@@ -1,0 +1,122 @@
+"""The subscriptions: what changes, as it changes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Hashable
+from contextlib import aclosing
+from hashlib import sha256
+from typing import Annotated
+
+import strawberry
+
+from celeryql.errors import CursorExpired
+from celeryql.records import Cursor, Event, Record
+from celeryql.state.listing import Filter
+from celeryql.watching.event_stream import Snapshot
+from graphql_api.api_errors import ApiError, Code, not_found
+from graphql_api.auth.viewer import Scope
+from graphql_api.context import Info
+from graphql_api.types import decorators
+from graphql_api.types.cluster import Cluster
+from graphql_api.types.events import TaskEvent, past, present_event, present_snapshot
+from graphql_api.types.filters import FilterArgument, parse_filter
+from graphql_api.types.scalars import EventCursor, IdArgument
+
+
+@decorators.type
+class Subscription:
+    """What can be watched."""
+
+    # Its methods are no generators: what is wrong ends the operation before the stream begins.
+
+    @decorators.subscription(scopes=(Scope.READ,))
+    async def task(
+        self,
+        info: Info,
+        id: IdArgument,
+        after: Annotated[
+            EventCursor | None,
+            strawberry.argument(description="Resume behind this event; no snapshot then."),
+        ] = None,
+    ) -> AsyncGenerator[TaskEvent, None]:
+        """One task, or a workflow with all its steps.
+
+        A snapshot first (or what came after `after`), then every event in order; completes after
+        the root's own final one. Unknown id: an error with code NOT_FOUND. A finished task: one
+        snapshot; `after` its last event: completes at once.
+        """
+        record = await info.context.watched(id)
+        if record is None:
+            raise not_found(f"Task {id!r}")
+        return _events_of_one(info, record, await past(info, after))
+
+    @decorators.subscription(scopes=(Scope.READ,))
+    async def tasks(
+        self,
+        info: Info,
+        filter: FilterArgument = None,
+        after: Annotated[
+            EventCursor | None,
+            strawberry.argument(description="Begin behind this event; by default, now."),
+        ] = None,
+    ) -> AsyncGenerator[TaskEvent, None]:
+        """Every matching task of the viewer, as it changes.
+
+        From now (no snapshot) or after a cursor, that of `tasks` for one. A cursor older than what
+        is kept ends with CURSOR_EXPIRED: query again, then subscribe.
+        """
+        wanted = parse_filter(filter, info.context.viewer)
+        cursor = await past(info, after)
+        if cursor is not None:
+            try:
+                await info.context.engine.store.stream(cursor, count=1)
+            except CursorExpired as error:
+                raise ApiError(str(error), Code.CURSOR_EXPIRED) from error
+        return _events_of_all(info, wanted, cursor)
+
+    @decorators.subscription(scopes=(Scope.CLUSTER,))
+    async def cluster(self, info: Info) -> AsyncGenerator[Cluster, None]:
+        """Queues and workers: at once, then whenever they change (at most once a second)."""
+        async with aclosing(info.context.engine.cluster.watch()) as moments:
+            async for moment in moments:
+                yield Cluster.of(moment)
+
+
+def _audience(info: Info) -> Hashable:
+    """Name those to whom an event is the same object, with the same answer (`execution.py`)."""
+    name = info.operation.name and info.operation.name.value
+    asked = repr((info.query, name, info.variable_values)).encode()  # it may be of a megabyte
+    return sha256(asked).digest(), info.context.viewer.lasting
+
+
+async def _shown(info: Info, audience: Hashable, event: Event) -> TaskEvent | None:
+    # All who watch are handed the same event: what hangs on it lasts until the last has taken it.
+    shown: TaskEvent | None = event.made.get(audience)
+    if shown is None and (shown := await present_event(info, event)):
+        event.made[audience] = shown
+    return shown
+
+
+async def _events_of_one(
+    info: Info, record: Record, after: Cursor | None
+) -> AsyncGenerator[TaskEvent, None]:
+    audience = _audience(info)
+    async with aclosing(info.context.engine.events.watch(record, after)) as changes:
+        async for happened in changes:
+            if isinstance(happened, Snapshot):
+                yield await present_snapshot(info, happened)
+            elif event := await _shown(info, audience, happened):
+                yield event
+
+
+async def _events_of_all(
+    info: Info, wanted: Filter, after: Cursor | None
+) -> AsyncGenerator[TaskEvent, None]:
+    owner, audience = info.context.viewer.sees_only, _audience(info)
+    try:
+        async with aclosing(info.context.engine.events.watch_all(owner, wanted, after)) as changes:
+            async for happened in changes:
+                if event := await _shown(info, audience, happened):
+                    yield event
+    except CursorExpired as error:
+        raise ApiError(str(error), Code.CURSOR_EXPIRED) from error

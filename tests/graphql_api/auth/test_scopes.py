@@ -1,0 +1,283 @@
+"""What each scope allows, field by field, and how far tokens can be narrowed."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import graphql
+import pytest
+
+from graphql_api.auth.viewer import Scope
+from graphql_api.schema import build_schema
+from tasks.arithmetic import add, mul
+from tests.graphql_api.resolvers.test_subscriptions import WORKER
+from tests.operations import Operations
+
+SCHEMA = graphql.build_schema(build_schema().schema.as_str())
+OPERATIONS = Operations(SCHEMA)
+FIELDS = [(kind, name) for kind, fields in OPERATIONS.roots.items() for name in fields]
+ENQUEUE, READ, CONTROL, CLUSTER, ADMIN = Scope
+NEEDED = {
+    "node": {READ}, "task": {READ}, "tasks": {READ}, "taskDefinitions": {READ},
+    "queues": {CLUSTER}, "workers": {CLUSTER}, "cluster": {CLUSTER},
+    "enqueueWorkflow": {ENQUEUE}, "enqueueBatch": {ENQUEUE},
+    "cancelTask": {CONTROL}, "retryTask": {CONTROL, ENQUEUE},
+    "viewer": set(), "createToken": {ENQUEUE},  # because that is the scope the token is to have
+}  # fmt: skip
+NEEDED_BELOW = {
+    "failure": (READ, "failure { type }"),
+    "history": (READ, "history { kind }"),
+    "retryOf": (READ, "retryOf { id }"),
+    "input": (READ, "input { x }"),
+    "result": (READ, "result"),
+    "depth": (CLUSTER, "queue { depth }"),
+    "unacked": (CLUSTER, "queue { unacked }"),
+    "oldestWaitingSeconds": (CLUSTER, "queue { oldestWaitingSeconds }"),
+    "workers": (CLUSTER, "queue { workers { name } }"),
+    "unserved": (CLUSTER, "definition { unserved }"),
+}
+SUCCESS = "fragment success on EnqueueAddSuccess { task { PATH } }"
+WORKFLOW = "mutation { enqueueWorkflow(input: {canvas: {chain: [%s]}}) { __typename } }"
+ADD, MUL = "{step: {task: {add: {x: 1, y: 2}}}}", "{step: {task: {mul: {y: 2}}}}"
+LIST = "{ tasks { nodes { __typename id } } }"
+CANCEL = "mutation($id: ID!) { cancelTask(id: $id) { __typename } }"
+RETRY = "mutation($id: ID!) { retryTask(id: $id) { __typename ... on Error { message } } }"
+KEYED = """
+mutation { enqueue%s(input: {x: 1, y: 2}, options: {idempotencyKey: "key"}) {
+  __typename ... on Error { message } ... on InvalidInput { problems { path } }
+} }
+"""
+STEPS = """
+query($id: ID!) { task(id: $id) { definition { name } workflow { id } history { task { id } }
+  ... on Workflow { steps { task { id } } output { id } } } }
+"""
+EVENTS = 'subscription($id: ID!) { task(id: $id, after: "0-0") { task { id } workflow { id } } }'
+
+
+async def is_forbidden(door, operation: str, *meanwhile) -> bool:
+    (data, errors) = json.loads(await door.tell(operation, *meanwhile))
+    members = [v.get("__typename") for v in (data or {}).values() if isinstance(v, dict)]
+    codes = {code for _, code in errors}
+    assert codes <= {"FORBIDDEN", "NOT_FOUND"}, errors
+    return "FORBIDDEN" in codes or "Forbidden" in members
+
+
+async def ids(door) -> set[str]:
+    return {node["id"] for node in (await door.execute(LIST))["tasks"]["nodes"]}
+
+
+@pytest.mark.parametrize(("kind", "name"), FIELDS)
+async def test_each_field_needs_its_scopes_and_no_others(door_of, kind, name):
+    needed = {ENQUEUE} if kind == "mutation" and name not in NEEDED else NEEDED[name]
+    operation = OPERATIONS.of(kind, name, "x", depth=0)
+
+    for scope in needed:
+        assert await is_forbidden(door_of("ann", *(set(Scope) - {scope, ADMIN})), operation)
+    for scopes in (needed, {ADMIN}):
+        door = door_of("ann", scopes=frozenset(scopes))
+        assert await is_forbidden(door, operation, door_of("ann").add) is False
+    nobody = door_of("ann", scopes=frozenset())
+    assert await is_forbidden(nobody, operation) is bool(needed)
+
+
+@pytest.mark.parametrize("name", NEEDED_BELOW)
+async def test_what_lies_below_a_task_needs_its_scope_wherever_it_is_reached(door_of, name):
+    needed, path = NEEDED_BELOW[name]
+    operation = f"mutation {{ enqueueAdd(input: {{x: 1, y: 2}}) {{ ...success }} }} {SUCCESS}"
+    operation = operation.replace("PATH", path)
+
+    assert await is_forbidden(door_of("ann", ENQUEUE), operation)
+    assert await is_forbidden(door_of("ann", ENQUEUE, needed), operation) is False
+
+
+async def test_what_a_worker_runs_is_for_readers(door_of, empty_redis):
+    operation = "{ workers { active { id } } }"
+    now_ms = int(empty_redis.time()[0]) * 1_000
+    empty_redis.hset("celeryql:worker:w", mapping=WORKER | {"seen_at": now_ms})
+    empty_redis.zadd("celeryql:workers", {"w": now_ms})
+
+    assert await is_forbidden(door_of("ann", CLUSTER), operation)
+    assert await is_forbidden(door_of("ann", CLUSTER, READ), operation) is False
+
+
+def test_every_field_that_says_what_it_needs_is_tested():
+    needed = {
+        (name, text[1])
+        for type_ in SCHEMA.type_map.values()
+        if isinstance(type_, graphql.GraphQLObjectType)
+        if type_.name not in ("Query", "Mutation", "Subscription")
+        for name, field in type_.fields.items()
+        if (text := re.search(r"Needs (\w+)\.$", field.description or ""))
+    }
+
+    tested = {(name, scope.name) for name, (scope, _) in NEEDED_BELOW.items()}
+    assert needed == tested | {("active", "READ")}
+
+
+@pytest.mark.parametrize(
+    ("id_", "needed"),
+    [("queue:celery", CLUSTER), ("worker:w", CLUSTER), ("definition:add", READ), ("x", READ)],
+)
+async def test_a_node_needs_the_scope_of_its_kind(door_of, id_, needed):
+    operation = f'{{ node(id: "{id_}") {{ __typename }} }}'
+
+    assert await is_forbidden(door_of("ann", needed), operation) is False
+    for scope in set(Scope) - {needed, ADMIN}:
+        assert await is_forbidden(door_of("ann", scope), operation)
+
+
+async def test_a_top_level_error_names_the_scope(door_of):
+    told = await door_of("ann", READ).tell("{ queues { name } }")
+
+    message = "This needs the scope CLUSTER, which your token lacks"
+    assert json.loads(told)[1] == [[message, "FORBIDDEN"]]
+
+
+async def test_a_retry_names_what_is_missing(door_of):
+    operation = 'mutation { retryTask(id: "x") { ... on Forbidden { missing } } }'
+
+    assert await door_of("a", CONTROL).execute(operation) == {"retryTask": {"missing": "ENQUEUE"}}
+    assert await door_of("a", ENQUEUE).execute(operation) == {"retryTask": {"missing": "CONTROL"}}
+
+
+async def test_a_token_held_to_definitions_sees_only_those(door_of):
+    ann = door_of("ann")
+    single, (workflow, steps) = await ann.add(), await ann.chain()
+    held = door_of("ann", definitions=frozenset({"mul", "workflow"}))
+
+    tasks = {id_: (await held.execute(STEPS, id=id_))["task"] for id_ in (single, workflow, *steps)}
+
+    mul_step = {"id": steps[2]}
+    assert await ids(held) == {workflow, steps[2]}
+    assert [id_ for id_, task in tasks.items() if task] == [workflow, steps[2]]
+    assert tasks[workflow]["steps"] == [{"task": mul_step}]
+    assert {event["task"]["id"] for event in tasks[workflow]["history"]} <= {workflow, steps[2]}
+    assert (await held.execute(CANCEL, id=single))["cancelTask"]["__typename"] == "NotFound"
+
+
+async def test_events_of_steps_that_a_token_is_not_held_to_are_left_out(door_of, report):
+    ann = door_of("ann")
+    workflow, (first, second, last) = await ann.chain()
+    for task, step in ((add, first), (add, second), (mul, last)):
+        report(task, step, "STARTED")
+        report(task, step, "SUCCESS", 3.0)
+    held = door_of("ann", definitions=frozenset({"mul", "workflow"}))
+
+    events = [event async for event in held.subscribe(EVENTS, id=workflow)]
+
+    assert {event["task"]["id"] for event in events} == {workflow, last}
+
+
+@pytest.mark.parametrize(
+    ("operation", "allowed"),
+    [
+        ("mutation { enqueueAdd(input: {x: 1, y: 2}) { __typename } }", {"add"}),
+        (WORKFLOW % ADD, {"add", "workflow"}),
+        (WORKFLOW % f"{ADD} {MUL}", {"add", "mul", "workflow"}),
+    ],
+)
+async def test_a_token_held_to_definitions_enqueues_only_those(door_of, operation, allowed):
+    for name in allowed:
+        held = door_of("ann", definitions=frozenset({"echo", *allowed} - {name}))
+        assert await is_forbidden(held, operation)
+    assert await is_forbidden(door_of("a", definitions=frozenset(allowed)), operation) is False
+
+
+async def test_items_of_a_batch_are_forbidden_one_by_one(door_of):
+    held = door_of("ann", definitions=frozenset({"mul"}))
+
+    data = await held.execute(
+        "mutation { enqueueBatch(tasks: [{task: {add: {x: 1, y: 2}}}, {task: {mul: {x: 1, y: 2}}}])"
+        " { ... on EnqueueBatchSuccess { items { task { id } error { __typename message } } } } }"
+    )
+
+    first, second = data["enqueueBatch"]["items"]
+    message = "This token may not enqueue 'add'"
+    assert first == {"task": None, "error": {"__typename": "Forbidden", "message": message}}
+    assert second["task"]
+    assert len(await ids(door_of("ann"))) == 1
+
+
+async def test_a_workflow_is_retried_by_who_may_enqueue_all_of_its_steps(door_of, report):
+    workflow, _ = await door_of("ann").chain()
+    await door_of("ann").execute(CANCEL, id=workflow)
+    held = door_of("ann", definitions=frozenset({"add", "workflow"}))
+    free = door_of("ann", definitions=frozenset({"add", "mul", "workflow"}))
+
+    answers = [(await door.execute(RETRY, id=workflow))["retryTask"] for door in (held, free)]
+
+    message = "This token may not enqueue 'mul'"
+    assert answers == [
+        {"__typename": "Forbidden", "message": message}, {"__typename": "RetryTaskSuccess"},
+    ]  # fmt: skip
+
+
+async def test_a_key_that_a_hidden_task_holds_names_no_task(door_of):
+    await door_of("ann").execute(KEYED % "Mul")
+    held = door_of("ann", definitions=frozenset({"add"}))
+
+    told = (await held.execute(KEYED % "Add"))["enqueueAdd"]
+
+    assert told == {
+        "__typename": "InvalidInput",
+        "message": "Invalid input: options.idempotencyKey: It is in use: take another",
+        "problems": [{"path": ["options", "idempotencyKey"]}],
+    }
+
+
+async def test_a_key_that_a_hidden_task_holds_is_named_where_it_was_given(door_of):
+    await door_of("ann").execute(KEYED % "Mul")
+    held = door_of("ann", definitions=frozenset({"add"}))
+    ended = await held.add()
+    await held.execute(CANCEL, id=ended)
+    again = f'retryTask(id: "{ended}", idempotencyKey: "key")'
+    batch = 'enqueueBatch(tasks: [{task: {add: {x: 1, y: 2}}, options: {idempotencyKey: "key"}}])'
+    told = "... on InvalidInput { problems { path } }"
+
+    data = await held.execute(
+        f"mutation {{ {again} {{ {told} }} {batch} {{ ... on EnqueueBatchSuccess {{"
+        f" items {{ error {{ {told} }} }} }} }} }}"
+    )
+
+    assert data["retryTask"] == {"problems": [{"path": ["idempotencyKey"]}]}
+    assert data["enqueueBatch"]["items"][0]["error"] == {
+        "problems": [{"path": ["tasks", "0", "options", "idempotencyKey"]}]
+    }
+
+
+async def test_a_token_held_to_tasks_sees_them_and_their_steps(door_of):
+    ann = door_of("ann")
+    single, (workflow, steps), _ = await ann.add(), await ann.chain(), await ann.add()
+
+    assert await ids(door_of("ann", task_ids=frozenset({single}))) == {single}
+    assert await ids(door_of("ann", task_ids=frozenset({workflow}))) == {workflow, *steps}
+    assert await ids(door_of("ann", task_ids=frozenset({steps[0]}))) == {steps[0]}
+    assert await ids(door_of("bob", task_ids=frozenset({single, workflow}))) == set()
+    step = await door_of("ann", task_ids=frozenset({steps[0]})).execute(STEPS, id=steps[0])
+    assert step["task"]["workflow"] is None
+
+
+async def test_a_token_held_to_tasks_cancels_them_and_enqueues_nothing(door_of):
+    ann = door_of("ann")
+    single, other = await ann.add(), await ann.add()
+
+    for scopes in [(), (ADMIN,)]:
+        held = door_of("ann", *scopes, task_ids=frozenset({single}))
+        for name in ("enqueueAdd", "enqueueWorkflow", "enqueueBatch", "retryTask"):
+            assert await is_forbidden(held, OPERATIONS.of("mutation", name, single, depth=0))
+        assert (await held.execute(CANCEL, id=other))["cancelTask"]["__typename"] == "NotFound"
+    success = {"cancelTask": {"__typename": "CancelTaskSuccess"}}
+    assert await held.execute(CANCEL, id=single) == success
+
+
+async def test_all_events_are_held_to_what_a_token_is_held_to(door_of):
+    ann = door_of("ann")
+    before = (await ann.execute("{ tasks { cursor } }"))["tasks"]["cursor"]
+    wanted, _, (workflow, steps) = await ann.add(), await ann.add(), await ann.chain()
+    query = "subscription($after: EventCursor) { tasks(after: $after) { task { id } } }"
+
+    held = door_of("ann", task_ids=frozenset({wanted, workflow}))
+    events = await held.take(5, query, after=before)
+
+    assert {event["task"]["id"] for event in events} == {wanted, workflow, *steps}

@@ -1,0 +1,81 @@
+"""What keeps `./dev up` from starting, in one sentence each."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from celeryql.errors import BadSettings
+from graphql_api.local.preflight import (
+    StartRefused,
+    choose_port,
+    only_one,
+    refuse_dead_redis,
+    refuse_public,
+)
+
+HOST = "127.0.0.1"
+
+
+@pytest.fixture
+def busy_port() -> Iterator[int]:
+    with socket.create_server((HOST, 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost"])
+def test_loopback_is_private(host: str) -> None:
+    refuse_public(host)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "example.org", ""])
+def test_what_others_can_reach_is_refused(host: str) -> None:
+    with pytest.raises(StartRefused, match="without authentication"):
+        refuse_public(host)
+
+
+def test_the_wanted_port_is_taken_if_free(busy_port: int) -> None:
+    with socket.create_server((HOST, 0)) as server:
+        free = server.getsockname()[1]
+
+    assert choose_port(HOST, free, strict=True) == free
+
+
+def test_the_next_free_port_stands_in(busy_port: int) -> None:
+    assert busy_port < choose_port(HOST, busy_port, strict=False) <= busy_port + 100
+
+
+def test_a_strict_port_that_is_taken_is_refused(busy_port: int) -> None:
+    with pytest.raises(StartRefused, match=f"Port {busy_port} is taken"):
+        choose_port(HOST, busy_port, strict=True)
+
+
+def test_an_address_that_is_not_of_this_machine_is_told() -> None:
+    with pytest.raises(BadSettings, match=r"192\.0\.2\.1:8000 cannot be bound"):
+        choose_port("192.0.2.1", 8000, strict=False)
+
+
+def test_a_redis_that_was_asked_for_must_answer() -> None:
+    with pytest.raises(StartRefused, match="REDIS_URL is set, but no Redis answers") as refusal:
+        refuse_dead_redis("redis://:geheim@127.0.0.1:1/0")
+
+    assert "geheim" not in str(refusal.value)
+
+
+def test_a_second_start_names_the_first(tmp_path: Path) -> None:
+    with (
+        only_one(tmp_path / "up.lock"),
+        pytest.raises(StartRefused, match=rf"already runs .* \(process {os.getpid()}\)"),
+        only_one(tmp_path / "up.lock"),
+    ):
+        pass
+
+
+def test_the_lock_is_free_again_at_the_end(tmp_path: Path) -> None:
+    for _ in range(2):
+        with only_one(tmp_path / "data" / "up.lock"):
+            pass

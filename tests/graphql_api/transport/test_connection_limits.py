@@ -1,0 +1,25 @@
+"""Bounds on what comes in."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from cross_web import HTTPException
+
+from graphql_api.transport.connection_limits import read_body
+
+
+async def trickle():
+    await asyncio.sleep(0.01)
+    return {"type": "http.request", "body": b"x", "more_body": True}
+
+
+async def test_a_body_that_comes_byte_by_byte_has_its_time():
+    began = time.monotonic()
+    with pytest.raises(HTTPException) as refused:
+        await read_body(trickle, 1_000_000, timeout_s=0.2)
+
+    assert refused.value.status_code == 408
+    assert time.monotonic() - began < 2
