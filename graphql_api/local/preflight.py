@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import ipaddress
 import os
 import socket
 from collections.abc import Iterator
@@ -15,35 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from celeryql.errors import BadSettings
+from graphql_api.auth.trusted_hosts import StartRefused
 from graphql_api.local.redis_server import ping_failure
 
 PORTS_TRIED = 100
-
-
-class StartRefused(Exception):
-    """Nothing was started; the message says why and what to do."""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens at an address."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def refuse_public(host: str) -> None:
-    """Refuse an address that others can reach, for where nobody is asked for a token.
-
-    Raises:
-        StartRefused: the host is not loopback.
-    """
-    if not is_loopback(host):
-        raise StartRefused(
-            f"{host} is not a loopback address: without authentication, whoever reaches it could "
-            "run tasks; set AUTH_JWT_SECRET, AUTH_JWKS_FILE or AUTH_JWKS_URL (docs/security.md), "
-            "use --host 127.0.0.1, or say --insecure if everyone on that network may"
-        )
 
 
 def choose_port(host: str, wanted: int, *, strict: bool) -> int:

@@ -24,15 +24,13 @@ from celeryql.settings import (
     read_settings,
 )
 from graphql_api.auth.authenticator import Authenticator
+from graphql_api.auth.trusted_hosts import StartRefused, is_loopback, refuse_public
 from graphql_api.local import programs
 from graphql_api.local.console import Console
 from graphql_api.local.preflight import (
-    StartRefused,
     choose_port,
-    is_loopback,
     only_one,
     refuse_dead_redis,
-    refuse_public,
 )
 from graphql_api.local.redis_server import EmbeddedRedis, check_data, reserve_port, write_config
 from graphql_api.local.running_env import removed, write_running_env

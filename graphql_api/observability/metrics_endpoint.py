@@ -23,8 +23,8 @@ from celeryql.outages import OUTAGES, is_outage
 from celeryql.records import WORKFLOW
 from celeryql.state.durations import BOUNDS_MS, Durations, Timings, read_timings
 from celeryql.watching.queues_and_workers import QueueStatus, WorkerStatus
+from graphql_api.auth.trusted_hosts import is_trusted_host
 from graphql_api.observability.metrics import Metrics
-from graphql_api.transport.connection_limits import is_trusted_host
 from tasks.celery_app import QUEUES
 
 _REDIS_TIMEOUT_S = 0.8  # a scrape is answered within a second, without Redis too

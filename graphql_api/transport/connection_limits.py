@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -75,19 +74,3 @@ async def read_body(
     except TimeoutError as error:
         raise HTTPException(408, "The body did not come") from error
     return bytes(body)
-
-
-def is_trusted_host(host: str, allowed: tuple[str, ...]) -> bool:
-    """Tell whether a `Host` header may be what the API is reached by, where there are no tokens.
-
-    A page of whichever site can have its own name lead to this machine, and is then of the same
-    origin as the API (DNS rebinding). It cannot do so with an address, nor with a name without dot.
-    """
-    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-    if name in allowed or "." not in name or name.endswith(".localhost"):
-        return True
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True

@@ -30,10 +30,11 @@ from structlog.contextvars import bind_contextvars
 from celeryql.submission.accept import ANSWER_TIMEOUT_S
 from graphql_api.api_errors import ApiError, Code, mask
 from graphql_api.auth.authenticator import Unauthenticated, Viewer
+from graphql_api.auth.trusted_hosts import is_trusted_host
 from graphql_api.context import Context, Services
 from graphql_api.pages import graphiql
 from graphql_api.transport.answers import Answers
-from graphql_api.transport.connection_limits import Sockets, TooManySockets, is_trusted_host
+from graphql_api.transport.connection_limits import Sockets, TooManySockets
 from graphql_api.transport.negotiation import JSON, negotiate
 from graphql_api.transport.request_body import decode_json
 from graphql_api.transport.websocket import Connection, SocketAdapter, SocketHandler

@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 
 from celeryql.errors import BadSettings
+from graphql_api.auth.trusted_hosts import StartRefused
 from graphql_api.local.preflight import (
-    StartRefused,
     choose_port,
     only_one,
     refuse_dead_redis,
-    refuse_public,
 )
 
 HOST = "127.0.0.1"
@@ -25,17 +24,6 @@ HOST = "127.0.0.1"
 def busy_port() -> Iterator[int]:
     with socket.create_server((HOST, 0)) as server:
         yield server.getsockname()[1]
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost"])
-def test_loopback_is_private(host: str) -> None:
-    refuse_public(host)
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "example.org", ""])
-def test_what_others_can_reach_is_refused(host: str) -> None:
-    with pytest.raises(StartRefused, match="without authentication"):
-        refuse_public(host)
 
 
 def test_the_wanted_port_is_taken_if_free(busy_port: int) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from celeryql.settings import Settings
+from graphql_api.auth.trusted_hosts import StartRefused
 from graphql_api.local.console import Console
-from graphql_api.local.preflight import StartRefused
 from graphql_api.local.processes import Program
 from graphql_api.local.redis_server import private_redis
 from graphql_api.local.running_env import removed, write_running_env
