@@ -25,7 +25,7 @@ from celeryql.observability import traces
 from celeryql.records import WORKFLOW, Record, WorkflowSummary
 from celeryql.settings import PROJECT_ROOT
 from graphql_api.derived.models import Clones
-from graphql_api.derived.names import Names, Writing
+from graphql_api.derived.names import Names
 from graphql_api.derived.task_api import Derivation, complete_step_input
 from graphql_api.execution import one_of
 from graphql_api.execution.executor import Executor
@@ -37,6 +37,7 @@ from graphql_api.resolvers.queries import Query
 from graphql_api.resolvers.subscriptions import Subscription
 from graphql_api.resolvers.tokens import TokenMutation
 from graphql_api.resolvers.workflows import WorkflowMutation
+from graphql_api.types.naming import CachedNameConverter
 from graphql_api.types.scalar_texts import SCALARS
 from graphql_api.types.task import Task, UndefinedTask
 from graphql_api.types.workflow import Workflow
@@ -132,7 +133,7 @@ def _schema(mutation: type, task_types: Mapping[str, Any]) -> StagedSchema:
         types=[*task_types.values(), UndefinedTask],
         exception_handlers=HANDLERS,
         execution_context_class=Executor,
-        config=StrawberryConfig(name_converter=Writing(), scalar_map=SCALARS),
+        config=StrawberryConfig(name_converter=CachedNameConverter(), scalar_map=SCALARS),
     )
 
 

@@ -24,7 +24,7 @@ from pydantic.fields import FieldInfo
 from celeryql.definition.numbers import INT_MAX, Limits, range_of
 from celeryql.definition.unions import members_of
 from graphql_api.derived.names import Names
-from graphql_api.derived.stored_values import LATER, STORED
+from graphql_api.execution.stored_values import LATER, STORED
 from graphql_api.types import decorators
 from graphql_api.types.scalars import BigInt
 

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import cache
-
-from strawberry.schema.name_converter import NameConverter
-from strawberry.utils.str_converters import to_camel_case
 
 from celeryql.definition.arguments import Arguments
 from celeryql.definition.task_definition import TaskDefinition
@@ -50,14 +46,3 @@ class Names:
         if issubclass(owner, Arguments):
             return f"what is derived from {self._tasks[owner]}"
         return f"the type {owner.__module__}.{owner.__qualname__}"
-
-
-class Writing(NameConverter):
-    """Writes names as Strawberry does, each once; it asks anew for each input that it reads."""
-
-    def apply_naming_config(self, name: str) -> str:
-        """Write the name of a field or of an argument."""
-        return _camel_case(name)
-
-
-_camel_case = cache(to_camel_case)  # of the names in the schema, and no others

@@ -20,8 +20,8 @@ from celeryql.state.json_documents import Document
 from graphql_api.auth.viewer import Scope
 from graphql_api.context import Info
 from graphql_api.derived.models import Clones, Role, maybe
-from graphql_api.derived.stored_values import PAGE_MAX, STORED, Stored
 from graphql_api.execution.input_checks import Unchecked, check_later, checked, priced
+from graphql_api.execution.stored_values import PAGE_MAX, STORED, Stored
 from graphql_api.types import decorators
 from graphql_api.types.inputs import StepTaskInput, read_step_task
 from graphql_api.types.options import OptionsArgument, TaskOptions, parse_options

@@ -23,8 +23,8 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from graphql_api.api_errors import FIELD_ERRORS_MAX, ApiError, Code
 from graphql_api.context import CHARACTERS, CHEAP, Info
-from graphql_api.derived.stored_values import Large
 from graphql_api.execution.document_cost import Measure
+from graphql_api.execution.stored_values import Large
 from graphql_api.types.events import TaskEvent
 
 _FIELDS = 5  # fields, each of which is resolved, weigh as much as one item of a list

@@ -15,9 +15,9 @@ from strawberry.types.base import StrawberryContainer, StrawberryMaybe
 
 from celeryql.definition.json_form import WRITTEN
 from celeryql.errors import InvalidInput, Problem
-from graphql_api.derived.names import Writing
 from graphql_api.execution.one_of import NOT_ONE_OF, is_one_of
 from graphql_api.types import decorators
+from graphql_api.types.naming import CachedNameConverter
 from graphql_api.types.options import StepOptions, TaskOptions
 
 
@@ -113,7 +113,7 @@ def _holds_objects(type_: Any) -> bool:
     return has_object_definition(type_)
 
 
-_WRITTEN = Writing().from_field
+_WRITTEN = CachedNameConverter().from_field
 
 
 def step_task(given: StepTask, path: tuple[str, ...]) -> tuple[str, dict[str, Any]]:

@@ -12,7 +12,7 @@ from celeryql.records import Cursor, Priority, TaskState, position
 from graphql_api.api_errors import QUOTED_MAX, cut
 from graphql_api.auth.viewer import Scope
 from graphql_api.context import Info
-from graphql_api.derived.stored_values import Stored
+from graphql_api.execution.stored_values import Stored
 from graphql_api.types import decorators
 
 if TYPE_CHECKING:
