@@ -15,7 +15,7 @@ from celeryql.connections import Pool
 from celeryql.definition.task_definition import TaskDefinition
 from celeryql.outages import OUTAGES
 from celeryql.settings import Settings
-from celeryql.state.json_documents import Documents
+from celeryql.state.json_documents import JsonDocumentReader
 from celeryql.state.store import Store
 from celeryql.submission.control import Control
 from celeryql.submission.submitter import Submitter
@@ -48,7 +48,7 @@ class Engine:
         self._clients: list[Redis] = []
         self.redis = self._client("read", 1.0, Retry(NoBackoff(), 2, (exceptions.ConnectionError,)))
         self.store = Store(self.redis)
-        self.documents = Documents(self.redis)
+        self.documents = JsonDocumentReader(self.redis)
         self.topology = Topology(self.redis, self.store)
         self.cluster = Cluster(self.topology, QUEUES)
         # What is accepted is never sent twice behind our back.

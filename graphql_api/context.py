@@ -15,7 +15,7 @@ from strawberry.dataloader import DataLoader
 from celeryql.engine import Engine
 from celeryql.records import Record
 from celeryql.state.graph import Graph
-from celeryql.state.json_documents import Document, input_key, meta_key
+from celeryql.state.json_documents import JsonDocument, input_key, meta_key
 from celeryql.watching.queues_and_workers import QueueStatus, WorkerStatus
 from graphql_api.api_errors import ApiError, Code
 from graphql_api.auth.authenticator import Authenticator, Viewer
@@ -89,12 +89,12 @@ class Context:
         return _Records(self._load_records, self.take)
 
     @cached_property
-    def metas(self) -> Loader[Document | None]:
+    def metas(self) -> Loader[JsonDocument | None]:
         """Celery's result metas, by task id."""
         return Loader(partial(self._load_documents, meta_key))
 
     @cached_property
-    def inputs(self) -> Loader[Document | None]:
+    def inputs(self) -> Loader[JsonDocument | None]:
         """What tasks were given, by id."""
         return Loader(partial(self._load_documents, input_key))
 
@@ -180,7 +180,7 @@ class Context:
 
     async def _load_documents(
         self, key_of: Callable[[str], str], ids: list[str]
-    ) -> list[Document | None]:
+    ) -> list[JsonDocument | None]:
         keys = [key_of(id_) for id_ in ids]
         found = await self.engine.documents.find(keys, self._bytes_left)
         self._bytes_left -= sum(len(document.text or "") for document in found if document)

@@ -22,7 +22,7 @@ _BUCKETS = (*map(str, BOUNDS_MS), "inf")
 
 
 @dataclass(frozen=True)
-class Durations:
+class DurationCounts:
     """How many took how long.
 
     Attributes:
@@ -35,15 +35,15 @@ class Durations:
 
 
 @dataclass(frozen=True)
-class Timings:
+class TaskDurations:
     """Of one definition, how long its tasks waited in their queue, and how long each run took."""
 
     definition: str
-    waits: Durations
-    runs: Durations
+    waits: DurationCounts
+    runs: DurationCounts
 
 
-async def read_timings(redis: Redis, definitions: Iterable[str]) -> list[Timings]:
+async def read_task_durations(redis: Redis, definitions: Iterable[str]) -> list[TaskDurations]:
     """Read what was counted of each definition, in one round trip."""
     definitions = list(definitions)
     async with redis.pipeline(transaction=False) as pipe:
@@ -51,11 +51,11 @@ async def read_timings(redis: Redis, definitions: Iterable[str]) -> list[Timings
             pipe.hgetall(f"{KEY}timings:{name}")
         hashes: list[dict[str, str]] = await pipe.execute()
     return [
-        Timings(name, _durations(counts, "wait"), _durations(counts, "run"))
+        TaskDurations(name, _durations(counts, "wait"), _durations(counts, "run"))
         for name, counts in zip(definitions, hashes, strict=True)
     ]
 
 
-def _durations(counts: dict[str, str], what: str) -> Durations:
+def _durations(counts: dict[str, str], what: str) -> DurationCounts:
     at_most = accumulate(int(counts.get(f"{what}:{bucket}", 0)) for bucket in _BUCKETS)
-    return Durations(tuple(at_most), int(counts.get(f"{what}:sum_ms", 0)) / 1_000)
+    return DurationCounts(tuple(at_most), int(counts.get(f"{what}:sum_ms", 0)) / 1_000)

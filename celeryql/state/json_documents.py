@@ -47,7 +47,7 @@ def meta_key(task_id: str) -> str:
 
 
 @dataclass(frozen=True)
-class Document:
+class JsonDocument:
     """A JSON document; its text is there where it is small."""
 
     key: str
@@ -55,7 +55,7 @@ class Document:
     text: str | None = None
 
 
-class Documents:
+class JsonDocumentReader:
     """Reads documents over one asynchronous client."""
 
     def __init__(self, redis: Redis) -> None:
@@ -69,7 +69,7 @@ class Documents:
         """Let go of the thread."""
         self._thread.shutdown(wait=False)
 
-    async def find(self, keys: Sequence[str], most_bytes: float) -> list[Document | None]:
+    async def find(self, keys: Sequence[str], most_bytes: float) -> list[JsonDocument | None]:
         """Look documents up, and read those that are small, as many as the bytes allow."""
         async with self._reads:
             async with self._redis.pipeline(transaction=False) as pipe:
@@ -84,11 +84,11 @@ class Documents:
             found: Any = await self._redis.mget(read) if read else []
         texts = dict(zip(read, found, strict=True))
         return [
-            Document(key, size, texts.get(key)) if size else None
+            JsonDocument(key, size, texts.get(key)) if size else None
             for key, size in zip(keys, sizes, strict=True)
         ]
 
-    async def value(self, document: Document, most: float) -> Any:
+    async def value(self, document: JsonDocument, most: float) -> Any:
         """Parse a whole document.
 
         Args:
@@ -103,11 +103,11 @@ class Documents:
             return json.loads(document.text)
         async with self._reads:
             text: Any = await self._redis.get(document.key)
-        return None if text is None else await self.apart(partial(_parse, text, most))
+        return None if text is None else await self.run_in_thread(partial(_parse, text, most))
 
     async def items(
         self,
-        document: Document,
+        document: JsonDocument,
         name: str,
         after: int,
         count: int,
@@ -139,7 +139,7 @@ class Documents:
             if begin is None:
                 return None
             wanted = max(after - index, 0) + count - len(found)
-            items, end, is_end = await self.apart(partial(_take, text, begin, wanted))
+            items, end, is_end = await self.run_in_thread(partial(_take, text, begin, wanted))
             if not items and not is_end:
                 if start + size >= document.size_bytes:
                     raise ValueError("The document breaks off")
@@ -159,7 +159,7 @@ class Documents:
             text: Any = await self._redis.getrange(key, start, start + size - 1)
         return str(text)
 
-    async def apart(self, compute: Callable[[], T]) -> T:
+    async def run_in_thread(self, compute: Callable[[], T]) -> T:
         """Compute in the thread: little by little, so that it can be interrupted."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, compute)
 

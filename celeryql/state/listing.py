@@ -10,8 +10,8 @@ from typing import Any
 from redis.asyncio import Redis
 
 from celeryql.records import KEY, Record, TaskState
-from celeryql.state.store import Store, encoded
-from celeryql.state.visibility import EVERYTHING, Reach
+from celeryql.state.store import Store, encode_name
+from celeryql.state.visibility import EVERYTHING, Visibility
 
 _CHUNK = 200  # records fetched in one round trip
 _SPARE = 10  # tasks beyond a page: one tells that there are more, some may have been forgotten
@@ -23,7 +23,7 @@ _CURSOR = re.compile(r"([0-9]{1,17}):(.+)", re.DOTALL)  # a score, and the id of
 
 
 @dataclass(frozen=True)
-class Filter:
+class RecordFilter:
     """What a task must match: one of each set that is not None, and all tags."""
 
     ids: frozenset[str] | None = None
@@ -34,12 +34,12 @@ class Filter:
     created_after: datetime | None = None
     created_before: datetime | None = None
     top_level_only: bool = False
-    reach: Reach = EVERYTHING
+    visibility: Visibility = EVERYTHING
 
     def matches(self, record: Record, state: TaskState) -> bool:
         """Tell whether a task passes every part; only its state changes in its life."""
         return (
-            self.reach.covers(record)
+            self.visibility.allows(record)
             and _is_among(state, self.states)
             and _is_among(record.id, self.ids)
             and _is_among(record.definition, self.definitions)
@@ -70,7 +70,7 @@ def _is_among(value: str | None, wanted: frozenset[str] | None) -> bool:
 
 
 @dataclass(frozen=True, order=True)
-class Place:
+class ListingPosition:
     """Where a task stands in the listing: by creation, then by id."""
 
     score: int
@@ -80,7 +80,7 @@ class Place:
         return f"{self.score}:{self.task_id}"
 
     @classmethod
-    def parse(cls, text: str) -> Place:
+    def parse(cls, text: str) -> ListingPosition:
         """Read a page cursor.
 
         Raises:
@@ -92,15 +92,15 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Page:
+class RecordPage:
     """Tasks in listing order, newest first, with their places.
 
     Attributes:
         resume: go on behind this place; None where the end was reached.
     """
 
-    items: list[tuple[Place, Record]] = field(default_factory=list)
-    resume: Place | None = None
+    items: list[tuple[ListingPosition, Record]] = field(default_factory=list)
+    resume: ListingPosition | None = None
 
     @property
     def has_more(self) -> bool:
@@ -112,12 +112,12 @@ async def list_page(
     redis: Redis,
     store: Store,
     owner: str | None,
-    filter_: Filter,
+    filter_: RecordFilter,
     *,
     size: int,
-    beyond: Place | None = None,
+    beyond: ListingPosition | None = None,
     towards_newer: bool = False,
-) -> Page:
+) -> RecordPage:
     """Read one page of matching tasks.
 
     Args:
@@ -134,7 +134,7 @@ async def list_page(
     """
     key = f"{KEY}tasks" if owner is None else f"{KEY}tasks:{owner}"
     listing = _Listing(redis, store, key, filter_, towards_newer)
-    found: list[tuple[Place, Record]] = []
+    found: list[tuple[ListingPosition, Record]] = []
     looked_at, count = 0, min(size + _SPARE, _CHUNK)  # most pages are full at once
     while looked_at < _SCAN_MAX:
         places, is_end = await listing.places(beyond, count)
@@ -155,10 +155,12 @@ class _Listing:
     redis: Redis
     store: Store
     key: str
-    filter: Filter
+    filter: RecordFilter
     towards_newer: bool
 
-    async def places(self, beyond: Place | None, count: int) -> tuple[list[Place], bool]:
+    async def places(
+        self, beyond: ListingPosition | None, count: int
+    ) -> tuple[list[ListingPosition], bool]:
         """Read so many of the next places that the filter allows, and whether they are the last."""
         if self.filter.is_empty:
             return [], True
@@ -171,26 +173,28 @@ class _Listing:
             places = [p for p in places if (p > beyond if self.towards_newer else p < beyond)]
         return places, is_end
 
-    async def matching(self, places: list[Place]) -> list[tuple[Place, Record]]:
+    async def matching(self, places: list[ListingPosition]) -> list[tuple[ListingPosition, Record]]:
         """Read the records of places, and keep those that pass the filter."""
-        read = await self.store.find(place.task_id for place in places)
+        read = await self.store.get_existing(place.task_id for place in places)
         records: dict[str, Record] = {record.id: record for record in read}
         pairs = [(place, r) for place in places if (r := records.get(place.task_id))]
         return [(place, r) for place, r in pairs if self.filter.matches(r, r.state)]
 
-    def page(self, found: list[tuple[Place, Record]], resume: Place | None) -> Page:
+    def page(
+        self, found: list[tuple[ListingPosition, Record]], resume: ListingPosition | None
+    ) -> RecordPage:
         """Put what was found into the order of the listing."""
-        return Page(found[::-1] if self.towards_newer else found, resume)
+        return RecordPage(found[::-1] if self.towards_newer else found, resume)
 
-    async def _named(self, wanted: frozenset[str]) -> list[Place]:
+    async def _named(self, wanted: frozenset[str]) -> list[ListingPosition]:
         ids = list(wanted)
-        members: Any = [encoded(id_) for id_ in ids]
+        members: Any = [encode_name(id_) for id_ in ids]
         scores: Any = await self.redis.zmscore(self.key, members)
         pairs = zip(scores, ids, strict=True)
-        places = [Place(int(score), id_) for score, id_ in pairs if score is not None]
+        places = [ListingPosition(int(score), id_) for score, id_ in pairs if score is not None]
         return sorted(places, reverse=not self.towards_newer)
 
-    async def _in_range(self, beyond: Place | None, count: int) -> list[Place]:
+    async def _in_range(self, beyond: ListingPosition | None, count: int) -> list[ListingPosition]:
         lowest, highest = self.filter.scores
         if self.towards_newer:
             lowest = lowest if beyond is None else max(lowest, beyond.score)
@@ -199,4 +203,4 @@ class _Listing:
             highest = highest if beyond is None else min(highest, beyond.score)
             read = self.redis.zrevrangebyscore(self.key, highest, lowest, 0, count, withscores=True)
         rows: Any = await read
-        return [Place(int(score), member) for member, score in rows]
+        return [ListingPosition(int(score), member) for member, score in rows]

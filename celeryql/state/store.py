@@ -55,7 +55,7 @@ class Store:
         hashes = await self._hashes("task", ids)
         return [_record(id_, fields) for id_, fields in zip(ids, hashes, strict=True)]
 
-    async def find(self, ids: Iterable[str]) -> list[Record]:
+    async def get_existing(self, ids: Iterable[str]) -> list[Record]:
         """Read those records that there are."""
         return [record for record in await self.get_many(ids) if record]
 
@@ -76,7 +76,7 @@ class Store:
     async def _hashes(self, kind: str, ids: Iterable[str]) -> list[dict[str, str]]:
         async with self._turns, self._redis.pipeline(transaction=False) as pipe:
             for id_ in ids:
-                pipe.hgetall(encoded(f"{KEY}{kind}:{id_}"))
+                pipe.hgetall(encode_name(f"{KEY}{kind}:{id_}"))
             hashes: list[dict[str, str]] = await pipe.execute()
         return hashes
 
@@ -115,7 +115,7 @@ class Store:
         more_after = pairs[-1][0] if len(pairs) == count else None
         if task.id != task.root:  # before it is parsed: a workflow has events of many steps
             pairs = [(cursor, text) for cursor, text in pairs if f'"{task.id}"' in text]
-        events = [event for cursor, text in pairs if (event := readable(cursor, text))]
+        events = [event for cursor, text in pairs if (event := parse_event(cursor, text))]
         return EventPage([e for e in events if task.id in (task.root, e.id)], more_after)
 
     async def stream(self, after: Cursor, count: int = EVENTS_IN_PAGE) -> EventPage:
@@ -132,11 +132,11 @@ class Store:
         for cursor, fields in oldest:
             if position(cursor) > position(after) and int(fields["number"]) > 1:
                 raise CursorExpired(after)
-        events = [e for cursor, fields in entries if (e := readable(cursor, fields["event"]))]
+        events = [e for cursor, fields in entries if (e := parse_event(cursor, fields["event"]))]
         return EventPage(events, entries[-1][0] if len(entries) == count else None)
 
 
-def readable(cursor: str, text: str) -> Event | None:
+def parse_event(cursor: str, text: str) -> Event | None:
     """Parse an event of the stream; one that cannot be read is logged: others must not suffer."""
     try:
         return Event.parse(cursor, text)
@@ -145,7 +145,7 @@ def readable(cursor: str, text: str) -> Event | None:
         return None
 
 
-def encoded(name: str) -> bytes:
+def encode_name(name: str) -> bytes:
     """Encode a name that comes from outside; with a lone surrogate in it, it names nothing."""
     return name.encode("utf-8", "surrogatepass")
 

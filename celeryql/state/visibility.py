@@ -8,7 +8,7 @@ from celeryql.records import Record
 
 
 @dataclass(frozen=True)
-class Reach:
+class Visibility:
     """Which tasks are within reach; a part that is None narrows nothing.
 
     Attributes:
@@ -21,7 +21,7 @@ class Reach:
     definitions: frozenset[str] | None = None
     task_ids: frozenset[str] | None = None
 
-    def covers(self, record: Record) -> bool:
+    def allows(self, record: Record) -> bool:
         """Tell whether a task is within reach; nothing in its life changes that."""
         return (
             self.owner in (None, record.owner)
@@ -30,4 +30,4 @@ class Reach:
         )
 
 
-EVERYTHING = Reach()
+EVERYTHING = Visibility()

@@ -12,8 +12,8 @@ from redis.asyncio import Redis
 
 from celeryql.duties import Duty
 from celeryql.records import KEY, Cursor, Event, Record
-from celeryql.state.listing import Filter
-from celeryql.state.store import readable
+from celeryql.state.listing import RecordFilter
+from celeryql.state.store import parse_event
 from celeryql.watching.record_cache import Known
 from celeryql.watching.subscriber_queue import Watcher
 
@@ -57,7 +57,7 @@ class Feed:
         """Watch one task, or a workflow with all its steps; wait for `reading` then."""
         return _Registered(self._of_root, root, Watcher())
 
-    def of_owner(self, owner: str | None, filter_: Filter) -> AbstractContextManager[Watcher]:
+    def of_owner(self, owner: str | None, filter_: RecordFilter) -> AbstractContextManager[Watcher]:
         """Watch all tasks of an owner, or with None of everyone, that match; likewise."""
         return _Registered(self._of_owner, owner, Watcher(filter_))
 
@@ -99,7 +99,7 @@ class Feed:
             cursor: event
             for cursor, fields in entries
             if self._of_owner or fields["root"] in self._of_root
-            if (event := readable(cursor, fields["event"]))
+            if (event := parse_event(cursor, fields["event"]))
         }
         ids = [event.id for event in events.values()] if self._of_owner else []
         records = await self._known.get_many(ids)

@@ -17,7 +17,7 @@ from functools import partial
 
 from celeryql.errors import CursorExpired, UnknownCursor
 from celeryql.records import Cursor, Event, EventKind, Record, position
-from celeryql.state.listing import Filter
+from celeryql.state.listing import RecordFilter
 from celeryql.state.store import EventPage, Store
 from celeryql.watching.event_reader import Feed
 from celeryql.watching.record_cache import Known
@@ -128,7 +128,7 @@ class Events:
         return task.as_of(now).for_long(), seen  # which shares what never changes
 
     async def watch_all(
-        self, owner: str | None, filter_: Filter, after: Cursor | None = None
+        self, owner: str | None, filter_: RecordFilter, after: Cursor | None = None
     ) -> AsyncGenerator[Event, None]:
         """Follow all tasks that match, from now on or behind an event of whichever task.
 

@@ -116,7 +116,7 @@ class Topology:
         """
         waiting = {list_: text for list_, text in oldest.items() if text is not None}
         ids = {list_: id_ for list_, text in waiting.items() if (id_ := _task_id(text))}
-        records = {r.id: r for r in await self._store.find(set(ids.values()))}
+        records = {r.id: r for r in await self._store.get_existing(set(ids.values()))}
         ages_s = {}
         for list_, text in waiting.items():
             if record := records.get(TaskId(ids.get(list_, ""))):

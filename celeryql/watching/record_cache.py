@@ -30,7 +30,9 @@ class Known:
         for id_ in found:
             self._records.move_to_end(id_)
         if missing := [id_ for id_ in wanted if id_ not in found]:
-            found |= {record.id: self.add(record) for record in await self._store.find(missing)}
+            found |= {
+                record.id: self.add(record) for record in await self._store.get_existing(missing)
+            }
         return found
 
     def add(self, record: Record) -> Record:

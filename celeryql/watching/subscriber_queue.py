@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from celeryql.records import Cursor, Event, EventKind
-from celeryql.state.listing import Filter
+from celeryql.state.listing import RecordFilter
 
-_ALL = Filter()
+_ALL = RecordFilter()
 _PENDING_MAX = 1_000  # events; whoever lags further behind reads on in what Redis keeps
 
 
@@ -22,7 +22,7 @@ class Watcher:
     # Ten thousand of them wait in a process; an `asyncio.Event` each would take a tenth of it all.
     __slots__ = ("_complete_to", "_pending", "_taker", "filter")
 
-    def __init__(self, filter_: Filter = _ALL) -> None:
+    def __init__(self, filter_: RecordFilter = _ALL) -> None:
         self.filter = filter_
         self._pending: dict[tuple[str, int], Event] = {}
         self._taker: asyncio.Future[None] | None = None

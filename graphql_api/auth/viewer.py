@@ -9,7 +9,7 @@ from functools import cached_property
 
 from celeryql.errors import Forbidden
 from celeryql.records import Record
-from celeryql.state.visibility import Reach
+from celeryql.state.visibility import Visibility
 
 
 class Scope(StrEnum):
@@ -44,9 +44,9 @@ class Viewer:
         return None if Scope.ADMIN in self.scopes else self.subject
 
     @cached_property
-    def reach(self) -> Reach:
+    def visibility(self) -> Visibility:
         """Which tasks this viewer sees."""
-        return Reach(self.sees_only, self.definitions, self.task_ids)
+        return Visibility(self.sees_only, self.definitions, self.task_ids)
 
     @cached_property
     def lasting(self) -> Viewer:
@@ -55,7 +55,7 @@ class Viewer:
 
     def may_see(self, record: Record) -> bool:
         """Tell whether a task exists for this viewer."""
-        return self.reach.covers(record)
+        return self.visibility.allows(record)
 
     def has(self, scope: Scope) -> bool:
         """Tell whether something is allowed; who is held to certain tasks makes no others."""

@@ -16,7 +16,7 @@ from strawberry.types import get_object_definition
 from celeryql.definition.task_definition import TaskDefinition, pascal
 from celeryql.errors import BadTaskDefinition, problems_of
 from celeryql.records import TaskState
-from celeryql.state.json_documents import Document
+from celeryql.state.json_documents import JsonDocument
 from graphql_api.auth.viewer import Scope
 from graphql_api.context import Info
 from graphql_api.derived.models import Clones, Role, maybe
@@ -163,7 +163,7 @@ def _result_field(task: str, result: Any) -> Any:
     return decorators.field(resolver, scopes=(Scope.READ,))
 
 
-async def _result_document(task: Task, info: Info) -> Document | None:
+async def _result_document(task: Task, info: Info) -> JsonDocument | None:
     is_there = task.record.state is TaskState.SUCCEEDED
     return await info.context.metas.load(task.record.id) if is_there else None
 

@@ -172,7 +172,7 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
         if type(result) is not Large:
             return complete(return_type, nodes, info, path, result, context)
         plain = partial(complete, return_type, nodes, info, path, result.value, context)
-        return self.context_value.engine.documents.apart(plain)
+        return self.context_value.engine.documents.run_in_thread(plain)
 
     def complete_leaf_value(self, return_type: Any, result: Any) -> Any:  # type: ignore[override]  # it is called on an executor
         """Count the characters of a text: each alias of its field has it once more.

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from celeryql.definition.unions import CLASSES, has_unions
 from celeryql.errors import DocumentTooLarge, problems_of
-from celeryql.state.json_documents import Document
+from celeryql.state.json_documents import JsonDocument
 from graphql_api.api_errors import ApiError, Code
 from graphql_api.context import CHEAP, Context
 
@@ -69,7 +69,9 @@ class Stored:
             inner = typing.get_args(item) or (item,)
             self._weight = 1.0 if any(map(_is_model, inner)) else CHEAP
 
-    async def read(self, context: Context, document: Document, member: str | None = None) -> Any:
+    async def read(
+        self, context: Context, document: JsonDocument, member: str | None = None
+    ) -> Any:
         """Read a value whole.
 
         Args:
@@ -86,10 +88,12 @@ class Stored:
         async with _alone(context):
             context.take_bytes(document.size_bytes)
             parsed = await self._parsed(context, document, member)
-            return Large(await context.engine.documents.apart(partial(self._typed, *parsed)))
+            return Large(
+                await context.engine.documents.run_in_thread(partial(self._typed, *parsed))
+            )
 
     async def read_part(
-        self, context: Context, document: Document, member: str, after: int, first: int | None
+        self, context: Context, document: JsonDocument, member: str, after: int, first: int | None
     ) -> Any:
         """Read items of a list: of a large one, no more than those.
 
@@ -110,17 +114,17 @@ class Stored:
         return Large(part) if isinstance(found, Large) else part
 
     async def _items(
-        self, context: Context, document: Document, member: str, after: int, first: int | None
+        self, context: Context, document: JsonDocument, member: str, after: int, first: int | None
     ) -> list[Any] | None:
         most, documents = int(context.room / self._weight), context.engine.documents
         count = most + 1 if first is None else first
         items = await documents.items(document, member, after, count, context.take_bytes)
         if items is not None and len(items) > most:
             raise self._too_large(most)
-        return items and await documents.apart(partial(self._typed_items, items, after))
+        return items and await documents.run_in_thread(partial(self._typed_items, items, after))
 
     async def _parsed(
-        self, context: Context, document: Document, member: str | None
+        self, context: Context, document: JsonDocument, member: str | None
     ) -> tuple[Any, list[str] | None]:
         most = context.room
         try:

@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 from celeryql.engine import Engine
 from celeryql.outages import OUTAGES, is_outage
 from celeryql.records import WORKFLOW
-from celeryql.state.durations import BOUNDS_MS, Durations, Timings, read_timings
+from celeryql.state.durations import BOUNDS_MS, DurationCounts, TaskDurations, read_task_durations
 from celeryql.watching.queues_and_workers import QueueStatus, WorkerStatus
 from graphql_api.auth.trusted_hosts import is_trusted_host
 from graphql_api.observability.metrics import Metrics
@@ -50,7 +50,7 @@ class _Page(Collector):
     process: CollectorRegistry
     queues: Sequence[QueueStatus] = ()
     workers: Sequence[WorkerStatus] = ()
-    timings: Sequence[Timings] = ()
+    timings: Sequence[TaskDurations] = ()
 
     def collect(self) -> Iterable[Metric]:
         """Give all of it."""
@@ -95,7 +95,7 @@ class _Page(Collector):
         return [waits, runs]
 
 
-def _buckets(durations: Durations) -> list[tuple[str, float]]:
+def _buckets(durations: DurationCounts) -> list[tuple[str, float]]:
     return list(zip(_BOUNDS, durations.at_most, strict=True))
 
 
@@ -149,7 +149,7 @@ class Scrape:
                     process,
                     await topology.queues(QUEUES),
                     await topology.workers(),
-                    await read_timings(self._engine.redis, definitions),
+                    await read_task_durations(self._engine.redis, definitions),
                 )
         except OUTAGES as error:
             if not is_outage(error):

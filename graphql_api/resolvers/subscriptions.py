@@ -11,7 +11,7 @@ import strawberry
 
 from celeryql.errors import CursorExpired
 from celeryql.records import Cursor, Event, Record
-from celeryql.state.listing import Filter
+from celeryql.state.listing import RecordFilter
 from celeryql.watching.event_stream import Snapshot
 from graphql_api.api_errors import ApiError, Code, not_found
 from graphql_api.auth.viewer import Scope
@@ -110,7 +110,7 @@ async def _events_of_one(
 
 
 async def _events_of_all(
-    info: Info, wanted: Filter, after: Cursor | None
+    info: Info, wanted: RecordFilter, after: Cursor | None
 ) -> AsyncGenerator[TaskEvent, None]:
     owner, audience = info.context.viewer.sees_only, _audience(info)
     try:

@@ -9,7 +9,7 @@ from typing import Annotated, TypeVar
 import strawberry
 
 from celeryql.records import in_utc
-from celeryql.state.listing import Filter
+from celeryql.state.listing import RecordFilter
 from graphql_api.api_errors import ApiError, Code
 from graphql_api.auth.viewer import Viewer
 from graphql_api.types import decorators
@@ -51,19 +51,19 @@ FilterArgument = Annotated[
 ]
 
 
-def parse_filter(given: TaskFilter | None, viewer: Viewer) -> Filter:
+def parse_filter(given: TaskFilter | None, viewer: Viewer) -> RecordFilter:
     """Hand a filter to the engine, held to what the viewer may see.
 
     Raises:
         ApiError: a list is too long.
     """
     if given is None:
-        return Filter(reach=viewer.reach)
+        return RecordFilter(visibility=viewer.visibility)
     for name in ("ids", "states", "definitions", "queues", "tags"):
         if (length := len(getattr(given, name) or ())) > _ENTRIES_MAX:
             text = f"`{name}` of a filter has at most {_ENTRIES_MAX} entries, not {length}"
             raise ApiError(text, Code.BAD_USER_INPUT)
-    return Filter(
+    return RecordFilter(
         ids=_one_of(given.ids),
         states=_one_of(given.states),
         definitions=_one_of(given.definitions),
@@ -72,7 +72,7 @@ def parse_filter(given: TaskFilter | None, viewer: Viewer) -> Filter:
         created_after=given.created_after and in_utc(given.created_after),
         created_before=given.created_before and in_utc(given.created_before),
         top_level_only=bool(given.top_level_only),
-        reach=viewer.reach,
+        visibility=viewer.visibility,
     )
 
 

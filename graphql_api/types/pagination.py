@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import strawberry
 
-from celeryql.state.listing import Filter, Page, Place, list_page
+from celeryql.state.listing import ListingPosition, RecordFilter, RecordPage, list_page
 from graphql_api.api_errors import QUOTED_MAX, ApiError, Code, cut
 from graphql_api.context import Info
 from graphql_api.types import decorators
@@ -62,7 +62,7 @@ class Window:
     """
 
     size: int
-    beyond: Place | None
+    beyond: ListingPosition | None
     is_backwards: bool
 
     @classmethod
@@ -80,7 +80,7 @@ class Window:
         size, beyond = (last, before) if is_backwards else (first, after)
         return cls(_size(size), _place(beyond), is_backwards)
 
-    def info(self, page: Page) -> PageInfo:
+    def info(self, page: RecordPage) -> PageInfo:
         """Tell where the page that was read begins and ends."""
         places = [place for place, _ in page.items]
         start, end = (places[0], places[-1]) if places else (None, None)
@@ -95,7 +95,7 @@ class Window:
         )
 
 
-async def connect(info: Info, filter_: Filter, window: Window) -> TaskConnection:
+async def connect(info: Info, filter_: RecordFilter, window: Window) -> TaskConnection:
     """Read a page, forwards from the newest or backwards from the oldest."""
     engine = info.context.engine
     cursor = await engine.store.newest_cursor()
@@ -122,11 +122,11 @@ def _size(asked: int | None) -> int:
     return size
 
 
-def _place(cursor: str | None) -> Place | None:
+def _place(cursor: str | None) -> ListingPosition | None:
     if cursor is None:
         return None
     try:
-        return Place.parse(cursor)
+        return ListingPosition.parse(cursor)
     except ValueError as error:
         text = (
             f"{cut(cursor, QUOTED_MAX)!r} is not a page cursor: "

@@ -10,13 +10,13 @@ from celery import states
 from celeryql import scripts
 from celeryql.definition.task_definition import TaskDefinition
 from celeryql.engine import Engine
-from celeryql.state.durations import BOUNDS_MS, Timings, read_timings
+from celeryql.state.durations import BOUNDS_MS, TaskDurations, read_task_durations
 from celeryql.submission.accept import Options
 from tasks.arithmetic import add
 
 
-async def timings(engine: Engine) -> Timings:
-    (found,) = await read_timings(engine.redis, ["add"])
+async def timings(engine: Engine) -> TaskDurations:
+    (found,) = await read_task_durations(engine.redis, ["add"])
     return found
 
 

@@ -8,13 +8,13 @@ import random
 import pytest
 
 from celeryql.errors import DocumentTooLarge
-from celeryql.state.json_documents import Document, Documents
+from celeryql.state.json_documents import JsonDocument, JsonDocumentReader
 
 KEY = "document"
 
 
 @pytest.fixture
-async def documents(engine) -> Documents:
+async def documents(engine) -> JsonDocumentReader:
     return engine.documents
 
 
@@ -22,10 +22,10 @@ async def documents(engine) -> Documents:
 def store(empty_redis):
     """Store a value as Celery does, and give its document."""
 
-    def write(result) -> Document:
+    def write(result) -> JsonDocument:
         text = json.dumps({"status": "SUCCESS", "result": result, "traceback": None})
         empty_redis.set(KEY, text)
-        return Document(KEY, len(text))
+        return JsonDocument(KEY, len(text))
 
     return write
 
@@ -103,7 +103,7 @@ async def test_a_list_is_found_behind_other_members(documents, empty_redis):
     text = '{"a":[{"result":[9]}], "b" : "\\"result\\": [8]",\n "result" : [ 1,2 , 3 ] ,"c":0}'
     empty_redis.set(KEY, text)
 
-    found = await documents.items(Document(KEY, len(text)), "result", 1, 9, uncharged)
+    found = await documents.items(JsonDocument(KEY, len(text)), "result", 1, 9, uncharged)
 
     assert found == [2, 3]
 
@@ -111,7 +111,7 @@ async def test_a_list_is_found_behind_other_members(documents, empty_redis):
 @pytest.mark.parametrize("text", ['{"result": [1, 2', '{"result": [1, x]}', "[1]", "", "{}", "x"])
 async def test_what_is_no_such_document_is_refused_or_empty(documents, empty_redis, text):
     empty_redis.set(KEY, text)
-    document = Document(KEY, len(text))
+    document = JsonDocument(KEY, len(text))
     if not text:
         assert await documents.items(document, "result", 0, 9, uncharged) == []
         return

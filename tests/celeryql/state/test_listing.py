@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from celeryql.definition.options import Options
-from celeryql.state.listing import Filter, Place, list_page
+from celeryql.state.listing import ListingPosition, RecordFilter, list_page
 
 
 async def accept(engine, n: int, owner: str = "ann", task: str = "add", **options) -> list[str]:
@@ -27,7 +27,7 @@ async def walk(engine, size: int, *, towards_newer: bool = False) -> list[list[s
             engine.redis,
             engine.store,
             None,
-            Filter(),
+            RecordFilter(),
             size=size,
             beyond=beyond,
             towards_newer=towards_newer,
@@ -52,11 +52,11 @@ async def test_pages_go_from_the_oldest_too(engine):
 
 async def test_paging_is_not_disturbed_by_new_tasks(engine):
     ids = await accept(engine, 4)
-    first = await list_page(engine.redis, engine.store, None, Filter(), size=2)
+    first = await list_page(engine.redis, engine.store, None, RecordFilter(), size=2)
     await accept(engine, 3)
 
     second = await list_page(
-        engine.redis, engine.store, None, Filter(), size=2, beyond=first.items[-1][0]
+        engine.redis, engine.store, None, RecordFilter(), size=2, beyond=first.items[-1][0]
     )
 
     assert [record.id for _, record in second.items] == ids[1::-1]
@@ -66,7 +66,7 @@ async def test_an_owner_sees_only_its_own(engine):
     (of_ann,) = await accept(engine, 1, "ann")
     await accept(engine, 1, "bob")
 
-    page = await list_page(engine.redis, engine.store, "ann", Filter(), size=9)
+    page = await list_page(engine.redis, engine.store, "ann", RecordFilter(), size=9)
 
     assert [record.id for _, record in page.items] == [of_ann]
 
@@ -74,18 +74,18 @@ async def test_an_owner_sees_only_its_own(engine):
 @pytest.mark.parametrize(
     ("filter_", "found"),
     [
-        (Filter(), 4),
-        (Filter(definitions=frozenset({"echo"})), 1),
-        (Filter(states=frozenset({"QUEUED"})), 4),
-        (Filter(states=frozenset({"FAILED"})), 0),
-        (Filter(queues=frozenset({"ml_service"})), 0),
-        (Filter(ids=frozenset()), 0),
-        (Filter(definitions=frozenset()), 0),
-        (Filter(states=frozenset()), 0),
-        (Filter(queues=frozenset()), 0),
-        (Filter(tags=frozenset()), 4),
-        (Filter(tags=frozenset({"a"})), 2),
-        (Filter(tags=frozenset({"a", "b"})), 1),
+        (RecordFilter(), 4),
+        (RecordFilter(definitions=frozenset({"echo"})), 1),
+        (RecordFilter(states=frozenset({"QUEUED"})), 4),
+        (RecordFilter(states=frozenset({"FAILED"})), 0),
+        (RecordFilter(queues=frozenset({"ml_service"})), 0),
+        (RecordFilter(ids=frozenset()), 0),
+        (RecordFilter(definitions=frozenset()), 0),
+        (RecordFilter(states=frozenset()), 0),
+        (RecordFilter(queues=frozenset()), 0),
+        (RecordFilter(tags=frozenset()), 4),
+        (RecordFilter(tags=frozenset({"a"})), 2),
+        (RecordFilter(tags=frozenset({"a", "b"})), 1),
     ],
 )
 async def test_a_filter_leaves_out_what_does_not_match(engine, filter_, found):
@@ -104,7 +104,7 @@ async def test_a_search_is_bounded_and_can_be_gone_on_with(engine, empty_redis):
     for n in range(2_500):
         empty_redis.hset(f"celeryql:task:id{n}", mapping=RECORD)
 
-    rare = Filter(tags=frozenset({"rare"}))
+    rare = RecordFilter(tags=frozenset({"rare"}))
     empty_redis.hset("celeryql:task:id0", "tags", '["rare"]')
 
     first = await list_page(engine.redis, engine.store, None, rare, size=1)
@@ -123,7 +123,7 @@ async def test_a_time_of_creation_bounds_what_is_looked_at(engine, empty_redis):
             pipe.hset(f"celeryql:task:id{n}", mapping=RECORD | {"created_at": created_at})
         pipe.execute()
     begin = datetime.fromtimestamp(start_ms / 1_000, UTC)
-    between = Filter(
+    between = RecordFilter(
         created_after=begin + timedelta(seconds=9), created_before=begin + timedelta(seconds=14)
     )
 
@@ -149,7 +149,7 @@ async def test_steps_accepted_with_a_task_lie_in_its_time(engine, empty_redis):
     for n in range(1_500):
         empty_redis.zadd("celeryql:tasks", {f"id{n}": created_at * 1_000 + 900 + n})
         empty_redis.hset(f"celeryql:task:id{n}", mapping=RECORD | {"created_at": created_at})
-    before = Filter(created_before=datetime.fromtimestamp(created_at / 1_000 + 0.001, UTC))
+    before = RecordFilter(created_before=datetime.fromtimestamp(created_at / 1_000 + 0.001, UTC))
 
     page = await list_page(engine.redis, engine.store, None, before, size=1)
 
@@ -158,7 +158,7 @@ async def test_steps_accepted_with_a_task_lie_in_its_time(engine, empty_redis):
 
 async def test_ids_are_read_directly_and_in_listing_order(engine, empty_redis):
     ids = await accept(engine, 5)
-    wanted = Filter(ids=frozenset({ids[3], ids[0], "never", "\ud800"}))
+    wanted = RecordFilter(ids=frozenset({ids[3], ids[0], "never", "\ud800"}))
     before = empty_redis.info("commandstats")
 
     page = await list_page(engine.redis, engine.store, None, wanted, size=9)
@@ -170,7 +170,7 @@ async def test_ids_are_read_directly_and_in_listing_order(engine, empty_redis):
 
 async def test_ids_are_paged_and_filtered_as_all_others(engine):
     ids = await accept(engine, 3, tags=("a",)) + await accept(engine, 1)
-    wanted = Filter(ids=frozenset(ids), tags=frozenset({"a"}))
+    wanted = RecordFilter(ids=frozenset(ids), tags=frozenset({"a"}))
 
     first = await list_page(engine.redis, engine.store, None, wanted, size=2)
     second = await list_page(engine.redis, engine.store, None, wanted, size=2, beyond=first.resume)
@@ -185,7 +185,7 @@ async def test_ids_of_another_owner_are_not_found(engine):
     (of_bob,) = await accept(engine, 1, "bob")
 
     page = await list_page(
-        engine.redis, engine.store, "ann", Filter(ids=frozenset({of_bob})), size=9
+        engine.redis, engine.store, "ann", RecordFilter(ids=frozenset({of_bob})), size=9
     )
 
     assert page.items == []
@@ -195,7 +195,9 @@ async def test_steps_can_be_left_out(engine, empty_redis):
     whole, step = await accept(engine, 2)
     empty_redis.hset(f"celeryql:task:{step}", "root", whole)
 
-    page = await list_page(engine.redis, engine.store, None, Filter(top_level_only=True), size=9)
+    page = await list_page(
+        engine.redis, engine.store, None, RecordFilter(top_level_only=True), size=9
+    )
 
     assert [record.id for _, record in page.items] == [whole]
 
@@ -204,7 +206,7 @@ async def test_a_record_that_cannot_be_read_is_left_out(engine, empty_redis, cap
     kept, broken = await accept(engine, 2)
     empty_redis.hset(f"celeryql:task:{broken}", "created_at", "yesterday")
 
-    page = await list_page(engine.redis, engine.store, None, Filter(), size=9)
+    page = await list_page(engine.redis, engine.store, None, RecordFilter(), size=9)
 
     assert [record.id for _, record in page.items] == [kept]
     assert f"Record {broken} cannot be read" in caplog.text
@@ -215,13 +217,13 @@ async def test_a_task_past_retention_leaves_the_listing(engine, empty_redis):
     for task_id in ids:
         empty_redis.delete(f"celeryql:task:{task_id}")
 
-    assert (await list_page(engine.redis, engine.store, None, Filter(), size=1)).items == []
+    assert (await list_page(engine.redis, engine.store, None, RecordFilter(), size=1)).items == []
     await accept(engine, 40)
     assert empty_redis.zcard("celeryql:tasks") < 60
 
 
 def test_a_place_is_written_and_read():
-    assert Place.parse(str(Place(12, "an:id"))) == Place(12, "an:id")
+    assert ListingPosition.parse(str(ListingPosition(12, "an:id"))) == ListingPosition(12, "an:id")
 
 
 RECORD = {"state": "QUEUED", "root": "r", "cursor": "1-0", "created_at": "1700000000000"}

@@ -6,7 +6,7 @@ import asyncio
 
 from celeryql.definition.options import Options
 from celeryql.records import Record
-from celeryql.state.listing import Filter
+from celeryql.state.listing import RecordFilter
 from tasks.arithmetic import add
 
 
@@ -43,7 +43,7 @@ async def test_the_stream_is_read_only_while_somebody_watches(engine):
 
 async def test_nothing_is_kept_for_a_watcher_that_left(engine):
     record, watching = await start(engine)
-    listing = engine.events.watch_all("ann", Filter(), "0-0")
+    listing = engine.events.watch_all("ann", RecordFilter(), "0-0")
     await anext(listing)
     assert set(engine.feed._of_root) == {record.id}
     assert set(engine.feed._of_owner) == {"ann"}

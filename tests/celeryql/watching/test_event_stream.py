@@ -10,12 +10,12 @@ import pytest
 from celeryql.definition.options import Options
 from celeryql.errors import CursorExpired, UnknownCursor
 from celeryql.records import Record
-from celeryql.state.listing import Filter
+from celeryql.state.listing import RecordFilter
 from celeryql.state.store import Store
 from celeryql.watching.event_stream import Events, Snapshot
 from tasks.arithmetic import add
 
-EVERYTHING = Filter()
+EVERYTHING = RecordFilter()
 
 
 async def accept(engine, owner: str = "ann", **options) -> Record:
@@ -207,7 +207,7 @@ async def test_everyone_s_tasks_are_told_to_who_may_see_them(engine):
 
 async def test_a_filter_holds_for_the_task_as_of_the_event_past_and_present(engine, report):
     start = await engine.store.newest_cursor()
-    wanted = Filter(states=frozenset({"RUNNING"}), tags=frozenset({"night"}))
+    wanted = RecordFilter(states=frozenset({"RUNNING"}), tags=frozenset({"night"}))
     past, _ = await accept(engine, tags=("night",)), await accept(engine)
     run(report, past)
     watching = engine.events.watch_all("ann", wanted, start)
@@ -265,7 +265,7 @@ async def test_who_lags_until_the_stream_is_trimmed_is_told(engine, report, empt
 async def test_a_rare_filter_is_no_reason_to_expire(engine, report, empty_redis):
     """What its subscriber saw last may be long gone from the stream: nothing is missing."""
     rare = await accept(engine, tags=("rare",))
-    watching = engine.events.watch_all("ann", Filter(tags=frozenset({"rare"})), rare.cursor)
+    watching = engine.events.watch_all("ann", RecordFilter(tags=frozenset({"rare"})), rare.cursor)
     first = asyncio.ensure_future(anext(watching))
     await until_watched(engine)
     report(add, rare.id, "STARTED")

@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from celeryql.state.json_documents import Documents
+from celeryql.state.json_documents import JsonDocumentReader
 from celeryql.state.store import Store
 from graphql_api.auth.viewer import Scope
 from graphql_api.local.redis_server import reserve_port
@@ -104,7 +104,7 @@ async def test_an_outage_of_reads_hides_only_what_is_read(door, engine):
     nowhere = f"redis://127.0.0.1:{reserve_port()}/0"
     reads = engine.store
     async with Redis.from_url(nowhere, retry=Retry(NoBackoff(), 0)) as dead:
-        engine.store, engine.documents = Store(dead), Documents(dead)
+        engine.store, engine.documents = Store(dead), JsonDocumentReader(dead)
 
         data, errors = await door.answer(ADD % "input { x } history { kind }")
         chained, chain_errors = await door.answer(
