@@ -1,33 +1,44 @@
-"""How a running task tells what it has done so far."""
+"""Progress of a running task: what a task body reports, and how often it is published."""
 
 from __future__ import annotations
 
 import time
 
-from celery import current_task
+from celery import Task, current_task
 
-_MIN_INTERVAL_S = 1 / 20  # more often than that no person can see, and Redis would feel it
+_MIN_INTERVAL_S = 1 / 20  # nobody can read more than that, and each report is a write to Redis
 
 PROGRESS = "PROGRESS"  # the custom state that Celery's own documentation uses for this
 
 
 def report_progress(current: float, total: float | None = None, message: str | None = None) -> None:
-    """Publish how far the running task is; at most 20 times a second, the last one always.
+    """Publish how far the running task is, at most 20 times a second.
 
-    Does nothing when the task function is called directly, where nobody can watch.
+    A report that comes sooner waits: the next report replaces it, or it is published when the
+    task's body returns or raises. So the last report is always published, unless the process is
+    killed first: by a crash, a hard time limit, or the cancellation of the task.
+
+    The function does nothing when the task is called directly, because nobody can watch it.
 
     Args:
-        current: what is done, in any unit; 0 or more.
-        total: all there is to do, in the same unit, where it is known.
-        message: what is being done, for people.
+        current: the work done so far, in any unit; 0 or more.
+        total: all the work, in the same unit, if known. The report that reaches it never waits.
+        message: what the task is doing, for people.
     """
     task = current_task
     if not task or task.request.called_directly:
         return
-    now = time.monotonic()
-    is_last = total is not None and current >= total
-    if not is_last and now - task.request.get("progress_at", 0.0) < _MIN_INTERVAL_S:
-        return
-    task.request.progress_at = now
-    meta = {"current": current, "total": total, "message": message}
-    task.update_state(state=PROGRESS, meta=meta)
+    request, now = task.request, time.monotonic()
+    request.pending_progress = {"current": current, "total": total, "message": message}
+    is_complete = total is not None and current >= total
+    if is_complete or now - request.get("progress_at", 0.0) >= _MIN_INTERVAL_S:
+        request.progress_at = now
+        publish_pending_progress(task)
+
+
+def publish_pending_progress(task: Task) -> None:
+    """Publish the newest report of the running task, unless it has been published."""
+    report = task.request.get("pending_progress")
+    if report is not None:
+        task.request.pending_progress = None
+        task.update_state(state=PROGRESS, meta=report)

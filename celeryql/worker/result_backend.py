@@ -21,6 +21,7 @@ from celeryql.worker.state_mapping import changes_of
 from celeryql.worker.transitions import ENDED, RUNS, TransitionBackend
 
 _ENDS = (states.SUCCESS, states.FAILURE)
+_ENDS_OF_A_RUN = states.READY_STATES | {states.RETRY}  # the states that send messages
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class Backend(TransitionBackend):
             change["attempt"] = start.attempt
         if state == states.REVOKED and str(result) != "terminated":
             change["is_unbegun"] = True
-        messages = close_collector()
+        messages = close_collector() if state in _ENDS_OF_A_RUN else []
         return super().store_result(
             task_id, result, state, *args, change=change, messages=messages, **kwargs
         )

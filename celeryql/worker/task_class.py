@@ -17,6 +17,7 @@ from celeryql.broker.captured_messages import close_collector, is_collecting, op
 from celeryql.definition.options import MAX_ATTEMPTS
 from celeryql.definition.task_definition import TaskDefinition
 from celeryql.errors import BadTaskDefinition
+from celeryql.worker.progress import publish_pending_progress
 from celeryql.worker.raised import Raised, handed_on, name_of, text_of
 from celeryql.worker.retryable import Retryable
 
@@ -87,6 +88,8 @@ class TypedTask(Task):
             if stored is error:
                 raise
             raise stored from error
+        finally:
+            publish_pending_progress(self)
 
     def _run_typed(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self.definition is None:
@@ -143,8 +146,14 @@ class TypedTask(Task):
 
     def replace(self, sig: Any, *args: Any, **kwargs: Any) -> Any:
         """Replace this run by another of the same id, as Celery does."""
+        publish_pending_progress(self)  # later it would be a report of an outdated attempt
         self.request.goes_on = True
         return super().replace(sig, *args, **kwargs)
+
+    def update_state(self, *args: Any, **kwargs: Any) -> None:
+        """Write a custom state, as Celery does, after any progress that was reported before."""
+        publish_pending_progress(self)
+        super().update_state(*args, **kwargs)
 
     def on_retry(self, exc: BaseException, task_id: str, *args: Any) -> None:
         """Record that another attempt is due, of a task that ignores its result too."""
