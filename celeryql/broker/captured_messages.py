@@ -28,11 +28,11 @@ CELERY_PRIORITIES = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 6}
 
 # Headers with spans of time from the instant on at which Redis gets the message: no clock but that
 # of Redis says when they end.
-SPANS = ("delay_ms", "expires_in_ms")
+DURATION_HEADERS = ("delay_ms", "expires_in_ms")
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class CapturedMessage:
     """One message as kombu would push it.
 
     Attributes:
@@ -66,50 +66,50 @@ class Message:
         return push
 
 
-_open: ContextVar[list[Message] | None] = ContextVar("collector", default=None)
+_captured: ContextVar[list[CapturedMessage] | None] = ContextVar("captured_messages", default=None)
 
 
-def open_collector() -> None:
+def start_capture() -> None:
     """Keep what this context publishes from now on, until `close_collector`.
 
     Raises:
         RuntimeError: one is open that holds messages, which would be lost.
     """
-    if _open.get():
+    if _captured.get():
         raise RuntimeError("a collector is open and holds messages")
-    _open.set([])
+    _captured.set([])
 
 
-def close_collector() -> list[Message]:
+def end_capture() -> list[CapturedMessage]:
     """Stop keeping; what was kept is the caller's to push."""
-    messages = _open.get()
-    _open.set(None)
+    messages = _captured.get()
+    _captured.set(None)
     return messages or []
 
 
 @contextmanager
-def collecting() -> Iterator[list[Message]]:
+def capturing() -> Iterator[list[CapturedMessage]]:
     """Keep what is published inside; the list is filled as it happens."""
-    open_collector()
-    messages = _open.get()
+    start_capture()
+    messages = _captured.get()
     assert messages is not None  # noqa: S101  # just opened
     try:
         yield messages
     finally:
-        _open.set(None)
+        _captured.set(None)
 
 
-def collect(message: Message) -> bool:
+def capture(message: CapturedMessage) -> bool:
     """Keep a message, if a collector is open; else return False."""
-    if (messages := _open.get()) is None:
+    if (messages := _captured.get()) is None:
         return False
     messages.append(message)
     return True
 
 
-def is_collecting() -> bool:
+def is_capturing() -> bool:
     """Tell whether published messages are kept rather than sent."""
-    return _open.get() is not None
+    return _captured.get() is not None
 
 
 def queue_list(queue: str, priority: int) -> str:
@@ -124,16 +124,16 @@ def queue_list(queue: str, priority: int) -> str:
     return queue if is_normal else f"{queue}{redis.Channel.sep}{step}"
 
 
-def message_of(queue: str, priority: int, message: dict[str, Any]) -> Message:
+def from_kombu(queue: str, priority: int, message: dict[str, Any]) -> CapturedMessage:
     """Take a message as kombu is about to push it."""
     headers, due_ms = message["headers"], None
-    spans = {name: headers[name] for name in SPANS if name in headers}
+    spans = {name: headers[name] for name in DURATION_HEADERS if name in headers}
     if (eta := headers.get("eta")) and "delay_ms" not in spans:
         due_ms = int(in_utc(datetime.fromisoformat(eta)).timestamp() * 1_000)
     if eta or spans:
-        kept = {name: value for name, value in headers.items() if name not in SPANS}
+        kept = {name: value for name, value in headers.items() if name not in DURATION_HEADERS}
         message = message | {"headers": kept | {"eta": None}}  # a worker is not to wait again
-    return Message(
+    return CapturedMessage(
         queue,
         queue_list(queue, priority),
         dumps(message),
@@ -144,33 +144,33 @@ def message_of(queue: str, priority: int, message: dict[str, Any]) -> Message:
     )
 
 
-class CollectingChannel(virtual.Channel):
+class CapturingChannel(virtual.Channel):
     """A channel that only builds messages: it never connects."""
 
     def _put(self, queue: str, message: dict[str, Any], **_: Any) -> None:
         priority = self._get_message_priority(message, reverse=False)  # type: ignore[no-untyped-call]
-        if not collect(message_of(queue, priority, message)):
+        if not capture(from_kombu(queue, priority, message)):
             raise RuntimeError("this process publishes only through celeryql.submission.submitter")
 
 
-class CollectingTransport(virtual.Transport):
+class CapturingTransport(virtual.Transport):
     """Builds messages, which are sent with the records that they belong to."""
 
-    Channel = CollectingChannel
+    Channel = CapturingChannel
     driver_type = "redis"
-    driver_name = "collector"
+    driver_name = "capture"
 
 
 #: What is published with `connection=COLLECTING` needs an open collector, and no server.
-COLLECTING = Connection("memory://", transport=CollectingTransport)
+CAPTURING_CONNECTION = Connection("memory://", transport=CapturingTransport)
 
 
 @cache
-def unsent() -> dict[str, Any]:
+def build_only_options() -> dict[str, Any]:
     """Give the options with which `apply_async` builds a message, and no more than that.
 
     A producer of its own for each message, the declaration of a queue that nothing is sent to, and
     the preparation of a second try take as long as the message itself.
     """
-    producer = Producer(COLLECTING, auto_declare=False)
+    producer = Producer(CAPTURING_CONNECTION, auto_declare=False)
     return {"producer": producer, "declare": (), "retry": False}

@@ -15,19 +15,19 @@ from queue import Empty
 from typing import Any
 
 from celery.app.amqp import AMQP
-from kombu.connection import Connection as KombuConnection
+from kombu.connection import Connection
 from kombu.transport import redis
 
-from celeryql.broker import captured_messages
 from celeryql.broker.captured_messages import (
     CELERY_PRIORITIES,
+    DURATION_HEADERS,
     PRIORITY_STEPS,
-    SPANS,
-    collect,
-    message_of,
+    CapturedMessage,
+    capture,
+    from_kombu,
     queue_list,
 )
-from celeryql.broker.unacked import Message, QoS, outbox_script, reject
+from celeryql.broker.unacked import QoS, ReceivedMessage, log_rejected, outbox_script
 from celeryql.outages import OUTAGES
 from celeryql.records import KEY, Priority
 
@@ -38,7 +38,7 @@ class Channel(redis.Channel):
     """kombu's Redis channel, which hands messages to an open collector or to the outbox."""
 
     QoS = QoS
-    Message = Message
+    Message = ReceivedMessage
     priority_steps = PRIORITY_STEPS
 
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
@@ -47,8 +47,8 @@ class Channel(redis.Channel):
         if "id" not in message["headers"] or "_publish_batch" in kwargs:
             super()._put(queue, message, **kwargs)  # type: ignore[no-untyped-call]
             return
-        made = message_of(queue, self._get_message_priority(message, reverse=False), message)
-        if not collect(made):
+        made = from_kombu(queue, self._get_message_priority(message, reverse=False), message)
+        if not capture(made):
             with self.conn_or_acquire() as client:
                 push(client, made)
 
@@ -68,14 +68,14 @@ class Channel(redis.Channel):
         """Begin to consume; what dead workers held is given back now, and then each second."""
         tag = super().basic_consume(*args, **kwargs)  # type: ignore[no-untyped-call]
         with self.conn_or_acquire() as client:
-            self.qos.give_back_overdue(client)
+            self.qos.restore_overdue(client)
         return tag
 
     def _brpop_read(self, **options: Any) -> Any:
         try:
             return super()._brpop_read(**options)  # type: ignore[no-untyped-call]
         except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-            reject(getattr(error, "doc", getattr(error, "object", "")), error)
+            log_rejected(getattr(error, "doc", getattr(error, "object", "")), error)
             raise Empty from error
 
     def close(self) -> None:
@@ -88,7 +88,7 @@ class Channel(redis.Channel):
         super().close()  # type: ignore[no-untyped-call]
 
 
-class Connection(KombuConnection):
+class ReconnectingConnection(Connection):
     """A connection that is tried again every two seconds, however long Redis has been away."""
 
     def ensure_connection(self, *args: Any, **options: Any) -> Any:
@@ -100,7 +100,7 @@ class Connection(KombuConnection):
 class Amqp(AMQP):
     """Where Celery gets its connections from."""
 
-    Connection = Connection
+    Connection = ReconnectingConnection
 
     def as_task_v2(
         self,
@@ -119,7 +119,7 @@ class Amqp(AMQP):
         """Make a message as Celery does, which names spans of time beside times of this host."""
         given = (task_id, name, args, kwargs, countdown, eta, group_id, group_index, expires)
         made = super().as_task_v2(*given, *others, **options)
-        for span, seconds in zip(SPANS, (countdown, expires), strict=True):
+        for span, seconds in zip(DURATION_HEADERS, (countdown, expires), strict=True):
             if isinstance(seconds, int | float) and seconds:
                 made.headers[span] = int(seconds * 1_000)
         return made
@@ -131,7 +131,7 @@ class Transport(redis.Transport):
     Channel = Channel
 
 
-def push(client: Any, message: captured_messages.Message, *, is_spare: bool = False) -> None:
+def push(client: Any, message: CapturedMessage, *, is_spare: bool = False) -> None:
     """Send one message, or hold it back until it is due.
 
     Args:

@@ -28,7 +28,7 @@ _SHOWN = 200  # characters of a message that cannot be read
 logger = logging.getLogger(__name__)
 
 
-class Message(virtual.Message):
+class ReceivedMessage(virtual.Message):
     """A message as a worker receives it; one that is none is rejected, and the others go on."""
 
     def __init__(self, payload: Any, channel: Any = None, **kwargs: Any) -> None:
@@ -43,10 +43,10 @@ class Message(virtual.Message):
             if expires_at_ms := payload.get("expires_at_ms"):
                 self.headers["expires"] = _in_utc(expires_at_ms).isoformat()
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            reject(payload, error)
+            log_rejected(payload, error)
             raise Empty from error
 
-    def taken(self, at_ms: int) -> None:
+    def mark_taken(self, at_ms: int) -> None:
         """Note when it was taken, by the clock of Redis, in milliseconds since 1970."""
         self._taken_at_ms, self._taken_at_s = at_ms, time.monotonic()
 
@@ -59,7 +59,7 @@ def _in_utc(at_ms: float) -> datetime:
     return datetime.fromtimestamp(at_ms / 1_000, UTC)
 
 
-def reject(message: Any, error: Exception) -> None:
+def log_rejected(message: Any, error: Exception) -> None:
     """Say why something that was taken from a queue goes no further."""
     shown = str(message)[:_SHOWN]
     logger.error("Rejected what is no message (%r): %s", error, shown)
@@ -78,7 +78,7 @@ class QoS(redis.QoS):
         self._acknowledged: list[str] = []
         self._is_forgetting = False
 
-    def append(self, message: Message, delivery_tag: str) -> None:
+    def append(self, message: ReceivedMessage, delivery_tag: str) -> None:
         """Note that this worker holds a message, and no more those that it has acknowledged.
 
         Raises:
@@ -96,7 +96,7 @@ class QoS(redis.QoS):
         del self._acknowledged[: len(forgotten)]
         if not taken_at_ms:
             raise Empty
-        message.taken(taken_at_ms)
+        message.mark_taken(taken_at_ms)
         virtual.QoS.append(self, message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
@@ -122,7 +122,7 @@ class QoS(redis.QoS):
                 both.zrem(self.unacked_index_key, *forgotten).execute()
                 del self._acknowledged[: len(forgotten)]
 
-    def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002
+    def log_rejected(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002
         """Forget a message, or give it back."""
         if not self.channel.closed:
             try:
@@ -141,7 +141,7 @@ class QoS(redis.QoS):
     def restore_visible(self, *_: Any, **__: Any) -> None:
         """Do nothing at the times that kombu's event loop finds for it: see `delivery.py`."""
 
-    def give_back_overdue(self, client: Any) -> None:
+    def restore_overdue(self, client: Any) -> None:
         """Give back what dead workers held: nobody has renewed it within the visibility timeout."""
         for tag in self._overdue(args=[self.visibility_timeout, _RESTORED_AT_ONCE], client=client):
             self.restore_by_tag(bytes_to_str(tag), client)
@@ -160,7 +160,7 @@ class QoS(redis.QoS):
                 # Whoever held it may still acknowledge it by the old tag.
                 message["properties"]["delivery_tag"] = new_tag = str(uuid4())
             except (KeyError, TypeError, ValueError) as error:
-                reject(held, error)
+                log_rejected(held, error)
                 self._remove_from_indices(tag).execute()  # type: ignore[no-untyped-call]
                 return
             priority = self.channel._get_message_priority(message, reverse=False)  # noqa: SLF001

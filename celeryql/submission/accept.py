@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 from redis.exceptions import ResponseError
 
-from celeryql.broker.captured_messages import Message
+from celeryql.broker.captured_messages import CapturedMessage
 from celeryql.definition.options import Options
 from celeryql.errors import (
     IdempotencyConflict,
@@ -85,7 +85,7 @@ class Request:
     """
 
     records: Sequence[NewRecord]
-    messages: Sequence[Message]
+    messages: Sequence[CapturedMessage]
     options: Options
     content: Any
     workflow: dict[str, Any] | None = None

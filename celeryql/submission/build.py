@@ -14,9 +14,9 @@ from uuid import uuid4
 
 from celeryql.broker.captured_messages import (
     CELERY_PRIORITIES,
-    Message,
-    collecting,
-    unsent,
+    CapturedMessage,
+    build_only_options,
+    capturing,
 )
 from celeryql.definition.arguments import Arguments
 from celeryql.definition.json_form import WRITTEN
@@ -105,11 +105,11 @@ def build_workflow(
 
 def _messages(
     workflow: Workflow, options: Options, done: Mapping[TaskId, Done]
-) -> tuple[list[Message], dict[TaskId, str]]:
+) -> tuple[list[CapturedMessage], dict[TaskId, str]]:
     """Give the messages of the steps that are ready, and the signatures of those that wait."""
     results = {task_id: of.result for task_id, of in done.items()}
     signatures: dict[TaskId, str] = {}
-    with collecting() as messages:
+    with capturing() as messages:
         for step in workflow.steps:
             if step.id in done:
                 continue
@@ -118,7 +118,7 @@ def _messages(
             if handed is None:
                 signatures[step.id] = json.dumps(signature)
             else:
-                signature.apply_async(handed, **unsent())
+                signature.apply_async(handed, **build_only_options())
     return messages, signatures
 
 

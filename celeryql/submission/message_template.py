@@ -18,7 +18,7 @@ from celery import Task, signals
 from celery.app.routes import MapRoute
 from pydantic_core import to_json
 
-from celeryql.broker.captured_messages import Message, collecting, unsent
+from celeryql.broker.captured_messages import CapturedMessage, build_only_options, capturing
 from celeryql.definition.task_definition import TaskDefinition
 from celeryql.observability import request_trail
 from celeryql.worker.task_class import TypedTask
@@ -31,7 +31,7 @@ _SLOTS = ("id", "tag", "body", "shown", "trail")
 
 def message_for(
     definition: TaskDefinition, task_id: str, kwargs: dict[str, Any], priority: int
-) -> Message:
+) -> CapturedMessage:
     """Make the message that starts one task.
 
     Args:
@@ -53,15 +53,17 @@ def _shown(kwargs: dict[str, Any]) -> str:
     return repr(kwargs)[:_SHOWN]
 
 
-def _made_by_celery(task: Task, task_id: str, kwargs: dict[str, Any], priority: int) -> Message:
-    with collecting() as messages:
+def _made_by_celery(
+    task: Task, task_id: str, kwargs: dict[str, Any], priority: int
+) -> CapturedMessage:
+    with capturing() as messages:
         task.apply_async(
             kwargs=kwargs,
             task_id=task_id,
             priority=priority,
             argsrepr="()",
             kwargsrepr=_shown(kwargs),
-            **unsent(),
+            **build_only_options(),
         )
     return messages[0]
 
@@ -76,7 +78,7 @@ def _is_heard_of() -> bool:
 class _Mould:
     """One message of a task at one priority, its text with slots for what differs."""
 
-    def __init__(self, made: Message, *, is_shown: bool) -> None:
+    def __init__(self, made: CapturedMessage, *, is_shown: bool) -> None:
         self._made = made
         self._is_shown = is_shown  # whether its arguments are quoted in its headers
         self._parts = json.loads(made.payload)
@@ -108,7 +110,7 @@ class _Mould:
             text = text.replace(json.dumps(_slot(name))[1:-1], f"%({name})s")
         return text
 
-    def cast(self, task_id: str, kwargs: dict[str, Any]) -> Message:
+    def cast(self, task_id: str, kwargs: dict[str, Any]) -> CapturedMessage:
         """Make another message of it."""
         tag = token_hex(16)
         carried: dict[str, Any] = {}
@@ -122,7 +124,7 @@ class _Mould:
             "trail": f",{json.dumps(carried)[1:-1]}" if carried else "",
         }
         made = self._made
-        return Message(made.queue, made.queue_list, payload, tag, task_id)
+        return CapturedMessage(made.queue, made.queue_list, payload, tag, task_id)
 
 
 def _slot(name: str) -> str:

@@ -127,7 +127,7 @@ class Heartbeat(bootsteps.StartStopStep):
 
     def _take_over(self, client: redis.Redis) -> None:
         if self._channel is not None and not self._channel.closed:
-            self._channel.qos.give_back_overdue(client)
+            self._channel.qos.restore_overdue(client)
 
     def _tell(self, client: redis.Redis, worker: Any, others: Iterable[Duty]) -> None:
         deaf_ms = int(self._deaf_s(worker) * 1_000)

@@ -9,7 +9,7 @@ from typing import Any
 from celery import Celery
 from kombu.exceptions import EncodeError
 
-from celeryql.broker.captured_messages import Message, collecting, unsent
+from celeryql.broker.captured_messages import CapturedMessage, build_only_options, capturing
 from celeryql.records import TaskId
 from celeryql.state.graph import Join
 from celeryql.workflow.canvas import gather
@@ -24,7 +24,7 @@ def release(
     results: Mapping[TaskId, Any],
     *,
     parent: TaskId,
-) -> list[Message]:
+) -> list[CapturedMessage]:
     """Make the messages of the targets of a join whose sources have all succeeded.
 
     Args:
@@ -44,9 +44,9 @@ def release(
             f"Handing the results on to {len(join.targets)} steps would take {size:,} bytes; "
             f"{MAX_HANDED_BYTES:,} are allowed"
         )
-    with collecting() as messages:
+    with capturing() as messages:
         for text in signatures:
             if text is not None:
                 signature = app.signature(json.loads(text))
-                signature.apply_async((value,), parent_id=parent, **unsent())
+                signature.apply_async((value,), parent_id=parent, **build_only_options())
     return messages

@@ -15,7 +15,7 @@ from uuid import uuid4
 from celery import states
 from celery.app.task import Context
 
-from celeryql.broker.captured_messages import close_collector, is_collecting
+from celeryql.broker.captured_messages import end_capture, is_capturing
 from celeryql.worker.raised import Raised
 from celeryql.worker.state_mapping import changes_of
 from celeryql.worker.transitions import ENDED, RUNS, TransitionBackend
@@ -37,7 +37,7 @@ class Backend(TransitionBackend):
 
     def on_task_call(self, producer: Any, task_id: str) -> None:
         """Listen for the result of what this process sends; not of what it only builds."""
-        if not is_collecting():
+        if not is_capturing():
             super().on_task_call(producer, task_id)
 
     def mark_as_started(self, task_id: str, *, request: Context) -> Start | None:
@@ -123,7 +123,7 @@ class Backend(TransitionBackend):
             change["attempt"] = start.attempt
         if state == states.REVOKED and str(result) != "terminated":
             change["is_unbegun"] = True
-        messages = close_collector() if state in _ENDS_OF_A_RUN else []
+        messages = end_capture() if state in _ENDS_OF_A_RUN else []
         return super().store_result(
             task_id, result, state, *args, change=change, messages=messages, **kwargs
         )

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from celery import Task
 from celery.exceptions import Ignore, Retry
 
-from celeryql.broker.captured_messages import close_collector, is_collecting, open_collector
+from celeryql.broker.captured_messages import end_capture, is_capturing, start_capture
 from celeryql.definition.options import MAX_ATTEMPTS
 from celeryql.definition.task_definition import TaskDefinition
 from celeryql.errors import BadTaskDefinition
@@ -66,7 +66,7 @@ class TypedTask(Task):
         """
         if self.request.is_eager:  # in a test, perhaps without Redis
             return
-        close_collector()  # of a task before, whose body swallowed its own retry
+        end_capture()  # of a task before, whose body swallowed its own retry
         start = self.backend.mark_as_started(task_id, request=self.request)
         if start is None:
             self.backend.return_part_again(self.request)
@@ -107,8 +107,8 @@ class TypedTask(Task):
             self._try_again(error)
         result = self.definition.dump(returned)
         self.request.result_classes = self.definition.classes(returned)
-        if not self.request.is_eager and not is_collecting():
-            open_collector()
+        if not self.request.is_eager and not is_capturing():
+            start_capture()
         return result
 
     def _try_again(self, error: Retryable) -> NoReturn:
@@ -140,8 +140,8 @@ class TypedTask(Task):
             replaced = self.request.get("replaced_task_nesting") or 0  # which is no attempt
             left = (start.max_attempts or MAX_ATTEMPTS) - start.attempt + replaced
             options.setdefault("max_retries", self.request.retries + left)
-            if throw and not is_collecting():
-                open_collector()
+            if throw and not is_capturing():
+                start_capture()
         return super().retry(args, kwargs, exc, throw, **options)
 
     def replace(self, sig: Any, *args: Any, **kwargs: Any) -> Any:

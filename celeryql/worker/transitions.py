@@ -13,7 +13,7 @@ from celery.app.task import Context
 from celery.backends.redis import RedisBackend
 from redis.commands.core import Script
 
-from celeryql.broker.captured_messages import Message
+from celeryql.broker.captured_messages import CapturedMessage
 from celeryql.definition.task_definition import TaskDefinition
 from celeryql.definition.unions import CLASSES
 from celeryql.outages import is_outage
@@ -56,7 +56,7 @@ class TransitionBackend(RedisBackend):
         request: Context | None = None,
         *,
         change: dict[str, Any],
-        messages: list[Message],
+        messages: list[CapturedMessage],
     ) -> Any:
         def meta() -> dict[str, Any]:
             found: dict[str, Any] = self._get_result_meta(
@@ -75,7 +75,7 @@ class TransitionBackend(RedisBackend):
 
     def _release(
         self, task_id: TaskId, result: Any, join_json: bytes, signatures: list[bytes | None]
-    ) -> list[Message]:
+    ) -> list[CapturedMessage]:
         """Make the messages of the steps that are ready now that this one has succeeded."""
         join = Join.model_validate_json(join_json)
         others = [leaf for leaf in leaves(join.value) if leaf != task_id]
@@ -91,7 +91,7 @@ class TransitionBackend(RedisBackend):
         meta: dict[str, Any],
         request: Context | None,
         change: dict[str, Any],
-        messages: Sequence[Message] = (),
+        messages: Sequence[CapturedMessage] = (),
     ) -> Any:
         whole = (
             change

@@ -145,5 +145,7 @@ async def _require_definitions(info: Info, workflow: Record) -> None:
         return
     with nothing_sent_yet():
         graph = await info.context.graphs.load(workflow.id)
-        steps = await info.context.engine.store.get_existing(s.id for s in graph.steps) if graph else []
+        steps = (
+            await info.context.engine.store.get_existing(s.id for s in graph.steps) if graph else []
+        )
     info.context.viewer.require_definitions(step.definition or "" for step in steps)

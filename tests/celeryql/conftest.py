@@ -10,7 +10,7 @@ from celery import Task, states
 from celery.app.task import Context
 from redis import Redis
 
-from celeryql.broker.captured_messages import open_collector
+from celeryql.broker.captured_messages import start_capture
 from celeryql.engine import Engine
 from celeryql.settings import Settings
 from celeryql.worker.result_backend import Backend
@@ -61,7 +61,7 @@ def finish(report: Report) -> Callable[..., None]:
         task: Task, task_id: str, result: Any, following: Task | None = None, *ids: str
     ) -> None:
         assert report(task, task_id, states.STARTED)
-        open_collector()
+        start_capture()
         if following is not None:
             following.apply_async((result,), task_id=ids[0])
         report(task, task_id, states.SUCCESS, result)

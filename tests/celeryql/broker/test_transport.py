@@ -14,12 +14,12 @@ from kombu.connection import Connection
 from redis import Redis
 
 from celeryql.broker.captured_messages import (
-    COLLECTING,
-    CollectingTransport,
-    close_collector,
-    is_collecting,
-    open_collector,
+    CAPTURING_CONNECTION,
+    CapturingTransport,
+    end_capture,
+    is_capturing,
     queue_list,
+    start_capture,
 )
 from celeryql.broker.transport import Transport
 from tasks.arithmetic import add
@@ -68,19 +68,19 @@ def test_the_normal_priority_has_the_list_of_the_queues_own_name(priority, name)
 
 
 def test_an_open_collector_keeps_what_is_published():
-    producer = app.amqp.Producer(Connection("memory://", transport=CollectingTransport))
+    producer = app.amqp.Producer(Connection("memory://", transport=CapturingTransport))
 
-    open_collector()
+    start_capture()
     add.apply_async((1, 2), task_id="an-id", producer=producer)
-    (message,) = close_collector()
+    (message,) = end_capture()
 
     assert (message.queue, message.queue_list, message.task_id) == ("celery", "celery", "an-id")
     assert json.loads(message.payload)["headers"]["task"] == "tasks.arithmetic.add"
-    assert not is_collecting()
+    assert not is_capturing()
 
 
 def test_a_process_that_only_builds_refuses_to_send():
-    producer = app.amqp.Producer(Connection("memory://", transport=CollectingTransport))
+    producer = app.amqp.Producer(Connection("memory://", transport=CapturingTransport))
 
     with pytest.raises(RuntimeError, match="only through"):
         producer.publish({}, routing_key="celery", headers={"id": "an-id"})
@@ -89,10 +89,10 @@ def test_a_process_that_only_builds_refuses_to_send():
 def test_a_message_tells_spans_as_spans_and_times_as_times_and_no_worker_waits_for_it():
     at = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 
-    open_collector()
-    add.apply_async((1, 2), countdown=1.5, expires=20, connection=COLLECTING)
-    add.apply_async((1, 2), eta=at, expires=at, connection=COLLECTING)
-    soon, later = close_collector()
+    start_capture()
+    add.apply_async((1, 2), countdown=1.5, expires=20, connection=CAPTURING_CONNECTION)
+    add.apply_async((1, 2), eta=at, expires=at, connection=CAPTURING_CONNECTION)
+    soon, later = end_capture()
 
     headers = [json.loads(message.payload)["headers"] for message in (soon, later)]
     assert (soon.due_ms, soon.delay_ms, soon.expires_in_ms) == (None, 1_500, 20_000)

@@ -11,7 +11,7 @@ from celery import signals
 from celery.app.task import Task
 from structlog.contextvars import bound_contextvars
 
-from celeryql.broker.captured_messages import collecting, unsent
+from celeryql.broker.captured_messages import build_only_options, capturing
 from celeryql.definition.arguments import Sensitive
 from celeryql.definition.options import Options
 from celeryql.definition.task_definition import TaskDefinition
@@ -41,9 +41,11 @@ def test_it_is_the_message_that_celery_makes(definition: TaskDefinition):
 
     with bound_contextvars(request_id="second", owner="bob"):
         made = message_for(definition, "2", KWARGS, 6)
-        with collecting() as by_celery:
+        with capturing() as by_celery:
             shown = {"argsrepr": "()", "kwargsrepr": repr(KWARGS)[:1_024]}
-            definition.task.apply_async((), KWARGS, "2", priority=6, **shown, **unsent())
+            definition.task.apply_async(
+                (), KWARGS, "2", priority=6, **shown, **build_only_options()
+            )
 
     assert read(made.payload) == read(by_celery[0].payload)
     assert (made.queue, made.queue_list) == (by_celery[0].queue, by_celery[0].queue_list)

@@ -9,7 +9,7 @@ from celery.app.task import Context
 from celery.exceptions import TaskRevokedError
 from kombu.exceptions import EncodeError
 
-from celeryql.broker.captured_messages import COLLECTING, open_collector
+from celeryql.broker.captured_messages import CAPTURING_CONNECTION, start_capture
 from celeryql.definition.options import Options
 from celeryql.worker.result_backend import Start
 from celeryql.workflow.canvas import ChainNode, GroupNode, StepNode
@@ -139,8 +139,10 @@ async def test_a_copy_that_is_held_back_does_not_take_the_place_of_a_retry(
     start = report(add, task_id, "STARTED")
     (message,) = empty_redis.lrange("celery", 0, -1)
     empty_redis.hset("unacked", f"tag of {task_id}", f'[{message}, "celery", "celery"]')
-    open_collector()
-    add.apply_async((1, 2), task_id=task_id, retries=1, countdown=60, connection=COLLECTING)
+    start_capture()
+    add.apply_async(
+        (1, 2), task_id=task_id, retries=1, countdown=60, connection=CAPTURING_CONNECTION
+    )
     report(add, task_id, "RETRY", OSError("later"), start=start)
     (before,) = empty_redis.hvals("celeryql:scheduled_messages")
 

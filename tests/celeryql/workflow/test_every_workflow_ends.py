@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, create_model
 from redis import Redis
 
-from celeryql.broker.captured_messages import COLLECTING, open_collector
+from celeryql.broker.captured_messages import CAPTURING_CONNECTION, start_capture
 from celeryql.definition.arguments import Arguments
 from celeryql.definition.options import Options
 from celeryql.definition.task_definition import TaskDefinition
@@ -186,17 +186,17 @@ class Play:
                 error = ValueError(self.keys[task_id])
                 self.backend.store_result(task_id, error, states.FAILURE, request=context)
             else:
-                open_collector()
+                start_capture()
                 value = self.keys[task_id]
                 self.backend.store_result(task_id, value, states.SUCCESS, request=context)
         if is_repeated:
             self.redis.rpush("celery", message)
 
     def _retry(self, context: Context) -> None:
-        open_collector()
+        start_capture()
         again = app.tasks[context.task].signature(context.args, priority=1, countdown=1)
         retries = context.retries + 1
-        again.apply_async(task_id=context.id, connection=COLLECTING, retries=retries)
+        again.apply_async(task_id=context.id, connection=CAPTURING_CONNECTION, retries=retries)
         self.backend.store_result(context.id, OSError(), states.RETRY, request=context)
 
     def record(self, task_id: str) -> Record:
