@@ -71,13 +71,13 @@ _BY_CELERY_STATE = {
 }
 
 
-class Frozen(BaseModel):
+class StoredModel(BaseModel):
     """What is read from Redis; a field of a later release is left out."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Progress(Frozen):
+class Progress(StoredModel):
     """How far a running task is, in its own unit."""
 
     current: FiniteFloat  # JSON has no other
@@ -85,7 +85,7 @@ class Progress(Frozen):
     message: str | None = None
 
 
-class Failure(Frozen):
+class Failure(StoredModel):
     """Why a task has no result; `type` is the exception's class name."""
 
     type: str
@@ -94,7 +94,7 @@ class Failure(Frozen):
     caused_by: str | None = Field(default=None, alias="causedBy")
 
 
-class Changing(Frozen):
+class MutableFields(StoredModel):
     """What changes of a task after it was accepted; every event carries all of it."""
 
     state: TaskState
@@ -137,7 +137,7 @@ class Priority(StrEnum):
     HIGH = "HIGH"
 
 
-class Record(Changing):
+class Record(MutableFields):
     """One task as Redis keeps it.
 
     Attributes:
@@ -162,14 +162,14 @@ class Record(Changing):
     scheduled_for: datetime | None = None
     expires_at: datetime | None = None
 
-    def as_of(self, moment: Changing) -> Record:
+    def as_of(self, moment: MutableFields) -> Record:
         """Give this task back as it was at one of its events, or when it was read."""
-        changed = {name: getattr(moment, name) for name in Changing.model_fields}
+        changed = {name: getattr(moment, name) for name in MutableFields.model_fields}
         if isinstance(moment, Event | WorkflowSummary | Record):
             changed["cursor"] = moment.cursor
         return self.model_copy(update=changed)
 
-    def for_long(self) -> Record:
+    def compact(self) -> Record:
         """Give the same without a set of its fields of its own, which pydantic makes with each."""
         return Record.model_construct(_FIELDS, **dict(self))
 
@@ -177,7 +177,7 @@ class Record(Changing):
 _FIELDS = set(Record.model_fields)
 
 
-class WorkflowSummary(Changing):
+class WorkflowSummary(MutableFields):
     """A workflow as of one event: its own state, and how many steps are in which."""
 
     counts: dict[str, int]
@@ -193,7 +193,7 @@ class EventKind(StrEnum):
     GAP = "GAP"
 
 
-class Event(Changing):
+class Event(MutableFields):
     """One change of one task."""
 
     id: TaskId
@@ -216,12 +216,12 @@ class Event(Changing):
         return cls.read(fields)
 
 
-def in_utc(moment: datetime) -> datetime:
+def as_utc(moment: datetime) -> datetime:
     """Take a time that names no zone for one in UTC."""
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def position(cursor: Cursor) -> tuple[int, int]:
+def cursor_position(cursor: Cursor) -> tuple[int, int]:
     """Make a cursor comparable.
 
     Raises:

@@ -19,7 +19,7 @@ from kombu.messaging import Producer
 from kombu.transport import redis, virtual
 from kombu.utils.json import dumps
 
-from celeryql.records import Priority, in_utc
+from celeryql.records import Priority, as_utc
 
 # kombu's own steps and one more, whose list has the queue's own name: see `queue_list`.
 PRIORITY_STEPS = [0, 1, 3, 6, 9]
@@ -129,7 +129,7 @@ def from_kombu(queue: str, priority: int, message: dict[str, Any]) -> CapturedMe
     headers, due_ms = message["headers"], None
     spans = {name: headers[name] for name in DURATION_HEADERS if name in headers}
     if (eta := headers.get("eta")) and "delay_ms" not in spans:
-        due_ms = int(in_utc(datetime.fromisoformat(eta)).timestamp() * 1_000)
+        due_ms = int(as_utc(datetime.fromisoformat(eta)).timestamp() * 1_000)
     if eta or spans:
         kept = {name: value for name, value in headers.items() if name not in DURATION_HEADERS}
         message = message | {"headers": kept | {"eta": None}}  # a worker is not to wait again

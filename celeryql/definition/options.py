@@ -29,7 +29,7 @@ def _within_a_year(at: datetime) -> datetime:
     return at
 
 
-class Options(BaseModel):
+class EnqueueOptions(BaseModel):
     """What a caller may ask of one task beside its arguments.
 
     Attributes:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from celeryql.records import Frozen, TaskId, TaskState
+from celeryql.records import StoredModel, TaskId, TaskState
 
 
-class Step(Frozen):
+class Step(StoredModel):
     """One node of a workflow's graph.
 
     Attributes:
@@ -33,14 +33,14 @@ def leaves(shape: Shape) -> list[TaskId]:
     return [leaf for part in shape for leaf in leaves(part)]
 
 
-class Join(Frozen):
+class Join(StoredModel):
     """Hands a value on, once all that it is made of are there, to each of the targets."""
 
     value: Any
     targets: tuple[TaskId, ...]
 
 
-class Graph(Frozen):
+class Graph(StoredModel):
     """A workflow beyond its record: its steps in order, its joins, how many are in which state."""
 
     name: str | None = None

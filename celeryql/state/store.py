@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from redis.asyncio import Redis
 
 from celeryql.errors import CursorExpired, StoredByAnotherRelease
-from celeryql.records import KEY, Cursor, Event, Record, TaskId, position
+from celeryql.records import KEY, Cursor, Event, Record, TaskId, cursor_position
 from celeryql.scripts import source
 from celeryql.state.graph import Graph
 from celeryql.state.json_documents import input_key, meta_key
@@ -104,12 +104,12 @@ class Store:
         Raises:
             CursorExpired: events behind `after` are not kept any more.
         """
-        ms, sequence = position(Cursor("0-0") if after is None else after)
+        ms, sequence = cursor_position(Cursor("0-0") if after is None else after)
         keys = [f"{KEY}events:{task.root}", f"{KEY}task:{task.root}"]
         async with self._turns:
             answer: Any = await self._history_page(keys=keys, args=[ms, sequence, count])
         trimmed, entries = answer
-        if after is not None and trimmed and position(trimmed) > position(after):
+        if after is not None and trimmed and cursor_position(trimmed) > cursor_position(after):
             raise CursorExpired(after)
         pairs = [entry.split(" ", 1) for entry in entries]
         more_after = pairs[-1][0] if len(pairs) == count else None
@@ -124,13 +124,13 @@ class Store:
         Raises:
             CursorExpired: events behind `after` are not kept any more.
         """
-        ms, sequence = position(after)
+        ms, sequence = cursor_position(after)
         async with self._turns, self._redis.pipeline(transaction=False) as pipe:
             pipe.xrange(f"{KEY}events", f"({ms}-{sequence}", count=count)
             pipe.xrange(f"{KEY}events", count=1)  # last, lest it is trimmed between the two
             entries, oldest = await pipe.execute()
         for cursor, fields in oldest:
-            if position(cursor) > position(after) and int(fields["number"]) > 1:
+            if cursor_position(cursor) > cursor_position(after) and int(fields["number"]) > 1:
                 raise CursorExpired(after)
         events = [e for cursor, fields in entries if (e := parse_event(cursor, fields["event"]))]
         return EventPage(events, entries[-1][0] if len(entries) == count else None)

@@ -15,7 +15,7 @@ from redis.commands.core import AsyncScript
 from redis.exceptions import ResponseError
 
 from celeryql.broker.captured_messages import CapturedMessage
-from celeryql.definition.options import Options
+from celeryql.definition.options import EnqueueOptions
 from celeryql.errors import (
     IdempotencyConflict,
     InvalidInput,
@@ -52,7 +52,7 @@ class NewRecord:
     input: str | None = None  # JSON
     kept: dict[str, str] = field(default_factory=dict)  # what a retry takes over as it was
 
-    def for_script(self) -> dict[str, Any]:
+    def to_script(self) -> dict[str, Any]:
         """Give what the script takes: fields of the hash, as text."""
         fields = {
             "root": self.root,
@@ -73,7 +73,7 @@ class NewRecord:
 
 
 @dataclass(frozen=True)
-class Request:
+class Submission:
     """Everything of one task or workflow that is written when it is accepted.
 
     Attributes:
@@ -86,21 +86,21 @@ class Request:
 
     records: Sequence[NewRecord]
     messages: Sequence[CapturedMessage]
-    options: Options
+    options: EnqueueOptions
     content: Any
     workflow: dict[str, Any] | None = None
     reused: dict[TaskId, str] = field(default_factory=dict)
 
-    def for_script(self) -> dict[str, Any]:
+    def to_script(self) -> dict[str, Any]:
         """Give what the script takes; what is None is left out."""
         options = self.options
         planned = {
-            "records": [record.for_script() for record in self.records],
+            "records": [record.to_script() for record in self.records],
             "pushes": [message.push() for message in self.messages],
             "workflow": self.workflow,
             "reused": list(self.reused),
             "idempotency_key": options.idempotency_key,
-            "digest": None if options.idempotency_key is None else _digest(self.content),
+            "digest": None if options.idempotency_key is None else _content_digest(self.content),
             "start_at_ms": options.start_at and int(options.start_at.timestamp() * 1_000),
             "start_in_ms": options.start_in_s and int(options.start_in_s * 1_000),
             "expires_in_ms": options.expires_in_s and math.ceil(options.expires_in_s * 1_000),
@@ -108,7 +108,7 @@ class Request:
         return {name: value for name, value in planned.items() if value is not None}
 
 
-def _digest(content: Any) -> str:
+def _content_digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -121,7 +121,7 @@ class Accepted:
 
 
 @dataclass(frozen=True)
-class Answers:
+class AcceptResult:
     """What came of several requests, in their order.
 
     Attributes:
@@ -139,10 +139,10 @@ async def accept(
     script: AsyncScript,
     settings: Settings,
     owner: str,
-    requests: Sequence[Request],
+    requests: Sequence[Submission],
     *,
     refused: int = 0,
-) -> Answers:
+) -> AcceptResult:
     """Accept requests, each whole or not at all, in one round trip.
 
     Args:
@@ -158,19 +158,19 @@ async def accept(
     args = script_args(settings, owner, requests, refused)
     cursor, wait_ms, *answers = await run_script(script, args)
     pairs = zip(requests, answers, strict=True)
-    return Answers(
+    return AcceptResult(
         cursor, wait_ms / 1_000, [_outcome(asked.options, *answer) for asked, answer in pairs]
     )
 
 
 def script_args(
-    settings: Settings, owner: str, requests: Sequence[Request], refused: int = 0
+    settings: Settings, owner: str, requests: Sequence[Submission], refused: int = 0
 ) -> list[str]:
     """Give what `lua/accept.lua` is called with."""
     asked_for = request(
         settings,
         owner=owner,
-        requests=[asked.for_script() for asked in requests],
+        requests=[asked.to_script() for asked in requests],
         refused=refused,
         enqueue_rate=settings.enqueue_rate,
         enqueue_burst=settings.enqueue_burst,
@@ -182,7 +182,7 @@ def script_args(
     return arguments
 
 
-def _outcome(options: Options, code: int, name: str, more: Any) -> Accepted | Refusal:
+def _outcome(options: EnqueueOptions, code: int, name: str, more: Any) -> Accepted | Refusal:
     if code == _THROTTLED:
         return Throttled(name, more / 1_000)
     if code == _STARTS_TOO_LATE:

@@ -20,12 +20,12 @@ from celeryql.broker.captured_messages import (
 )
 from celeryql.definition.arguments import Arguments
 from celeryql.definition.json_form import WRITTEN
-from celeryql.definition.options import Options
+from celeryql.definition.options import EnqueueOptions
 from celeryql.definition.task_definition import TaskDefinition
 from celeryql.errors import InvalidInput, Problem
 from celeryql.records import WORKFLOW, Priority, Record, TaskId, TaskState
 from celeryql.state.graph import leaves
-from celeryql.submission.accept import NewRecord, Request
+from celeryql.submission.accept import NewRecord, Submission
 from celeryql.submission.message_template import message_for
 from celeryql.workflow.canvas import PlannedStep, Workflow
 
@@ -35,9 +35,9 @@ MAX_WORKFLOW_BYTES = 4_000_000  # of its messages and signatures together
 def build_task(
     definition: TaskDefinition,
     arguments: Arguments,
-    options: Options,
+    options: EnqueueOptions,
     retry_of: TaskId | None = None,
-) -> Request:
+) -> Submission:
     """Build what is written of one task."""
     task_id = str(uuid4())
     kwargs = arguments.model_dump(mode="json", **WRITTEN)
@@ -54,11 +54,11 @@ def build_task(
         retry_of=retry_of,
         input=arguments.model_dump_json(exclude=set(definition.sensitive), **WRITTEN),
     )
-    return Request([record], [message], options, [definition.name, kwargs])
+    return Submission([record], [message], options, [definition.name, kwargs])
 
 
 @dataclass(frozen=True)
-class Done:
+class ReusedStep:
     """A step that a retry need not run again: its result, Celery's meta of it, and its record."""
 
     result: Any
@@ -69,11 +69,11 @@ class Done:
 
 def build_workflow(
     workflow: Workflow,
-    options: Options,
+    options: EnqueueOptions,
     content: Any,
-    done: Mapping[TaskId, Done] | None = None,
+    done: Mapping[TaskId, ReusedStep] | None = None,
     retry_of: TaskId | None = None,
-) -> Request:
+) -> Submission:
     """Build what is written of a workflow.
 
     Args:
@@ -98,13 +98,13 @@ def build_workflow(
         retry_of=retry_of,
     )
     steps = _step_records(workflow, options, done, signatures)
-    kept = {"fields": _graph(workflow, done), "signatures": signatures}
+    kept = {"fields": _graph_fields(workflow, done), "signatures": signatures}
     reused = {task_id: of.meta for task_id, of in done.items()}
-    return Request([root, *steps], messages, options, content, kept, reused)
+    return Submission([root, *steps], messages, options, content, kept, reused)
 
 
 def _messages(
-    workflow: Workflow, options: Options, done: Mapping[TaskId, Done]
+    workflow: Workflow, options: EnqueueOptions, done: Mapping[TaskId, ReusedStep]
 ) -> tuple[list[CapturedMessage], dict[TaskId, str]]:
     """Give the messages of the steps that are ready, and the signatures of those that wait."""
     results = {task_id: of.result for task_id, of in done.items()}
@@ -130,20 +130,20 @@ def _check_size(texts: list[str]) -> None:
 
 def _step_records(
     workflow: Workflow,
-    options: Options,
-    done: Mapping[TaskId, Done],
+    options: EnqueueOptions,
+    done: Mapping[TaskId, ReusedStep],
     waiting: Container[TaskId],
 ) -> Iterator[NewRecord]:
     for step in workflow.steps:
         record = _step_record(step, workflow, options)
         if step.id in done:
-            record = replace(record, **_taken_over(done[step.id]))
+            record = replace(record, **_reused_fields(done[step.id]))
         elif step.id in waiting:
             record = replace(record, state=TaskState.WAITING)
         yield record
 
 
-def _taken_over(done: Done) -> dict[str, Any]:
+def _reused_fields(done: ReusedStep) -> dict[str, Any]:
     """Give what the record of a step has from the run before."""
     kept = {"worker": done.record.worker}
     for name in ("started_at", "finished_at"):
@@ -157,7 +157,7 @@ def _taken_over(done: Done) -> dict[str, Any]:
     }
 
 
-def _step_record(step: PlannedStep, workflow: Workflow, options: Options) -> NewRecord:
+def _step_record(step: PlannedStep, workflow: Workflow, options: EnqueueOptions) -> NewRecord:
     definition, own = step.node.definition, step.node.options
     return NewRecord(
         step.id,
@@ -173,7 +173,7 @@ def _step_record(step: PlannedStep, workflow: Workflow, options: Options) -> New
     )
 
 
-def _graph(workflow: Workflow, done: Mapping[TaskId, Done]) -> dict[str, str]:
+def _graph_fields(workflow: Workflow, done: Mapping[TaskId, ReusedStep]) -> dict[str, str]:
     """Give the fields of a workflow's hash, but the counts by state, which the script makes."""
     steps = [
         {

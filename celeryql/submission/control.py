@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from redis.asyncio import Redis
 
-from celeryql.definition.options import Options
+from celeryql.definition.options import EnqueueOptions
 from celeryql.definition.task_definition import TaskDefinition
 from celeryql.errors import (
     AlreadyFinished,
@@ -28,10 +28,10 @@ from celeryql.scripts import request, source
 from celeryql.settings import Settings
 from celeryql.state.graph import Graph, Join, Step
 from celeryql.state.store import Store
-from celeryql.submission.accept import Accepted, Request, run_script
-from celeryql.submission.build import Done, build_task, build_workflow
-from celeryql.submission.retry import misfit, misfits
-from celeryql.submission.submitter import Submitter, built
+from celeryql.submission.accept import Accepted, Submission, run_script
+from celeryql.submission.build import ReusedStep, build_task, build_workflow
+from celeryql.submission.retry import input_mismatch, workflow_mismatches
+from celeryql.submission.submitter import Submitter, build_off_loop
 from celeryql.workflow.canvas import PlannedStep, StepNode, Workflow, gather
 
 _NO_SUCH, _HAS_ENDED = 0, 1  # what `lua/cancel.lua` answers
@@ -45,7 +45,7 @@ class RetryFrom(StrEnum):
 
 
 @dataclass(frozen=True)
-class Canceled:
+class CancelResult:
     """What came of a cancellation.
 
     Attributes:
@@ -76,7 +76,7 @@ class Control:
         self._definitions = definitions
         self._cancel = redis.register_script(source("cancel"))
 
-    async def cancel(self, record: Record, *, terminate: bool) -> Canceled:
+    async def cancel(self, record: Record, *, terminate: bool) -> CancelResult:
         """Cancel what has not finished of a task, or of all steps of a workflow.
 
         Raises:
@@ -91,7 +91,7 @@ class Control:
         now = Record.read(json.loads(rest[0]))
         if code == _HAS_ENDED:
             raise AlreadyFinished(now)
-        return Canceled(now, rest[1], [TaskId(id_) for id_ in rest[2:]])
+        return CancelResult(now, rest[1], [TaskId(id_) for id_ in rest[2:]])
 
     async def retry(
         self, record: Record, from_: RetryFrom, idempotency_key: str | None, owner: str
@@ -109,67 +109,67 @@ class Control:
         if not record.state.is_final:
             raise NotFinished(record)
         if from_ is RetryFrom.FAILED_STEPS and record.state is TaskState.SUCCEEDED:
-            raise _refusal("Nothing of it failed: retry it from START")
+            raise _invalid_input("Nothing of it failed: retry it from START")
         options = _options(record, idempotency_key)
         with nothing_sent_yet():
             (graph,) = await self._store.graphs([record.id])
             if isinstance(graph, StoredByAnotherRelease):
-                raise _refusal(str(graph))
+                raise _invalid_input(str(graph))
             if graph is None:
-                asked = await self._again(record, options)
+                asked = await self._rebuild_task(record, options)
             else:
-                asked = await self._workflow_again(record, graph, options, from_)
+                asked = await self._rebuild_workflow(record, graph, options, from_)
         content = ["retry", record.id, from_]
         return await self._submitter.submit(replace(asked, content=content), owner)
 
     def _definition(self, record: Record) -> TaskDefinition:
         definition = self._definitions.get(record.definition or "")
         if definition is None:
-            raise _refusal(f"There is no task definition {record.definition!r} any more")
+            raise _invalid_input(f"There is no task definition {record.definition!r} any more")
         if definition.sensitive:
             names = ", ".join(sorted(definition.sensitive))
-            raise _refusal(
+            raise _invalid_input(
                 f"{definition.name!r} takes sensitive arguments ({names}), which are not kept: "
                 "enqueue it again"
             )
         return definition
 
-    async def _again(self, record: Record, options: Options) -> Request:
+    async def _rebuild_task(self, record: Record, options: EnqueueOptions) -> Submission:
         definition = self._definition(record)
         (given,) = await self._store.inputs([record.id])
         if given is None:
-            raise _refusal("Its input was not kept: enqueue it again")
-        if record.root != record.id and (taken := await self._never_handed(record, given)):
+            raise _invalid_input("Its input was not kept: enqueue it again")
+        if record.root != record.id and (taken := await self._missing_parameter(record, given)):
             why = "took nothing that fits as" if record.attempt else "was never handed"
-            raise _refusal(f"It {why} {taken!r}: retry its workflow, {record.root}")
-        if reason := misfit(definition, given):
-            raise _refusal(f"Its input {reason}: enqueue it with another")
+            raise _invalid_input(f"It {why} {taken!r}: retry its workflow, {record.root}")
+        if reason := input_mismatch(definition, given):
+            raise _invalid_input(f"Its input {reason}: enqueue it with another")
         return build_task(definition, definition.load(given), options, retry_of=record.id)
 
-    async def _never_handed(self, record: Record, given: dict[str, Any]) -> str | None:
+    async def _missing_parameter(self, record: Record, given: dict[str, Any]) -> str | None:
         """Name the parameter that a step was to be handed, and was not."""
         (graph,) = await self._store.graphs([record.root])
         steps = graph.steps if isinstance(graph, Graph) else ()
         taken = next((step.open_parameter for step in steps if step.id == record.id), None)
         return None if taken in given else taken
 
-    async def _workflow_again(
-        self, record: Record, graph: Graph, options: Options, from_: RetryFrom
-    ) -> Request:
+    async def _rebuild_workflow(
+        self, record: Record, graph: Graph, options: EnqueueOptions, from_: RetryFrom
+    ) -> Submission:
         ids = [step.id for step in graph.steps]
         records = await self._store.get_many(ids)
         inputs = await self._store.inputs(ids)
         metas = await self._store.metas(ids)
         new_ids = {id_: TaskId(str(uuid4())) for id_ in ids}
         steps: list[PlannedStep] = []
-        done: dict[TaskId, Done] = {}
+        done: dict[TaskId, ReusedStep] = {}
         for step, old, given, meta in zip(graph.steps, records, inputs, metas, strict=True):
             if old is None:
                 raise NotFound(record.id)
             new_id = new_ids[step.id]
-            steps.append(self._step_again(step, old, given or {}, new_id))
+            steps.append(self._rebuild_step(step, old, given or {}, new_id))
             if from_ is RetryFrom.FAILED_STEPS and old.state is TaskState.SUCCEEDED and meta:
-                done[new_id] = Done(
+                done[new_id] = ReusedStep(
                     meta["result"], json.dumps(meta | {"task_id": new_id}), old, given
                 )
         joins = [
@@ -178,12 +178,14 @@ class Control:
         ]
         workflow = Workflow(graph.name, tuple(steps), tuple(joins))
         results = {id_: of.result for id_, of in done.items()}
-        if problems := [Problem(("id",), reason) for reason in misfits(workflow, results)]:
+        if problems := [
+            Problem(("id",), reason) for reason in workflow_mismatches(workflow, results)
+        ]:
             raise InvalidInput(problems)
         build = partial(build_workflow, workflow, options, None, done, retry_of=record.id)
-        return await built(build, workflow)
+        return await build_off_loop(build, workflow)
 
-    def _step_again(
+    def _rebuild_step(
         self, step: Step, old: Record, given: dict[str, Any], new_id: TaskId
     ) -> PlannedStep:
         known = {name: value for name, value in given.items() if name != step.open_parameter}
@@ -191,8 +193,8 @@ class Control:
         return PlannedStep(node, step.key, step.open_parameter, step.after, new_id)
 
 
-def _options(record: Record, idempotency_key: str | None = None) -> Options:
-    return Options(
+def _options(record: Record, idempotency_key: str | None = None) -> EnqueueOptions:
+    return EnqueueOptions(
         idempotency_key=idempotency_key,
         tags=record.tags,
         priority=record.priority,
@@ -200,5 +202,5 @@ def _options(record: Record, idempotency_key: str | None = None) -> Options:
     )
 
 
-def _refusal(message: str) -> InvalidInput:
+def _invalid_input(message: str) -> InvalidInput:
     return InvalidInput([Problem(("id",), message)])

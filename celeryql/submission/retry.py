@@ -16,7 +16,9 @@ from celeryql.state.graph import Shape
 from celeryql.workflow.canvas import PlannedStep, Workflow
 
 
-def misfit(definition: TaskDefinition, given: dict[str, Any], waits_for: str | None = None) -> str:
+def input_mismatch(
+    definition: TaskDefinition, given: dict[str, Any], waits_for: str | None = None
+) -> str:
     """Say how a stored input does not fit a definition; nothing where it fits.
 
     Args:
@@ -33,7 +35,7 @@ def misfit(definition: TaskDefinition, given: dict[str, Any], waits_for: str | N
     return ""
 
 
-def misfits(workflow: Workflow, results: Mapping[TaskId, Any]) -> Iterator[str]:
+def workflow_mismatches(workflow: Workflow, results: Mapping[TaskId, Any]) -> Iterator[str]:
     """Say how the steps of a workflow of before do not fit the definitions of today.
 
     Args:
@@ -42,11 +44,11 @@ def misfits(workflow: Workflow, results: Mapping[TaskId, Any]) -> Iterator[str]:
     """
     returned = {step.id: step.node.definition.returned for step in workflow.steps}
     for step in workflow.steps:
-        if step.id not in results and (found := _misfit(step, workflow, results, returned)):
+        if step.id not in results and (found := _step_mismatch(step, workflow, results, returned)):
             yield f"Step {step.key!r}: {found}"
 
 
-def _misfit(
+def _step_mismatch(
     step: PlannedStep,
     workflow: Workflow,
     results: Mapping[TaskId, Any],
@@ -54,16 +56,16 @@ def _misfit(
 ) -> str:
     definition, given, taken = step.node.definition, step.node.given, step.open_parameter
     if taken is None or step.after is None:
-        return misfit(definition, given)
+        return input_mismatch(definition, given)
     wanted = definition.types_by_name.get(taken)
     if wanted is None:
         return f"an earlier step hands {taken!r} on, which {definition.name!r} does not take now"
     if handed := workflow.handed_to(step, results):
-        return misfit(definition, given | {taken: handed[0]})
+        return input_mismatch(definition, given | {taken: handed[0]})
     offered = _type_of(workflow.joins[step.after].value, returned)
     if not fits(offered, wanted):
         return f"it takes {name_of(wanted)} as {taken!r} now, but is handed {name_of(offered)}"
-    return misfit(definition, given, waits_for=taken)
+    return input_mismatch(definition, given, waits_for=taken)
 
 
 def _type_of(shape: Shape, returned: Mapping[TaskId, Any]) -> Any:

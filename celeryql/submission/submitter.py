@@ -17,13 +17,13 @@ from prometheus_client import Histogram
 from redis.asyncio import Redis
 
 from celeryql.definition.arguments import Arguments
-from celeryql.definition.options import Options
+from celeryql.definition.options import EnqueueOptions
 from celeryql.definition.task_definition import TaskDefinition
 from celeryql.errors import Refusal, Throttled
 from celeryql.observability.traces import span
 from celeryql.scripts import source
 from celeryql.settings import Settings
-from celeryql.submission.accept import Accepted, Answers, Request, accept
+from celeryql.submission.accept import Accepted, AcceptResult, Submission, accept
 from celeryql.submission.build import build_task, build_workflow
 from celeryql.workflow.canvas import Workflow, gather
 
@@ -47,7 +47,7 @@ class Submitter:
         )
 
     async def enqueue(
-        self, definition: TaskDefinition, arguments: Arguments, options: Options, owner: str
+        self, definition: TaskDefinition, arguments: Arguments, options: EnqueueOptions, owner: str
     ) -> Accepted:
         """Accept one task.
 
@@ -59,7 +59,9 @@ class Submitter:
         """
         return await self.submit(build_task(definition, arguments, options), owner)
 
-    async def enqueue_workflow(self, workflow: Workflow, options: Options, owner: str) -> Accepted:
+    async def enqueue_workflow(
+        self, workflow: Workflow, options: EnqueueOptions, owner: str
+    ) -> Accepted:
         """Accept a whole workflow: graph, records of all steps, first messages.
 
         Raises:
@@ -68,12 +70,12 @@ class Submitter:
             Throttled: there is too much already.
             Unavailable: Redis did not answer.
         """
-        build = partial(build_workflow, workflow, options, _content(workflow))
-        return await self.submit(await built(build, workflow), owner)
+        build = partial(build_workflow, workflow, options, _workflow_content(workflow))
+        return await self.submit(await build_off_loop(build, workflow), owner)
 
     async def enqueue_many(
-        self, tasks: Sequence[Request], owner: str, *, refused: int = 0
-    ) -> Answers:
+        self, tasks: Sequence[Submission], owner: str, *, refused: int = 0
+    ) -> AcceptResult:
         """Accept many independent tasks in one round trip, each alone.
 
         Args:
@@ -84,14 +86,14 @@ class Submitter:
         Raises:
             Unavailable: Redis did not answer.
         """
-        what = _what(tasks)
+        what = _label(tasks)
         with span(f"enqueue {what}"), self.durations.labels(what).time():
             answers = await accept(self._script, self._settings, owner, tasks, refused=refused)
         self._note_wait(owner, answers.wait_s)
         _log(tasks, answers, owner)
         return answers
 
-    async def submit(self, asked: Request, owner: str) -> Accepted:
+    async def submit(self, asked: Submission, owner: str) -> Accepted:
         """Accept one request.
 
         Raises:
@@ -114,9 +116,9 @@ class Submitter:
         """
         answers = await accept(self._script, self._settings, owner, [], refused=1)
         self._note_wait(owner, answers.wait_s)
-        self.require_rate(owner)
+        self.check_rate(owner)
 
-    def require_rate(self, owner: str) -> None:
+    def check_rate(self, owner: str) -> None:
         """See that an owner's refused input has not used up the owner's rate.
 
         Nothing is checked for an owner who has to wait: to check takes longer than all else.
@@ -135,27 +137,27 @@ class Submitter:
             self._waits_until = waiting | {owner: now + wait_s}
 
 
-def _what(tasks: Sequence[Request]) -> str:
+def _label(tasks: Sequence[Submission]) -> str:
     return tasks[0].records[0].definition if len(tasks) == 1 else "batch"
 
 
-def _log(tasks: Sequence[Request], answers: Answers, owner: str) -> None:
+def _log(tasks: Sequence[Submission], answers: AcceptResult, owner: str) -> None:
     """Write one line of what is new, however much it is."""
     new = [o.record for o in answers.outcomes if isinstance(o, Accepted) and not o.deduplicated]
     if new:
-        told: dict[str, object] = {"definition": _what(tasks), "owner": owner}
+        told: dict[str, object] = {"definition": _label(tasks), "owner": owner}
         told |= {"task_id": new[0].id} if len(tasks) == 1 else {"tasks": len(new)}
         logger.info("accepted", extra=told)
 
 
-async def built(build: Callable[[], Request], workflow: Workflow) -> Request:
+async def build_off_loop(build: Callable[[], Submission], workflow: Workflow) -> Submission:
     """Build what is written of a workflow; of a large one in a thread."""
     if len(workflow.steps) > _BUILD_IN_THREAD_ABOVE:
         return await asyncio.to_thread(build)
     return build()
 
 
-def _content(workflow: Workflow) -> list[object]:
+def _workflow_content(workflow: Workflow) -> list[object]:
     """Say what makes a workflow the same as another, for the idempotency key."""
     keys = {step.id: step.key for step in workflow.steps}
     handed = [gather(join.value, keys) for join in workflow.joins]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from celeryql.errors import CursorExpired, UnknownCursor
-from celeryql.records import Cursor, Event, EventKind, Record, position
+from celeryql.records import Cursor, Event, EventKind, Record, cursor_position
 from celeryql.state.listing import RecordFilter
 from celeryql.state.store import EventPage, Store
 from celeryql.watching.event_reader import Feed
@@ -76,10 +76,10 @@ class Events:
             UnknownCursor: no event has it yet.
             TimeoutError: there was an outage all the while.
         """
-        if position(cursor) <= position(self._feed.newest):
+        if cursor_position(cursor) <= cursor_position(self._feed.newest):
             return
         async with asyncio.timeout(_START_TIMEOUT_S):
-            if position(cursor) > position(await self._store.newest_cursor()):
+            if cursor_position(cursor) > cursor_position(await self._store.newest_cursor()):
                 raise UnknownCursor(cursor)
 
     async def watch(
@@ -103,7 +103,7 @@ class Events:
                 for kind in kinds:
                     yield Snapshot(now, cursor, kind)
                 seen = cursor if after is None else after
-                if now.state.is_final and position(now.cursor) <= position(seen):
+                if now.state.is_final and cursor_position(now.cursor) <= cursor_position(seen):
                     return
                 del found, now  # what follows may take days
                 follow = _follow(watcher, partial(self._store.history, task), seen)
@@ -124,8 +124,8 @@ class Events:
         now = step[0] if step else root
         if now is None or root is None:
             return None
-        seen = max(now.cursor, root.trimmed or now.cursor, key=position)
-        return task.as_of(now).for_long(), seen  # which shares what never changes
+        seen = max(now.cursor, root.trimmed or now.cursor, key=cursor_position)
+        return task.as_of(now).compact(), seen  # which shares what never changes
 
     async def watch_all(
         self, owner: str | None, filter_: RecordFilter, after: Cursor | None = None
@@ -180,7 +180,7 @@ async def _follow(
         while missing_after is None:
             events, missing_after = await watcher.take()
             for event in events:
-                if position(event.cursor) > position(seen):
+                if cursor_position(event.cursor) > cursor_position(seen):
                     seen = event.cursor
                     yield event
-        seen = max(seen, missing_after, key=position)
+        seen = max(seen, missing_after, key=cursor_position)

@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from redis.client import NEVER_DECODE
 
 from celeryql.broker.captured_messages import PRIORITY_STEPS, queue_list
-from celeryql.records import KEY, TaskId, position
+from celeryql.records import KEY, TaskId, cursor_position
 from celeryql.state.store import Store
 from celeryql.worker.health import ailment_of
 
@@ -120,7 +120,9 @@ class Topology:
         ages_s = {}
         for list_, text in waiting.items():
             if record := records.get(TaskId(ids.get(list_, ""))):
-                since_s = position(record.cursor)[0] / 1_000  # of its last event: it was queued
+                since_s = (
+                    cursor_position(record.cursor)[0] / 1_000
+                )  # of its last event: it was queued
             else:
                 message, since_s = self._undated.get(list_, (0, now_s))
                 since_s = since_s if message == hash(text) else now_s

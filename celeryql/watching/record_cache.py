@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from celeryql.records import Changing, Record, TaskState
+from celeryql.records import MutableFields, Record, TaskState
 from celeryql.state.store import Store
 
 _KEPT = 10_000  # records of about 1 kB; those that were not used for longest go first
-_NOTHING = Changing(state=TaskState.QUEUED)
+_NOTHING = MutableFields(state=TaskState.QUEUED)
 
 
 class Known:
@@ -37,7 +37,7 @@ class Known:
 
     def add(self, record: Record) -> Record:
         """Keep a record that was read anyway; give back what is kept of it."""
-        kept = record.as_of(_NOTHING).for_long()
+        kept = record.as_of(_NOTHING).compact()
         self._records[record.id] = kept
         self._records.move_to_end(record.id)
         if len(self._records) > _KEPT:

@@ -22,7 +22,7 @@ from uuid import uuid4
 from celery.canvas import Signature
 
 from celeryql.broker.captured_messages import CELERY_PRIORITIES
-from celeryql.definition.options import Options
+from celeryql.definition.options import EnqueueOptions
 from celeryql.definition.task_definition import TaskDefinition
 from celeryql.records import Priority, TaskId
 from celeryql.state.graph import Join, Shape, leaves
@@ -42,7 +42,7 @@ class StepNode:
     definition: TaskDefinition
     given: dict[str, Any]
     path: tuple[str, ...]
-    options: Options = field(default_factory=Options)
+    options: EnqueueOptions = field(default_factory=EnqueueOptions)
 
     @property
     def key_path(self) -> tuple[str, ...]:

@@ -95,7 +95,7 @@ async def priced(info: Info) -> AsyncIterator[None]:
         Throttled: the owner's refused input has used up the rate.
     """
     submitter, owner = info.context.engine.submitter, info.context.viewer.subject
-    submitter.require_rate(owner)
+    submitter.check_rate(owner)
     try:
         yield
     except (InvalidInput, WorkflowTypeMismatch):

@@ -8,7 +8,7 @@ import strawberry
 
 from celeryql import errors
 from celeryql.engine import Engine
-from celeryql.submission.accept import Accepted, Request
+from celeryql.submission.accept import Accepted, Submission
 from celeryql.submission.build import build_task
 from graphql_api.auth.viewer import Scope, Viewer
 from graphql_api.context import Info
@@ -71,12 +71,12 @@ class BatchMutation:
         """Many independent tasks in one round trip; each is accepted or refused alone."""
         async with priced(info):
             built = await _build_all(info, tasks)
-        requests = [asked for asked in built if isinstance(asked, Request)]
+        requests = [asked for asked in built if isinstance(asked, Submission)]
         submitter, owner = info.context.engine.submitter, info.context.viewer.subject
         refused = len(built) - len(requests)
         answers = await submitter.enqueue_many(requests, owner, refused=refused)
         answered = iter(answers.outcomes)
-        outcomes = [next(answered) if isinstance(asked, Request) else asked for asked in built]
+        outcomes = [next(answered) if isinstance(asked, Submission) else asked for asked in built]
         items = [_item(info, i, outcome) for i, outcome in enumerate(outcomes)]
         return EnqueueBatchSuccess(items=items, cursor=EventCursor(answers.cursor))
 
@@ -89,7 +89,7 @@ def _item(info: Info, index: int, outcome: Accepted | errors.Refusal) -> BatchIt
     return BatchItem(index=index, task=task, deduplicated=outcome.deduplicated, error=None)
 
 
-async def _build_all(info: Info, tasks: list[BatchItemInput]) -> list[Request | errors.Refusal]:
+async def _build_all(info: Info, tasks: list[BatchItemInput]) -> list[Submission | errors.Refusal]:
     """Build what fits its task, in a thread where it is much; a thousand take 40 ms.
 
     Raises:
@@ -101,7 +101,7 @@ async def _build_all(info: Info, tasks: list[BatchItemInput]) -> list[Request | 
         raise _refusal(f"{info.context.too_much}: select less of each task, or split the batch")
     engine, viewer = info.context.engine, info.context.viewer
     built = await in_time(info, lambda: [_attempt(engine, viewer, i) for i in tasks], "tasks")
-    messages = [m for asked in built if isinstance(asked, Request) for m in asked.messages]
+    messages = [m for asked in built if isinstance(asked, Submission) for m in asked.messages]
     if sum(len(message.payload) for message in messages) > BATCH_MAX_BYTES:
         raise _refusal(f"Its messages would exceed {BATCH_MAX_BYTES:,} bytes: split it")
     return built
@@ -111,14 +111,14 @@ def _refusal(text: str) -> errors.InvalidInput:
     return errors.InvalidInput([errors.Problem(("tasks",), text)])
 
 
-def _attempt(engine: Engine, viewer: Viewer, item: BatchItemInput) -> Request | errors.Refusal:
+def _attempt(engine: Engine, viewer: Viewer, item: BatchItemInput) -> Submission | errors.Refusal:
     try:
         return _build(engine, viewer, item)
     except errors.Refusal as refusal:
         return refusal
 
 
-def _build(engine: Engine, viewer: Viewer, item: BatchItemInput) -> Request:
+def _build(engine: Engine, viewer: Viewer, item: BatchItemInput) -> Submission:
     name, given = step_task(item.task, ("task",))
     viewer.require_definitions([name])
     definition = engine.definitions[name]

@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar
 
 import strawberry
 
-from celeryql.records import in_utc
+from celeryql.records import as_utc
 from celeryql.state.listing import RecordFilter
 from graphql_api.api_errors import ApiError, Code
 from graphql_api.auth.viewer import Viewer
@@ -69,8 +69,8 @@ def parse_filter(given: TaskFilter | None, viewer: Viewer) -> RecordFilter:
         definitions=_one_of(given.definitions),
         queues=_one_of(given.queues),
         tags=frozenset(given.tags or ()),
-        created_after=given.created_after and in_utc(given.created_after),
-        created_before=given.created_before and in_utc(given.created_before),
+        created_after=given.created_after and as_utc(given.created_after),
+        created_before=given.created_before and as_utc(given.created_before),
         top_level_only=bool(given.top_level_only),
         visibility=viewer.visibility,
     )

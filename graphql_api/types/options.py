@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from strawberry.types import get_object_definition
 from strawberry.types.arguments import InputContext
 
-from celeryql.definition.options import Options
+from celeryql.definition.options import EnqueueOptions
 from celeryql.errors import InvalidInput, Problem, problems_of
-from celeryql.records import in_utc
+from celeryql.records import as_utc
 from graphql_api.execution.one_of import NOT_ONE_OF, is_one_of
 from graphql_api.types import decorators
 from graphql_api.types.scalars import Priority
@@ -90,12 +90,12 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "expires_in_s": ("expires_in_seconds",),
 }
 
-_NOTHING = Options()
+_NOTHING = EnqueueOptions()
 
 
 def parse_options(
     given: TaskOptions | StepOptions | None, path: tuple[str, ...] = ("options",)
-) -> Options:
+) -> EnqueueOptions:
     """Hand options to the engine, which has its limits.
 
     Raises:
@@ -118,20 +118,20 @@ def parse_options(
 
 def _start(given: StartInput, path: tuple[str, ...]) -> dict[str, Any]:
     if given.at:
-        return {"start_at": in_utc(given.at.value)}
+        return {"start_at": as_utc(given.at.value)}
     if given.in_seconds:
         return {"start_in_s": given.in_seconds.value}
     raise InvalidInput([Problem(path, NOT_ONE_OF)])
 
 
-def checked_options(path: tuple[str, ...], **values: Any) -> Options:
+def checked_options(path: tuple[str, ...], **values: Any) -> EnqueueOptions:
     """Make options, naming what is beyond a limit as clients do.
 
     Raises:
         InvalidInput: one of them is.
     """
     try:
-        return Options.model_validate(values)
+        return EnqueueOptions.model_validate(values)
     except ValidationError as error:
         problems = []
         for problem in problems_of(error):

@@ -8,7 +8,7 @@ import strawberry
 from graphql import GraphQLError
 
 from celeryql.definition.numbers import INT_MAX
-from celeryql.records import Cursor, Priority, TaskState, position
+from celeryql.records import Cursor, Priority, TaskState, cursor_position
 from graphql_api.api_errors import QUOTED_MAX, cut
 from graphql_api.auth.viewer import Scope
 from graphql_api.context import Info
@@ -79,7 +79,7 @@ EventCursor = NewType("EventCursor", str)
 
 def _parse_cursor(value: object) -> EventCursor:
     try:
-        position(Cursor(str(value)))
+        cursor_position(Cursor(str(value)))
     except ValueError as error:
         raise GraphQLError(
             f"{cut(str(value), QUOTED_MAX)!r} is not an event cursor: "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from celery import states
 
-from celeryql.definition.options import Options
+from celeryql.definition.options import EnqueueOptions
 from tasks.arithmetic import add
 
 # What differs from one task to the next, and what only one that may expire has.
@@ -15,7 +15,7 @@ OF_ITS_OWN = {"root", "cursor", "created_at", "started_at", "finished_at", "bega
 TIMED = ("wait", "run")
 
 
-async def left_of(engine, report, redis, options: Options) -> dict:
+async def left_of(engine, report, redis, options: EnqueueOptions) -> dict:
     """Run a task, and tell all that is kept of it after its start and after its end."""
     given = {"x": 1, "y": 2}
     definition = engine.definitions["add"]
@@ -46,16 +46,18 @@ async def left_of(engine, report, redis, options: Options) -> dict:
 
 
 async def test_both_ways_leave_the_same(engine, report, empty_redis):
-    short = await left_of(engine, report, empty_redis, Options())
+    short = await left_of(engine, report, empty_redis, EnqueueOptions())
     empty_redis.delete("celeryql:timings:add")
-    long = await left_of(engine, report, empty_redis, Options(expires_in_s=3_600))
+    long = await left_of(engine, report, empty_redis, EnqueueOptions(expires_in_s=3_600))
 
     assert short == long
     assert short["are_timed"] == [True] * 4
     assert [state for _, state, *_ in short["events"]] == ["QUEUED", "RUNNING", "SUCCEEDED"]
 
 
-@pytest.mark.parametrize("options", [Options(), Options(expires_in_s=3_600)], ids=["short", "long"])
+@pytest.mark.parametrize(
+    "options", [EnqueueOptions(), EnqueueOptions(expires_in_s=3_600)], ids=["short", "long"]
+)
 async def test_a_claim_lives_as_long_as_its_task(engine, report, empty_redis, options):
     asked = options.model_copy(update={"idempotency_key": "once"})
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from celery import states
 
 from celeryql import scripts
+from celeryql.definition.options import EnqueueOptions
 from celeryql.definition.task_definition import TaskDefinition
 from celeryql.engine import Engine
 from celeryql.state.durations import BOUNDS_MS, TaskDurations, read_task_durations
-from celeryql.submission.accept import Options
 from tasks.arithmetic import add
 
 
@@ -23,7 +23,7 @@ async def timings(engine: Engine) -> TaskDurations:
 async def accepted(engine: Engine) -> str:
     definition: TaskDefinition = engine.definitions["add"]
     arguments = definition.arguments(x=1, y=2)
-    return (await engine.submitter.enqueue(definition, arguments, Options(), "me")).record.id
+    return (await engine.submitter.enqueue(definition, arguments, EnqueueOptions(), "me")).record.id
 
 
 def test_python_and_lua_count_with_the_same_bounds():

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from celeryql.definition.options import Options
+from celeryql.definition.options import EnqueueOptions
 from celeryql.state.listing import ListingPosition, RecordFilter, list_page
 
 
@@ -15,7 +15,9 @@ async def accept(engine, n: int, owner: str = "ann", task: str = "add", **option
     given = {"message": "m"} if task == "echo" else {"x": 1, "y": 2}
     arguments = definition.arguments(**given)
     return [
-        (await engine.submitter.enqueue(definition, arguments, Options(**options), owner)).record.id
+        (
+            await engine.submitter.enqueue(definition, arguments, EnqueueOptions(**options), owner)
+        ).record.id
         for _ in range(n)
     ]
 

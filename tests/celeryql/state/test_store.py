@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from celeryql.definition.options import Options
+from celeryql.definition.options import EnqueueOptions
 from celeryql.errors import CursorExpired
 from tasks.arithmetic import add
 
@@ -16,7 +16,7 @@ async def task(engine, report):
     """A finished task with 23 events."""
     definition = engine.definitions["add"]
     arguments = definition.arguments(x=1, y=2)
-    accepted = await engine.submitter.enqueue(definition, arguments, Options(), "ann")
+    accepted = await engine.submitter.enqueue(definition, arguments, EnqueueOptions(), "ann")
     report(add, accepted.record.id, "STARTED")
     for i in range(20):
         report(add, accepted.record.id, "PROGRESS", {"current": i, "total": 20})

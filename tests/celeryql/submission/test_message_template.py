@@ -13,7 +13,7 @@ from structlog.contextvars import bound_contextvars
 
 from celeryql.broker.captured_messages import build_only_options, capturing
 from celeryql.definition.arguments import Sensitive
-from celeryql.definition.options import Options
+from celeryql.definition.options import EnqueueOptions
 from celeryql.definition.task_definition import TaskDefinition
 from celeryql.records import Priority
 from celeryql.submission.build import build_task
@@ -144,7 +144,7 @@ def test_priorities_have_lists_of_their_own():
 
     def list_of(priority: Priority) -> str:
         arguments = add.arguments(x=1, y=2)
-        return build_task(add, arguments, Options(priority=priority)).messages[0].queue_list
+        return build_task(add, arguments, EnqueueOptions(priority=priority)).messages[0].queue_list
 
     assert list_of(Priority.NORMAL) == "celery"
     assert list_of(Priority.LOW) == "celery\x06\x166"

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from celeryql.definition.options import Options
+from celeryql.definition.options import EnqueueOptions
 from celeryql.engine import Engine
 from celeryql.errors import IdempotencyConflict, InvalidInput, Unavailable
 from celeryql.settings import Settings
@@ -25,14 +25,14 @@ def chain_of(engine, *given: dict) -> ChainNode:
     return ChainNode(tuple(StepNode(None, add, arguments, ("input",)) for arguments in given))
 
 
-async def accept(engine, options: Options | None = None, **arguments):
-    options = options or Options()
+async def accept(engine, options: EnqueueOptions | None = None, **arguments):
+    options = options or EnqueueOptions()
     add = engine.definitions["add"]
     return await engine.submitter.enqueue(add, add.arguments(**arguments), options, "ann")
 
 
 async def test_an_accepted_task_has_record_input_event_listing_and_message(engine, empty_redis):
-    accepted = await accept(engine, Options(tags=("a",)), x=1, y=2)
+    accepted = await accept(engine, EnqueueOptions(tags=("a",)), x=1, y=2)
 
     record = await engine.store.get(accepted.record.id)
     assert (record.state, record.definition, record.queue) == ("QUEUED", "add", "celery")
@@ -58,7 +58,7 @@ async def test_a_workflow_is_written_whole_and_only_its_first_step_is_sent(engin
     canvas = chain_of(engine, {"x": 4, "y": 5}, {"x": 6}, {"y": 7})
     workflow = plan("sum", canvas, max_steps=9)
 
-    accepted = await engine.submitter.enqueue_workflow(workflow, Options(), "ann")
+    accepted = await engine.submitter.enqueue_workflow(workflow, EnqueueOptions(), "ann")
 
     (graph,) = await engine.store.graphs([accepted.record.id])
     assert (graph.name, graph.counts) == ("sum", {"total": 3, "QUEUED": 1, "WAITING": 2})
@@ -76,13 +76,13 @@ async def test_a_workflow_too_large_for_the_broker_is_refused(engine, empty_redi
     workflow = plan(None, ChainNode(steps), max_steps=1_000)
 
     with pytest.raises(InvalidInput, match="4,000,000 bytes"):
-        await engine.submitter.enqueue_workflow(workflow, Options(), "ann")
+        await engine.submitter.enqueue_workflow(workflow, EnqueueOptions(), "ann")
     assert empty_redis.keys("celeryql:task*") == empty_redis.keys("celery") == []
 
 
 async def test_the_same_key_and_input_give_the_same_task(engine, empty_redis):
-    first = await accept(engine, Options(idempotency_key="key"), x=1, y=2)
-    second = await accept(engine, Options(idempotency_key="key"), x=1, y=2)
+    first = await accept(engine, EnqueueOptions(idempotency_key="key"), x=1, y=2)
+    second = await accept(engine, EnqueueOptions(idempotency_key="key"), x=1, y=2)
 
     assert (first.deduplicated, second.deduplicated) == (False, True)
     assert first.record.id == second.record.id
@@ -90,10 +90,10 @@ async def test_the_same_key_and_input_give_the_same_task(engine, empty_redis):
 
 
 async def test_the_same_key_with_another_input_is_a_conflict(engine):
-    first = await accept(engine, Options(idempotency_key="key"), x=1, y=2)
+    first = await accept(engine, EnqueueOptions(idempotency_key="key"), x=1, y=2)
 
     with pytest.raises(IdempotencyConflict) as caught:
-        await accept(engine, Options(idempotency_key="key"), x=1, y=3)
+        await accept(engine, EnqueueOptions(idempotency_key="key"), x=1, y=3)
     assert caught.value.existing.id == first.record.id
 
 
@@ -102,7 +102,9 @@ async def test_a_listing_lets_go_of_what_has_passed_retention(engine, empty_redi
     for _ in range(40):
         for key in empty_redis.scan_iter("celeryql:task:*"):
             empty_redis.delete(key)
-        await engine.submitter.enqueue_workflow(plan(None, canvas, max_steps=20), Options(), "ann")
+        await engine.submitter.enqueue_workflow(
+            plan(None, canvas, max_steps=20), EnqueueOptions(), "ann"
+        )
 
     assert empty_redis.zcard("celeryql:tasks:ann") < 80  # of 800 that were listed, 20 are kept
 
@@ -113,7 +115,7 @@ async def test_a_batch_is_listed_in_its_order_and_lets_go_of_what_has_passed(eng
     for count in (700, 1_100):  # more than one command may name
         for key in empty_redis.scan_iter("celeryql:task:*"):
             empty_redis.delete(key)
-        batch = [build_task(add, add.arguments(x=1, y=2), Options()) for _ in range(count)]
+        batch = [build_task(add, add.arguments(x=1, y=2), EnqueueOptions()) for _ in range(count)]
         answers = await engine.submitter.enqueue_many(batch, "ann")
         listed = [accepted.record.id for accepted in answers.outcomes]
 
@@ -122,7 +124,7 @@ async def test_a_batch_is_listed_in_its_order_and_lets_go_of_what_has_passed(eng
 
 
 async def test_what_is_answered_of_an_accepted_task_is_its_record(engine):
-    options = Options(tags=("a",), start_in_s=60, expires_in_s=90, idempotency_key="k")
+    options = EnqueueOptions(tags=("a",), start_in_s=60, expires_in_s=90, idempotency_key="k")
 
     accepted = await accept(engine, options, x=1, y=2)
     again = await accept(engine, options, x=1, y=2)
@@ -137,7 +139,7 @@ async def test_the_same_steps_handed_on_in_another_way_are_another_input(engine)
         ChainNode((GroupNode((a, b)), c)),
         GroupNode((a, ChainNode((b, c)))),
     ]
-    options = Options(idempotency_key="key")
+    options = EnqueueOptions(idempotency_key="key")
     first, second = (plan(None, canvas, max_steps=9) for canvas in canvases)
 
     await engine.submitter.enqueue_workflow(first, options, "ann")
@@ -148,7 +150,7 @@ async def test_the_same_steps_handed_on_in_another_way_are_another_input(engine)
 
 async def test_one_key_sent_at_once_by_many_is_accepted_once(engine, empty_redis):
     answers = await asyncio.gather(
-        *[accept(engine, Options(idempotency_key="key"), x=1, y=2) for _ in range(20)]
+        *[accept(engine, EnqueueOptions(idempotency_key="key"), x=1, y=2) for _ in range(20)]
     )
 
     assert len({answer.record.id for answer in answers}) == 1

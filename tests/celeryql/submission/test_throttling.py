@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
-from celeryql.definition.options import Options
+from celeryql.definition.options import EnqueueOptions
 from celeryql.engine import Engine
 from celeryql.errors import Throttled
 from celeryql.settings import Settings
@@ -20,7 +20,7 @@ ADD = definitions()["add"]
 
 
 def one(**options):
-    return build_task(ADD, ADD.arguments(x=1, y=2), Options(**options))
+    return build_task(ADD, ADD.arguments(x=1, y=2), EnqueueOptions(**options))
 
 
 def group_of(size):
@@ -75,16 +75,16 @@ async def test_a_rate_above_one_in_a_millisecond_is_kept_to(started):
 
 async def test_a_workflow_counts_with_all_of_its_steps(started):
     async with started(enqueue_rate=0.01, enqueue_burst=10) as engine:
-        await engine.submitter.enqueue_workflow(group_of(8), Options(), "ann")
+        await engine.submitter.enqueue_workflow(group_of(8), EnqueueOptions(), "ann")
         with pytest.raises(Throttled):
-            await engine.submitter.enqueue_workflow(group_of(8), Options(), "ann")
+            await engine.submitter.enqueue_workflow(group_of(8), EnqueueOptions(), "ann")
 
         assert await accepted_of(engine, 2, "ann") == [True, False]
 
 
 async def test_what_is_larger_than_a_burst_is_accepted_after_a_pause(started):
     async with started(enqueue_rate=0.01, enqueue_burst=3) as engine:
-        await engine.submitter.enqueue_workflow(group_of(8), Options(), "ann")
+        await engine.submitter.enqueue_workflow(group_of(8), EnqueueOptions(), "ann")
 
         assert await accepted_of(engine, 1, "ann") == [False]
 

@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 import pytest
 
-from celeryql.definition.options import Options
+from celeryql.definition.options import EnqueueOptions
 from celeryql.watching.cluster_poller import Cluster
 
 WORKER = {
@@ -27,7 +27,7 @@ def cluster(engine) -> Cluster:
 async def accept(engine) -> None:
     definition = engine.definitions["add"]
     arguments = definition.arguments(x=1, y=2)
-    await engine.submitter.enqueue(definition, arguments, Options(), "ann")
+    await engine.submitter.enqueue(definition, arguments, EnqueueOptions(), "ann")
 
 
 def beat(redis, **fields) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from celeryql.definition.options import Options
+from celeryql.definition.options import EnqueueOptions
 from celeryql.records import Record
 from celeryql.state.listing import RecordFilter
 from tasks.arithmetic import add
@@ -13,7 +13,7 @@ from tasks.arithmetic import add
 async def accept(engine) -> Record:
     definition = engine.definitions["add"]
     arguments = definition.arguments(x=1, y=2)
-    accepted = await engine.submitter.enqueue(definition, arguments, Options(), "ann")
+    accepted = await engine.submitter.enqueue(definition, arguments, EnqueueOptions(), "ann")
     return await engine.store.get(accepted.record.id)
 
 

@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 import pytest
 
-from celeryql.definition.options import Options
+from celeryql.definition.options import EnqueueOptions
 from celeryql.errors import CursorExpired, UnknownCursor
 from celeryql.records import Record
 from celeryql.state.listing import RecordFilter
@@ -21,7 +21,9 @@ EVERYTHING = RecordFilter()
 async def accept(engine, owner: str = "ann", **options) -> Record:
     definition = engine.definitions["add"]
     arguments = definition.arguments(x=1, y=2)
-    accepted = await engine.submitter.enqueue(definition, arguments, Options(**options), owner)
+    accepted = await engine.submitter.enqueue(
+        definition, arguments, EnqueueOptions(**options), owner
+    )
     return await engine.store.get(accepted.record.id)
 
 

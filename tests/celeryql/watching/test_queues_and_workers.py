@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from celeryql.definition.options import Options
+from celeryql.definition.options import EnqueueOptions
 from celeryql.watching.queues_and_workers import QueueStatus
 
 WORKER = {
@@ -22,7 +22,9 @@ FOREIGN = [
 async def accept(engine) -> str:
     definition = engine.definitions["add"]
     arguments = definition.arguments(x=1, y=2)
-    return (await engine.submitter.enqueue(definition, arguments, Options(), "ann")).record.id
+    return (
+        await engine.submitter.enqueue(definition, arguments, EnqueueOptions(), "ann")
+    ).record.id
 
 
 async def status(engine, name: str = "celery") -> QueueStatus:

@@ -10,7 +10,7 @@ from celery.exceptions import TaskRevokedError
 from kombu.exceptions import EncodeError
 
 from celeryql.broker.captured_messages import CAPTURING_CONNECTION, start_capture
-from celeryql.definition.options import Options
+from celeryql.definition.options import EnqueueOptions
 from celeryql.worker.result_backend import Start
 from celeryql.workflow.canvas import ChainNode, GroupNode, StepNode
 from celeryql.workflow.planner import plan
@@ -20,7 +20,9 @@ from tasks.arithmetic import add, mul
 async def accept(engine) -> str:
     definition = engine.definitions["add"]
     arguments = definition.arguments(x=1, y=2)
-    return (await engine.submitter.enqueue(definition, arguments, Options(), "ann")).record.id
+    return (
+        await engine.submitter.enqueue(definition, arguments, EnqueueOptions(), "ann")
+    ).record.id
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ async def chain(engine):
         StepNode("c", m, {"y": 7}, ()),
     )
     workflow = plan("sum", ChainNode(nodes), max_steps=9)
-    await engine.submitter.enqueue_workflow(workflow, Options(), "ann")
+    await engine.submitter.enqueue_workflow(workflow, EnqueueOptions(), "ann")
     return workflow
 
 
@@ -265,7 +267,7 @@ async def test_results_too_large_to_hand_on_are_refused_before_anything_is_writt
     targets = GroupNode(tuple(StepNode(None, echo, {}, ()) for _ in range(3)))
     first = StepNode("first", echo, {"message": "x"}, ())
     workflow = plan(None, ChainNode((first, targets)), max_steps=9)
-    await engine.submitter.enqueue_workflow(workflow, Options(), "ann")
+    await engine.submitter.enqueue_workflow(workflow, EnqueueOptions(), "ann")
     step_id = workflow.steps[0].id
     report(echo.task, step_id, "STARTED")
 

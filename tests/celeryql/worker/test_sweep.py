@@ -7,7 +7,7 @@ import json
 
 from redis import Redis
 
-from celeryql.definition.options import Options
+from celeryql.definition.options import EnqueueOptions
 from celeryql.engine import Engine
 from celeryql.settings import Settings
 from celeryql.submission.build import build_task
@@ -20,7 +20,9 @@ DEADLINE_S = 5
 async def accept(engine: Engine, **options) -> str:
     add = engine.definitions["add"]
     arguments = add.arguments(x=1, y=2)
-    return (await engine.submitter.enqueue(add, arguments, Options(**options), "ann")).record.id
+    return (
+        await engine.submitter.enqueue(add, arguments, EnqueueOptions(**options), "ann")
+    ).record.id
 
 
 async def reaches(engine: Engine, task_id: str, state: str) -> None:
@@ -44,7 +46,7 @@ async def test_what_is_due_is_sent_once_by_several_who_sweep(engine, empty_redis
 
 async def test_more_than_one_script_sweeps_are_swept_at_once(engine, empty_redis):
     add = engine.definitions["add"]
-    later, arguments = Options(start_in_s=60), add.arguments(x=1, y=2)
+    later, arguments = EnqueueOptions(start_in_s=60), add.arguments(x=1, y=2)
     requests = [build_task(add, arguments, later) for _ in range(450)]
     await engine.submitter.enqueue_many(requests, "ann")
     due = empty_redis.zrange("celeryql:scheduled", 0, -1)

@@ -24,7 +24,7 @@ from redis import Redis
 
 from celeryql.broker.captured_messages import CAPTURING_CONNECTION, start_capture
 from celeryql.definition.arguments import Arguments
-from celeryql.definition.options import Options
+from celeryql.definition.options import EnqueueOptions
 from celeryql.definition.task_definition import TaskDefinition
 from celeryql.engine import Engine
 from celeryql.records import Record, TaskId, TaskState
@@ -127,7 +127,7 @@ class Play:
     def of(cls, redis: Redis, backend: Backend, node: Node) -> Play:
         """Accept a canvas as the only one."""
         redis.flushdb()
-        asked = build_workflow(plan("any", node, max_steps=100), Options(), "content")
+        asked = build_workflow(plan("any", node, max_steps=100), EnqueueOptions(), "content")
         redis.register_script(source("accept"))(args=script_args(SETTINGS, "ann", [asked]))
         return cls(redis, backend, TaskId(asked.records[0].id))
 
