@@ -30,7 +30,7 @@ from celeryql.state.graph import Graph, Join, Step
 from celeryql.state.store import Store
 from celeryql.submission.accept import Accepted, Submission, run_script
 from celeryql.submission.build import ReusedStep, build_task, build_workflow
-from celeryql.submission.retry import input_mismatch, workflow_mismatches
+from celeryql.submission.retry_checks import input_mismatch, workflow_mismatches
 from celeryql.submission.submitter import Submitter, build_off_loop
 from celeryql.workflow.canvas import PlannedStep, StepNode, Workflow, gather
 
