@@ -19,11 +19,11 @@ from celeryql.state.json_documents import JsonDocumentReader
 from celeryql.state.store import Store
 from celeryql.submission.control import Control
 from celeryql.submission.submitter import Submitter
-from celeryql.watching.cluster_poller import Cluster
-from celeryql.watching.event_reader import Feed
-from celeryql.watching.event_stream import Events
-from celeryql.watching.queues_and_workers import Topology
-from celeryql.watching.record_cache import Known
+from celeryql.watching.cluster_poller import ClusterPoller
+from celeryql.watching.event_reader import EventReader
+from celeryql.watching.event_stream import EventStream
+from celeryql.watching.queues_and_workers import ClusterReader
+from celeryql.watching.record_cache import RecordCache
 from celeryql.worker.health import NO_ANSWER
 from celeryql.worker.sweep import AsyncSweeper
 from tasks.celery_app import QUEUES
@@ -49,8 +49,8 @@ class Engine:
         self.redis = self._client("read", 1.0, Retry(NoBackoff(), 2, (exceptions.ConnectionError,)))
         self.store = Store(self.redis)
         self.documents = JsonDocumentReader(self.redis)
-        self.topology = Topology(self.redis, self.store)
-        self.cluster = Cluster(self.topology, QUEUES)
+        self.cluster_reader = ClusterReader(self.redis, self.store)
+        self.cluster_poller = ClusterPoller(self.cluster_reader, QUEUES)
         # What is accepted is never sent twice behind our back.
         writer = self._client("accept", 1.0, Retry(NoBackoff(), 0))
         self.submitter = Submitter(writer, settings)
@@ -58,23 +58,23 @@ class Engine:
         patient = self._client("watch", _PATIENCE_S, Retry(ExponentialBackoff(1.0, 0.05), _NO_END))
         reader = self._client("feed", _PATIENCE_S, Retry(NoBackoff(), 0))
         watchers_store = Store(patient)
-        known = Known(watchers_store)
-        self.feed = Feed(reader, known)
-        self.events = Events(self.feed, watchers_store, known)
+        record_cache = RecordCache(watchers_store)
+        self.event_reader = EventReader(reader, record_cache)
+        self.event_stream = EventStream(self.event_reader, watchers_store, record_cache)
         sweeping_client = self._client("sweep", _PATIENCE_S, Retry(NoBackoff(), 0))
         self._sweeper = AsyncSweeper(sweeping_client, settings)
         self._background: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
         self._background = [
-            asyncio.create_task(self.feed.run(), name="event feed"),
+            asyncio.create_task(self.event_reader.run(), name="event feed"),
             asyncio.create_task(self._sweeper.run(), name="sweep"),
         ]
         return self
 
     async def __aexit__(self, *_: object) -> None:
         # What still reads would open a connection that nobody closes.
-        await _end({*self._background, *self.cluster.pollers})
+        await _end({*self._background, *self.cluster_poller.pollers})
         self.documents.close()
         for client in self._clients:
             await client.aclose()
@@ -110,7 +110,11 @@ class Engine:
 
     def _failing(self) -> str | None:
         """What keeps the background tasks from their work."""
-        return self.feed.duty.ailment or self._sweeper.duty.ailment or self.cluster.ailment
+        return (
+            self.event_reader.duty.ailment
+            or self._sweeper.duty.ailment
+            or self.cluster_poller.ailment
+        )
 
 
 async def _end(tasks: set[asyncio.Task[None]]) -> None:

@@ -111,7 +111,7 @@ class Context:
     @cached_property
     def queues(self) -> Loader[QueueStatus]:
         """Queues as they are, by name."""
-        return Loader(self.engine.topology.queues)
+        return Loader(self.engine.cluster_reader.queues)
 
     @cached_property
     def workers(self) -> Loader[list[WorkerStatus]]:
@@ -166,11 +166,11 @@ class Context:
 
     async def known(self, task_id: str) -> Record | None:
         """Find what never changes of a task that an event tells of."""
-        return self._visible(await self.engine.events.known.get(task_id))
+        return self._visible(await self.engine.event_stream.record_cache.get(task_id))
 
     async def watched(self, task_id: str) -> Record | None:
         """Find a task to watch."""
-        return self._visible(await self.engine.events.find(task_id))
+        return self._visible(await self.engine.event_stream.find(task_id))
 
     def _visible(self, record: Record | None) -> Record | None:
         return record if record and self.viewer.may_see(record) else None
@@ -187,7 +187,7 @@ class Context:
         return found
 
     async def _load_workers(self, keys: list[str]) -> list[list[WorkerStatus]]:
-        return [await self.engine.topology.workers()] * len(keys)
+        return [await self.engine.cluster_reader.workers()] * len(keys)
 
 
 class Loader(DataLoader[str, T]):

@@ -10,44 +10,44 @@ from datetime import datetime
 from typing import Any
 
 from celeryql.duties import Duty
-from celeryql.watching.queues_and_workers import QueueStatus, Topology, WorkerStatus
+from celeryql.watching.queues_and_workers import ClusterReader, QueueStatus, WorkerStatus
 
 # What moves on its own is no change worth telling, but is told with the next one.
 _NOT_TOLD_ALONE = frozenset({"oldest_waiting_s", "seen_at", "rss_bytes"})
 
 
 @dataclass(frozen=True)
-class Moment:
+class ClusterSnapshot:
     """All queues and workers at one time."""
 
     at: datetime
     queues: tuple[QueueStatus, ...]
     workers: tuple[WorkerStatus, ...]
 
-    def differs_from(self, other: Moment | None) -> bool:
+    def differs_from(self, other: ClusterSnapshot | None) -> bool:
         """Tell whether there is a change worth telling."""
         return other is None or _told(self) != _told(other)
 
 
-def _told(moment: Moment) -> list[dict[str, Any]]:
+def _told(moment: ClusterSnapshot) -> list[dict[str, Any]]:
     statuses = [vars(status) for status in (*moment.queues, *moment.workers)]
     return [{k: v for k, v in s.items() if k not in _NOT_TOLD_ALONE} for s in statuses]
 
 
-class Cluster:
+class ClusterPoller:
     """Looks at the cluster, once in an interval, for all who watch it."""
 
     def __init__(
-        self, topology: Topology, queues: Sequence[str], *, interval_s: float = 1.0
+        self, cluster_reader: ClusterReader, queues: Sequence[str], *, interval_s: float = 1.0
     ) -> None:
-        self._topology = topology
+        self._cluster_reader = cluster_reader
         self._queues = queues
         self._interval_s = interval_s
         self.pollers: set[asyncio.Task[None]] = set()  # one at most, and such as are ending
         self._watchers = 0
         self._poller: asyncio.Task[None] | None = None
         self._duty: Duty | None = None  # while somebody watches
-        self._newest: Moment | None = None
+        self._newest: ClusterSnapshot | None = None
         self._changed = asyncio.Event()
 
     @property
@@ -55,7 +55,7 @@ class Cluster:
         """What keeps this from looking at the cluster; None if nothing does."""
         return self._duty.ailment if self._duty else None
 
-    async def watch(self) -> AsyncGenerator[Moment, None]:
+    async def watch(self) -> AsyncGenerator[ClusterSnapshot, None]:
         """Give the cluster at once, then after each change, at most once in an interval."""
         with self._polling():
             while True:
@@ -89,7 +89,7 @@ class Cluster:
             self._changed.set()
             self._changed = asyncio.Event()
 
-    async def _look(self) -> Moment:
-        at = await self._topology.now()
-        queues = await self._topology.queues(self._queues)
-        return Moment(at, tuple(queues), tuple(await self._topology.workers()))
+    async def _look(self) -> ClusterSnapshot:
+        at = await self._cluster_reader.now()
+        queues = await self._cluster_reader.queues(self._queues)
+        return ClusterSnapshot(at, tuple(queues), tuple(await self._cluster_reader.workers()))

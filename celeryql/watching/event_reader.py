@@ -14,8 +14,8 @@ from celeryql.duties import Duty
 from celeryql.records import KEY, Cursor, Event, Record
 from celeryql.state.listing import RecordFilter
 from celeryql.state.store import parse_event
-from celeryql.watching.record_cache import Known
-from celeryql.watching.subscriber_queue import Watcher
+from celeryql.watching.record_cache import RecordCache
+from celeryql.watching.subscriber_queue import SubscriberQueue
 
 # How long one XREAD waits; an event ends the wait at once. A connection that passes nothing any
 # more is noticed by an answer that does not come, so this is well below the time for an answer.
@@ -28,21 +28,23 @@ Key = TypeVar("Key")
 logger = logging.getLogger(__name__)
 
 
-class Feed:
+class EventReader:
     """Hands every event to those who watch its root, its owner, or everyone's tasks."""
 
-    def __init__(self, redis: Redis, known: Known) -> None:
+    def __init__(self, redis: Redis, record_cache: RecordCache) -> None:
         """Begin where the stream ends.
 
         Args:
             redis: a client of its own, because its one connection is always waiting.
-            known: says whose an event's task is, and what it is like.
+            record_cache: says whose an event's task is, and what it is like.
         """
         self._redis = redis
-        self._known = known
+        self._record_cache = record_cache
         self.duty = Duty("read the event stream")
-        self._of_root: dict[str, set[Watcher]] = {}
-        self._of_owner: dict[str | None, set[Watcher]] = {}  # None: of those who see everyone's
+        self._of_root: dict[str, set[SubscriberQueue]] = {}
+        self._of_owner: dict[
+            str | None, set[SubscriberQueue]
+        ] = {}  # None: of those who see everyone's
         self._last = Cursor("0-0")
         self._number = 0  # of the last event; a jump tells that the stream was trimmed ahead of us
         self._is_wanted = asyncio.Event()
@@ -53,13 +55,15 @@ class Feed:
         """The last event that this process has read, while or when somebody watched."""
         return self._last
 
-    def of_root(self, root: str) -> AbstractContextManager[Watcher]:
+    def of_root(self, root: str) -> AbstractContextManager[SubscriberQueue]:
         """Watch one task, or a workflow with all its steps; wait for `reading` then."""
-        return _Registered(self._of_root, root, Watcher())
+        return _Registered(self._of_root, root, SubscriberQueue())
 
-    def of_owner(self, owner: str | None, filter_: RecordFilter) -> AbstractContextManager[Watcher]:
+    def of_owner(
+        self, owner: str | None, filter_: RecordFilter
+    ) -> AbstractContextManager[SubscriberQueue]:
         """Watch all tasks of an owner, or with None of everyone, that match; likewise."""
-        return _Registered(self._of_owner, owner, Watcher(filter_))
+        return _Registered(self._of_owner, owner, SubscriberQueue(filter_))
 
     async def reading(self) -> None:
         """Wait until every event from now on reaches those who are registered."""
@@ -102,7 +106,7 @@ class Feed:
             if (event := parse_event(cursor, fields["event"]))
         }
         ids = [event.id for event in events.values()] if self._of_owner else []
-        records = await self._known.get_many(ids)
+        records = await self._record_cache.get_many(ids)
         # From here on nothing waits, so what is counted as read has been handed out.
         for cursor, fields in entries:
             self._advance(cursor, int(fields["number"]))
@@ -118,7 +122,9 @@ class Feed:
                     watcher.lag(self._last)
         self._last, self._number = cursor, number
 
-    def _watchers(self, event: Event, root: str, record: Record | None) -> Iterator[Watcher]:
+    def _watchers(
+        self, event: Event, root: str, record: Record | None
+    ) -> Iterator[SubscriberQueue]:
         yield from self._of_root.get(root, ())
         if record is None:  # nobody's, or forgotten already
             return
@@ -133,10 +139,12 @@ class _Registered(Generic[Key]):
 
     __slots__ = ("_key", "_watched", "_watcher")  # there are very many; a generator takes more
 
-    def __init__(self, watched: dict[Key, set[Watcher]], key: Key, watcher: Watcher) -> None:
+    def __init__(
+        self, watched: dict[Key, set[SubscriberQueue]], key: Key, watcher: SubscriberQueue
+    ) -> None:
         self._watched, self._key, self._watcher = watched, key, watcher
 
-    def __enter__(self) -> Watcher:
+    def __enter__(self) -> SubscriberQueue:
         self._watched.setdefault(self._key, set()).add(self._watcher)
         return self._watcher
 

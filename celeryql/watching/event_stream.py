@@ -19,9 +19,9 @@ from celeryql.errors import CursorExpired, UnknownCursor
 from celeryql.records import Cursor, Event, EventKind, Record, cursor_position
 from celeryql.state.listing import RecordFilter
 from celeryql.state.store import EventPage, Store
-from celeryql.watching.event_reader import Feed
-from celeryql.watching.record_cache import Known
-from celeryql.watching.subscriber_queue import Watcher
+from celeryql.watching.event_reader import EventReader
+from celeryql.watching.record_cache import RecordCache
+from celeryql.watching.subscriber_queue import SubscriberQueue
 
 # To begin a stream. Above the few seconds that a process needs for a thousand clients that come
 # back all at once; the time for any one answer is not enough then.
@@ -41,20 +41,20 @@ class Snapshot:
     kind: EventKind = EventKind.SNAPSHOT
 
 
-class Events:
+class EventStream:
     """What has happened and happens to tasks."""
 
-    def __init__(self, feed: Feed, store: Store, known: Known) -> None:
+    def __init__(self, event_reader: EventReader, store: Store, record_cache: RecordCache) -> None:
         """Join the past, which the store reads, with the present, which the feed tells.
 
         Args:
-            feed: of this process.
+            event_reader: of this process.
             store: one that outwaits an outage, as those who watch do.
-            known: what events leave out, because it never changes.
+            record_cache: what events leave out, because it never changes.
         """
-        self._feed = feed
+        self._event_reader = event_reader
         self._store = store
-        self.known = known
+        self.record_cache = record_cache
 
     async def find(self, task_id: str) -> Record | None:
         """Find what never changes of a task to watch.
@@ -67,7 +67,7 @@ class Events:
         """
         async with asyncio.timeout(_START_TIMEOUT_S):
             record = await self._store.get(task_id)
-        return record and self.known.add(record)
+        return record and self.record_cache.add(record)
 
     async def check(self, cursor: Cursor) -> None:
         """See that all events can be told from a cursor on.
@@ -76,7 +76,7 @@ class Events:
             UnknownCursor: no event has it yet.
             TimeoutError: there was an outage all the while.
         """
-        if cursor_position(cursor) <= cursor_position(self._feed.newest):
+        if cursor_position(cursor) <= cursor_position(self._event_reader.newest):
             return
         async with asyncio.timeout(_START_TIMEOUT_S):
             if cursor_position(cursor) > cursor_position(await self._store.newest_cursor()):
@@ -95,8 +95,8 @@ class Events:
             Each event once, in order. Where some are not kept any more, a snapshot of kind GAP,
             and another to go on from.
         """
-        with self._feed.of_root(task.root) as watcher:
-            await self._feed.reading()
+        with self._event_reader.of_root(task.root) as watcher:
+            await self._event_reader.reading()
             kinds = [EventKind.SNAPSHOT] if after is None else []
             while found := await self._now(task):
                 now, cursor = found
@@ -143,7 +143,7 @@ class Events:
 
         async def read(behind: Cursor) -> EventPage:
             page = await self._store.stream(behind)
-            records = await self.known.get_many(event.id for event in page.events)
+            records = await self.record_cache.get_many(event.id for event in page.events)
             events = [
                 event
                 for event in page.events
@@ -152,8 +152,8 @@ class Events:
             ]
             return EventPage(events, page.more_after)
 
-        with self._feed.of_owner(owner, filter_) as watcher:
-            await self._feed.reading()
+        with self._event_reader.of_owner(owner, filter_) as watcher:
+            await self._event_reader.reading()
             start = await self._store.newest_cursor() if after is None else after
             async with aclosing(_follow(watcher, read, start)) as events:
                 async for event in events:
@@ -161,7 +161,7 @@ class Events:
 
 
 async def _follow(
-    watcher: Watcher, read: Callable[[Cursor], Awaitable[EventPage]], after: Cursor
+    watcher: SubscriberQueue, read: Callable[[Cursor], Awaitable[EventPage]], after: Cursor
 ) -> AsyncGenerator[Event, None]:
     """Give every event behind a cursor once, in order: first what is kept, then what comes."""
     seen = after

@@ -51,7 +51,7 @@ class WorkerStatus(BaseModel):
     rss_bytes: float
 
 
-class Topology:
+class ClusterReader:
     """Reads of queues and workers."""
 
     def __init__(self, redis: Redis, store: Store) -> None:

@@ -12,7 +12,7 @@ _KEPT = 10_000  # records of about 1 kB; those that were not used for longest go
 _NOTHING = MutableFields(state=TaskState.QUEUED)
 
 
-class Known:
+class RecordCache:
     """Records without what changes of them: an event says that (`Record.as_of`)."""
 
     def __init__(self, store: Store) -> None:

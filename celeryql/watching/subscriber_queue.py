@@ -11,7 +11,7 @@ _ALL = RecordFilter()
 _PENDING_MAX = 1_000  # events; whoever lags further behind reads on in what Redis keeps
 
 
-class Watcher:
+class SubscriberQueue:
     """Events on their way to one subscriber.
 
     A slow one gets every state, and of progress the newest. When too much has gathered, or the

@@ -141,14 +141,14 @@ class Scrape:
         )
 
     async def _look(self) -> _Page:
-        process, topology = self._metrics.registry, self._engine.topology
+        process, cluster = self._metrics.registry, self._engine.cluster_reader
         definitions = (*self._engine.definitions, WORKFLOW)
         try:
             async with asyncio.timeout(_REDIS_TIMEOUT_S):
                 return _Page(
                     process,
-                    await topology.queues(QUEUES),
-                    await topology.workers(),
+                    await cluster.queues(QUEUES),
+                    await cluster.workers(),
                     await read_task_durations(self._engine.redis, definitions),
                 )
         except OUTAGES as error:

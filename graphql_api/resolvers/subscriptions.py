@@ -77,7 +77,7 @@ class Subscription:
     @decorators.subscription(scopes=(Scope.CLUSTER,))
     async def cluster(self, info: Info) -> AsyncGenerator[Cluster, None]:
         """Queues and workers: at once, then whenever they change (at most once a second)."""
-        async with aclosing(info.context.engine.cluster.watch()) as moments:
+        async with aclosing(info.context.engine.cluster_poller.watch()) as moments:
             async for moment in moments:
                 yield Cluster.of(moment)
 
@@ -101,7 +101,7 @@ async def _events_of_one(
     info: Info, record: Record, after: Cursor | None
 ) -> AsyncGenerator[TaskEvent, None]:
     audience = _audience(info)
-    async with aclosing(info.context.engine.events.watch(record, after)) as changes:
+    async with aclosing(info.context.engine.event_stream.watch(record, after)) as changes:
         async for happened in changes:
             if isinstance(happened, Snapshot):
                 yield await present_snapshot(info, happened)
@@ -114,7 +114,9 @@ async def _events_of_all(
 ) -> AsyncGenerator[TaskEvent, None]:
     owner, audience = info.context.viewer.sees_only, _audience(info)
     try:
-        async with aclosing(info.context.engine.events.watch_all(owner, wanted, after)) as changes:
+        async with aclosing(
+            info.context.engine.event_stream.watch_all(owner, wanted, after)
+        ) as changes:
             async for happened in changes:
                 if event := await _shown(info, audience, happened):
                     yield event

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
-from celeryql.watching.cluster_poller import Moment
+from celeryql.watching.cluster_poller import ClusterSnapshot
 from celeryql.watching.queues_and_workers import QueueStatus, WorkerStatus
 from graphql_api.auth.viewer import Scope
 from graphql_api.context import Info
@@ -22,7 +22,7 @@ WorkerRef = Annotated["Worker", strawberry.lazy("graphql_api.types.cluster")]
 DefinitionRef = Annotated["TaskDefinition", strawberry.lazy("graphql_api.types.definitions")]
 
 
-async def workers_at(info: Info, moment: Moment | None) -> Sequence[WorkerStatus]:
+async def workers_at(info: Info, moment: ClusterSnapshot | None) -> Sequence[WorkerStatus]:
     """Give the workers of a moment; without one, those that there are now."""
     return moment.workers if moment else await info.context.workers.load("all")
 
@@ -32,7 +32,7 @@ class Queue(Node):
     """One Celery queue; its id is as `queue:celery`."""
 
     queue_name: strawberry.Private[str]
-    moment: strawberry.Private[Moment | None] = None
+    moment: strawberry.Private[ClusterSnapshot | None] = None
 
     @decorators.field
     def name(self) -> str:
@@ -75,7 +75,7 @@ class Queue(Node):
         return seen or await info.context.queues.load(self.queue_name)
 
     @classmethod
-    def named(cls, name: str, moment: Moment | None = None) -> Queue:
+    def named(cls, name: str, moment: ClusterSnapshot | None = None) -> Queue:
         """Present a queue; without a moment, what it holds is read only when asked for."""
         return cls(id=strawberry.ID(f"queue:{name}"), queue_name=name, moment=moment)
 
@@ -85,7 +85,7 @@ class Worker(Node):
     """One Celery worker process, as its last heartbeat tells; its id is as `worker:name`."""
 
     status: strawberry.Private[WorkerStatus]
-    moment: strawberry.Private[Moment | None] = None
+    moment: strawberry.Private[ClusterSnapshot | None] = None
 
     @decorators.field
     def name(self) -> str:
@@ -134,7 +134,7 @@ class Worker(Node):
         return self.status.rss_bytes
 
     @classmethod
-    def of(cls, status: WorkerStatus, moment: Moment | None = None) -> Worker:
+    def of(cls, status: WorkerStatus, moment: ClusterSnapshot | None = None) -> Worker:
         """Present a worker."""
         return cls(id=strawberry.ID(f"worker:{status.name}"), status=status, moment=moment)
 
@@ -148,7 +148,7 @@ class Cluster:
     workers: list[Worker] = strawberry.field(description="Every worker seen within the last hour.")
 
     @classmethod
-    def of(cls, moment: Moment) -> Cluster:
+    def of(cls, moment: ClusterSnapshot) -> Cluster:
         """Present a moment; nothing more needs to be read."""
         return cls(
             at=moment.at,

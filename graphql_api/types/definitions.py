@@ -5,7 +5,7 @@ from __future__ import annotations
 import strawberry
 
 from celeryql.definition import task_definition as engine
-from celeryql.watching.cluster_poller import Moment
+from celeryql.watching.cluster_poller import ClusterSnapshot
 from graphql_api.auth.viewer import Scope
 from graphql_api.context import Info
 from graphql_api.types import decorators
@@ -18,7 +18,7 @@ class TaskDefinition(Node):
     """A typed Celery task function; its id is as `definition:add`."""
 
     definition: strawberry.Private[engine.TaskDefinition]
-    moment: strawberry.Private[Moment | None] = None
+    moment: strawberry.Private[ClusterSnapshot | None] = None
 
     @decorators.field
     def name(self) -> str:
@@ -63,7 +63,9 @@ class TaskDefinition(Node):
         return not any(w.online and self.definition.queue in w.queues for w in workers)
 
     @classmethod
-    def of(cls, definition: engine.TaskDefinition, moment: Moment | None = None) -> TaskDefinition:
+    def of(
+        cls, definition: engine.TaskDefinition, moment: ClusterSnapshot | None = None
+    ) -> TaskDefinition:
         """Present a definition."""
         id_ = strawberry.ID(f"definition:{definition.name}")
         return cls(id=id_, definition=definition, moment=moment)

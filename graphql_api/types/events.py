@@ -91,7 +91,7 @@ async def past(info: Info, after: EventCursor | None) -> Cursor | None:
     if after is None:
         return None
     try:
-        await info.context.engine.events.check(Cursor(after))
+        await info.context.engine.event_stream.check(Cursor(after))
     except UnknownCursor as error:
         raise ApiError(str(error), Code.BAD_USER_INPUT) from error
     return Cursor(after)

@@ -9,7 +9,7 @@ from contextlib import aclosing
 import pytest
 
 from celeryql.definition.options import EnqueueOptions
-from celeryql.watching.cluster_poller import Cluster
+from celeryql.watching.cluster_poller import ClusterPoller
 
 WORKER = {
     "online": "1", "pool": "solo", "concurrency": "1", "queues": '["celery"]', "active": "[]",
@@ -19,9 +19,11 @@ INTERVAL_S = 0.05
 
 
 @pytest.fixture
-def cluster(engine) -> Cluster:
-    engine.cluster = Cluster(engine.topology, ("celery",), interval_s=INTERVAL_S)
-    return engine.cluster  # whose poller the engine waits for before it closes its connections
+def cluster(engine) -> ClusterPoller:
+    engine.cluster_poller = ClusterPoller(engine.cluster_reader, ("celery",), interval_s=INTERVAL_S)
+    return (
+        engine.cluster_poller
+    )  # whose poller the engine waits for before it closes its connections
 
 
 async def accept(engine) -> None:

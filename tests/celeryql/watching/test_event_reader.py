@@ -20,7 +20,7 @@ async def accept(engine) -> Record:
 async def start(engine) -> tuple:
     """Accept a task and watch it, as far as the snapshot."""
     record = await accept(engine)
-    watching = engine.events.watch(record)
+    watching = engine.event_stream.watch(record)
     await anext(watching)
     return record, watching
 
@@ -32,27 +32,27 @@ async def states(watching) -> list[str]:
 
 async def test_the_stream_is_read_only_while_somebody_watches(engine):
     await accept(engine)
-    before = engine.feed.newest
+    before = engine.event_reader.newest
 
     record, watching = await start(engine)
 
     assert before == "0-0"
-    assert engine.feed.newest == record.cursor
+    assert engine.event_reader.newest == record.cursor
     await watching.aclose()
 
 
 async def test_nothing_is_kept_for_a_watcher_that_left(engine):
     record, watching = await start(engine)
-    listing = engine.events.watch_all("ann", RecordFilter(), "0-0")
+    listing = engine.event_stream.watch_all("ann", RecordFilter(), "0-0")
     await anext(listing)
-    assert set(engine.feed._of_root) == {record.id}
-    assert set(engine.feed._of_owner) == {"ann"}
+    assert set(engine.event_reader._of_root) == {record.id}
+    assert set(engine.event_reader._of_owner) == {"ann"}
 
     await watching.aclose()
     await listing.aclose()
 
-    assert engine.feed._of_root == {}
-    assert engine.feed._of_owner == {}
+    assert engine.event_reader._of_root == {}
+    assert engine.event_reader._of_owner == {}
 
 
 async def test_killed_connections_lose_no_event(engine, report, empty_redis):
@@ -90,7 +90,7 @@ async def test_a_restarted_reader_goes_on_where_it_was(engine, report):
 
     report(add, record.id, "STARTED")
     report(add, record.id, "SUCCESS", 3.0)
-    engine._background.append(asyncio.create_task(engine.feed.run()))
+    engine._background.append(asyncio.create_task(engine.event_reader.run()))
 
     assert await states(watching) == ["RUNNING", "SUCCEEDED"]
 
@@ -108,7 +108,7 @@ async def test_what_was_trimmed_ahead_of_the_reader_is_taken_from_the_history(
         report(add, record.id, "RETRY", ValueError("again"))
     report(add, record.id, "SUCCESS", 3.0)
     empty_redis.xtrim("celeryql:events", maxlen=1, approximate=False)
-    engine._background.append(asyncio.create_task(engine.feed.run()))
+    engine._background.append(asyncio.create_task(engine.event_reader.run()))
     async with asyncio.timeout(10):
         told = [happened.version async for happened in watching]
 

@@ -12,7 +12,7 @@ from celeryql.errors import CursorExpired, UnknownCursor
 from celeryql.records import Record
 from celeryql.state.listing import RecordFilter
 from celeryql.state.store import Store
-from celeryql.watching.event_stream import Events, Snapshot
+from celeryql.watching.event_stream import EventStream, Snapshot
 from tasks.arithmetic import add
 
 EVERYTHING = RecordFilter()
@@ -56,7 +56,7 @@ def brief(happened) -> tuple[str, int]:
 
 async def test_a_watcher_gets_a_snapshot_then_each_event_until_the_last(engine, report):
     record = await accept(engine)
-    watching = engine.events.watch(record)
+    watching = engine.event_stream.watch(record)
     snapshot = await anext(watching)
 
     run(report, record)
@@ -69,7 +69,7 @@ async def test_a_finished_task_is_one_snapshot(engine, report):
     record = await accept(engine)
     run(report, record)
 
-    assert await told(engine.events.watch(record)) == [("SNAPSHOT", 3)]
+    assert await told(engine.event_stream.watch(record)) == [("SNAPSHOT", 3)]
 
 
 async def test_a_resumed_watcher_gets_what_came_after_its_cursor(engine, report):
@@ -77,7 +77,7 @@ async def test_a_resumed_watcher_gets_what_came_after_its_cursor(engine, report)
     run(report, record)
     cursors = [e.cursor for e in (await engine.store.history(record)).events]
 
-    resumed = [await told(engine.events.watch(record, after)) for after in cursors]
+    resumed = [await told(engine.event_stream.watch(record, after)) for after in cursors]
 
     assert resumed == [[("RUNNING", 2), ("SUCCEEDED", 3)], [("SUCCEEDED", 3)], []]
 
@@ -89,7 +89,7 @@ async def test_a_long_history_is_given_whole(engine, report):
         report(add, record.id, "PROGRESS", {"current": i})
     report(add, record.id, "SUCCESS", 3.0)
 
-    given = await told(engine.events.watch(record, record.cursor))
+    given = await told(engine.event_stream.watch(record, record.cursor))
 
     assert [version for _, version in given] == list(range(2, 604))
 
@@ -100,7 +100,7 @@ async def test_who_comes_back_for_what_is_lost_is_told_and_goes_on(engine, repor
     report(add, record.id, "PROGRESS", {"current": 1})
     _, started, _ = (await engine.store.history(record)).events
     trim(empty_redis, record, started.cursor)
-    watching = engine.events.watch(record, record.cursor)
+    watching = engine.event_stream.watch(record, record.cursor)
     first = [brief(await anext(watching)) for _ in range(2)]
 
     report(add, record.id, "SUCCESS", 3.0)
@@ -117,7 +117,7 @@ async def test_what_is_lost_behind_a_cursor_is_no_gap_for_who_has_seen_it(
     _, started, _ = (await engine.store.history(record)).events
     trim(empty_redis, record, started.cursor)
 
-    assert await told(engine.events.watch(record, started.cursor)) == [("SUCCEEDED", 3)]
+    assert await told(engine.event_stream.watch(record, started.cursor)) == [("SUCCEEDED", 3)]
 
 
 async def test_a_finished_task_that_has_lost_its_beginning_ends_after_the_snapshot(
@@ -128,7 +128,10 @@ async def test_a_finished_task_that_has_lost_its_beginning_ends_after_the_snapsh
     _, started, _ = (await engine.store.history(record)).events
     trim(empty_redis, record, started.cursor)
 
-    assert await told(engine.events.watch(record, record.cursor)) == [("GAP", 3), ("SNAPSHOT", 3)]
+    assert await told(engine.event_stream.watch(record, record.cursor)) == [
+        ("GAP", 3),
+        ("SNAPSHOT", 3),
+    ]
 
 
 async def test_a_step_whose_workflow_has_lost_events_since_is_no_gap_for_its_new_watcher(
@@ -139,7 +142,7 @@ async def test_a_step_whose_workflow_has_lost_events_since_is_no_gap_for_its_new
     empty_redis.hset(f"celeryql:task:{step.id}", mapping={"root": workflow.id, "key": "a"})
     empty_redis.hset(f"celeryql:workflow:{workflow.id}", mapping={"graph": "[]", "total": 1})
     empty_redis.hset(f"celeryql:task:{workflow.id}", "trimmed", workflow.cursor)
-    watching = engine.events.watch(await engine.store.get(step.id))
+    watching = engine.event_stream.watch(await engine.store.get(step.id))
     snapshot = await anext(watching)
 
     report(add, step.id, "STARTED")
@@ -151,7 +154,7 @@ async def test_a_step_whose_workflow_has_lost_events_since_is_no_gap_for_its_new
 
 async def test_a_watcher_that_lags_gets_every_state(engine, report):
     record = await accept(engine)
-    watching = engine.events.watch(record)
+    watching = engine.event_stream.watch(record)
     await anext(watching)
     taking = asyncio.ensure_future(anext(watching))
     report(add, record.id, "STARTED")
@@ -167,7 +170,7 @@ async def test_a_watcher_that_lags_gets_every_state(engine, report):
 
 async def test_all_tasks_are_told_from_now_on(engine):
     before = await accept(engine)
-    watching = engine.events.watch_all("ann", EVERYTHING)
+    watching = engine.event_stream.watch_all("ann", EVERYTHING)
     first = asyncio.ensure_future(anext(watching))
 
     async with asyncio.timeout(5):
@@ -181,7 +184,7 @@ async def test_all_tasks_are_told_from_now_on(engine):
 
 async def test_an_owner_is_told_of_its_own_tasks(engine, report):
     mine, other = await accept(engine), await accept(engine, "bob")
-    watching = engine.events.watch_all("ann", EVERYTHING, other.cursor)
+    watching = engine.event_stream.watch_all("ann", EVERYTHING, other.cursor)
     first = asyncio.ensure_future(anext(watching))
     await until_watched(engine)
 
@@ -201,7 +204,7 @@ async def test_everyone_s_tasks_are_told_to_who_may_see_them(engine):
     start = await engine.store.newest_cursor()
     records = [await accept(engine, owner) for owner in ("ann", "bob", "")]
 
-    async with aclosing(engine.events.watch_all(None, EVERYTHING, start)) as watching:
+    async with aclosing(engine.event_stream.watch_all(None, EVERYTHING, start)) as watching:
         given = [await anext(watching) for _ in records]
 
     assert [event.id for event in given] == [record.id for record in records]
@@ -212,7 +215,7 @@ async def test_a_filter_holds_for_the_task_as_of_the_event_past_and_present(engi
     wanted = RecordFilter(states=frozenset({"RUNNING"}), tags=frozenset({"night"}))
     past, _ = await accept(engine, tags=("night",)), await accept(engine)
     run(report, past)
-    watching = engine.events.watch_all("ann", wanted, start)
+    watching = engine.event_stream.watch_all("ann", wanted, start)
     first = await anext(watching)
 
     second = asyncio.ensure_future(anext(watching))
@@ -234,7 +237,9 @@ async def test_all_tasks_resume_behind_every_cursor_with_nothing_missed_or_twice
     events = (await engine.store.stream(start)).events
 
     for i, event in enumerate(events[:-1]):
-        async with aclosing(engine.events.watch_all("ann", EVERYTHING, event.cursor)) as watching:
+        async with aclosing(
+            engine.event_stream.watch_all("ann", EVERYTHING, event.cursor)
+        ) as watching:
             assert [await anext(watching) for _ in events[i + 1 :]] == events[i + 1 :]
 
 
@@ -246,12 +251,12 @@ async def test_a_cursor_that_the_stream_does_not_reach_back_to_has_expired(
     empty_redis.xtrim("celeryql:events", maxlen=1, approximate=False)
 
     with pytest.raises(CursorExpired):
-        await anext(engine.events.watch_all("ann", EVERYTHING, record.cursor))
+        await anext(engine.event_stream.watch_all("ann", EVERYTHING, record.cursor))
 
 
 async def test_who_lags_until_the_stream_is_trimmed_is_told(engine, report, empty_redis):
     record = await accept(engine)
-    watching = engine.events.watch_all("ann", EVERYTHING, record.cursor)
+    watching = engine.event_stream.watch_all("ann", EVERYTHING, record.cursor)
     first = asyncio.ensure_future(anext(watching))
     await until_watched(engine)
     report(add, record.id, "STARTED")
@@ -267,7 +272,9 @@ async def test_who_lags_until_the_stream_is_trimmed_is_told(engine, report, empt
 async def test_a_rare_filter_is_no_reason_to_expire(engine, report, empty_redis):
     """What its subscriber saw last may be long gone from the stream: nothing is missing."""
     rare = await accept(engine, tags=("rare",))
-    watching = engine.events.watch_all("ann", RecordFilter(tags=frozenset({"rare"})), rare.cursor)
+    watching = engine.event_stream.watch_all(
+        "ann", RecordFilter(tags=frozenset({"rare"})), rare.cursor
+    )
     first = asyncio.ensure_future(anext(watching))
     await until_watched(engine)
     report(add, rare.id, "STARTED")
@@ -277,8 +284,8 @@ async def test_a_rare_filter_is_no_reason_to_expire(engine, report, empty_redis)
         await accept(engine)
     await until_read(engine)
     empty_redis.xtrim("celeryql:events", maxlen=1, approximate=False)
-    (watcher,) = engine.feed._of_owner["ann"]
-    watcher.lag(engine.feed._last)
+    (watcher,) = engine.event_reader._of_owner["ann"]
+    watcher.lag(engine.event_reader._last)
     report(add, rare.id, "SUCCESS", 3.0)
 
     assert brief(await anext(watching)) == ("SUCCEEDED", 3)
@@ -290,16 +297,16 @@ async def test_what_is_no_cursor_is_refused(engine, cursor):
     record = await accept(engine)
 
     with pytest.raises(ValueError, match="is no cursor"):
-        await anext(engine.events.watch(record, cursor))
+        await anext(engine.event_stream.watch(record, cursor))
 
 
 async def test_a_cursor_of_the_future_is_unknown(engine):
     await accept(engine)
     newest = await engine.store.newest_cursor()
 
-    await engine.events.check(newest)
+    await engine.event_stream.check(newest)
     with pytest.raises(UnknownCursor):
-        await engine.events.check(f"{newest}1")
+        await engine.event_stream.check(f"{newest}1")
 
 
 class StubbornStore(Store):
@@ -320,7 +327,7 @@ class StubbornStore(Store):
 async def test_a_watcher_is_gone_even_if_its_cancellation_was_swallowed(engine):
     record = await accept(engine)
     store = StubbornStore(engine.redis)
-    events = Events(engine.feed, store, engine.events.known)
+    events = EventStream(engine.event_reader, store, engine.event_stream.record_cache)
     watching = asyncio.create_task(told(events.watch(record)))
     await store.is_reading.wait()
 
@@ -328,13 +335,13 @@ async def test_a_watcher_is_gone_even_if_its_cancellation_was_swallowed(engine):
     await asyncio.wait([watching], timeout=5)
 
     assert watching.cancelled()
-    assert engine.feed._of_root == {}
+    assert engine.event_reader._of_root == {}
 
 
 async def until_watched(engine) -> None:
     """Wait for a watcher of many tasks."""
     async with asyncio.timeout(5):
-        while not engine.feed._of_owner:  # noqa: ASYNC110  # it has no event for this
+        while not engine.event_reader._of_owner:  # noqa: ASYNC110  # it has no event for this
             await asyncio.sleep(0.001)
 
 
@@ -342,5 +349,5 @@ async def until_read(engine) -> None:
     """Wait until the feed has read all that there is."""
     newest = await engine.store.newest_cursor()
     async with asyncio.timeout(5):
-        while engine.feed._last != newest:  # noqa: ASYNC110  # it has no event for this
+        while engine.event_reader._last != newest:  # noqa: ASYNC110  # it has no event for this
             await asyncio.sleep(0.001)

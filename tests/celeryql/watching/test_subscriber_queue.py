@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from celeryql.records import Event
-from celeryql.watching.subscriber_queue import Watcher
+from celeryql.watching.subscriber_queue import SubscriberQueue
 
 
 def event(n: int, kind: str = "STATE", task_id: str = "a") -> Event:
@@ -11,7 +11,7 @@ def event(n: int, kind: str = "STATE", task_id: str = "a") -> Event:
 
 
 async def test_progress_not_taken_yet_gives_way_to_newer():
-    watcher = Watcher()
+    watcher = SubscriberQueue()
 
     for n, kind in enumerate(["STATE", "PROGRESS", "PROGRESS", "STATE", "PROGRESS"], 1):
         watcher.push(event(n, kind))
@@ -22,7 +22,7 @@ async def test_progress_not_taken_yet_gives_way_to_newer():
 
 
 async def test_progress_of_one_task_does_not_replace_that_of_another():
-    watcher = Watcher()
+    watcher = SubscriberQueue()
 
     for n, task_id in enumerate("abab", 1):
         watcher.push(event(n, "PROGRESS", task_id))
@@ -31,7 +31,7 @@ async def test_progress_of_one_task_does_not_replace_that_of_another():
 
 
 async def test_what_was_taken_is_not_replaced():
-    watcher = Watcher()
+    watcher = SubscriberQueue()
 
     watcher.push(event(1, "PROGRESS"))
     first, _ = await watcher.take()
@@ -42,7 +42,7 @@ async def test_what_was_taken_is_not_replaced():
 
 
 async def test_a_watcher_that_lags_too_far_keeps_the_beginning_and_says_where_it_ends():
-    watcher = Watcher()
+    watcher = SubscriberQueue()
 
     for n in range(1, 3_001):
         watcher.push(event(n))
@@ -53,7 +53,7 @@ async def test_a_watcher_that_lags_too_far_keeps_the_beginning_and_says_where_it
 
 
 async def test_a_watcher_that_has_been_told_what_is_missing_takes_in_again():
-    watcher = Watcher()
+    watcher = SubscriberQueue()
     watcher.push(event(1))
     watcher.lag("1-0")
     watcher.push(event(3))
