@@ -38,9 +38,8 @@ from graphql_api.resolvers.subscriptions import Subscription
 from graphql_api.resolvers.tokens import TokenMutation
 from graphql_api.resolvers.workflows import WorkflowMutation
 from graphql_api.types.naming import CachedNameConverter
-from graphql_api.types.scalar_texts import SCALARS
-from graphql_api.types.task import Task, UndefinedTask
-from graphql_api.types.workflow import Workflow
+from graphql_api.types.scalars import SCALARS
+from graphql_api.types.task import Task, UndefinedTask, Workflow
 from tasks.celery_app import definitions
 
 SDL_FILE = PROJECT_ROOT / "schema.graphql"

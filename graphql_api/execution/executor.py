@@ -25,7 +25,7 @@ from graphql_api.api_errors import FIELD_ERRORS_MAX, ApiError, Code
 from graphql_api.context import CHARACTERS, CHEAP, Info
 from graphql_api.execution.document_cost import Measure
 from graphql_api.execution.stored_values import Large
-from graphql_api.types.events import TaskEvent
+from graphql_api.types.task import TaskEvent
 
 _FIELDS = 5  # fields, each of which is resolved, weigh as much as one item of a list
 _OBJECTS_AT_ONCE, _LEAVES_AT_ONCE = 50, 1_000  # items of a list take some milliseconds

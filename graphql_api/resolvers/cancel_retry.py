@@ -13,6 +13,7 @@ from celeryql.submission.control import RetryFrom
 from graphql_api.auth.viewer import Scope
 from graphql_api.context import Info
 from graphql_api.types import decorators
+from graphql_api.types.node import IdArgument
 from graphql_api.types.options import checked_options
 from graphql_api.types.payload_errors import (
     AlreadyFinished,
@@ -24,7 +25,6 @@ from graphql_api.types.payload_errors import (
     Throttled,
     Unavailable,
 )
-from graphql_api.types.scalars import IdArgument
 from graphql_api.types.task import Task
 
 decorators.enum(

@@ -23,6 +23,7 @@ from celeryql import errors as engine
 from celeryql.outages import is_outage
 from graphql_api.api_errors import FIELD_ERRORS_MAX, ApiError, Code, cut, mask
 from graphql_api.context import Info
+from graphql_api.types.enums import Scope
 from graphql_api.types.payload_errors import (
     AlreadyFinished,
     Error,
@@ -36,7 +37,6 @@ from graphql_api.types.payload_errors import (
     Unavailable,
     WorkflowTypeMismatch,
 )
-from graphql_api.types.scalars import Scope
 
 _REQUEST_ERRORS_MAX = 10  # in one answer, of what is wrong with the operation itself
 _LOCATIONS_MAX = 10  # of one error, which could have one for each argument

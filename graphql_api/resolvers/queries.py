@@ -10,11 +10,10 @@ from graphql_api.auth.viewer import Scope
 from graphql_api.context import Info
 from graphql_api.resolvers.tokens import Viewer
 from graphql_api.types import decorators
-from graphql_api.types.cluster import Queue, Worker
-from graphql_api.types.definitions import TaskDefinition
+from graphql_api.types.cluster import Queue, TaskDefinition, Worker
 from graphql_api.types.filters import FilterArgument, parse_filter
+from graphql_api.types.node import IdArgument, Node
 from graphql_api.types.pagination import TaskConnection, Window, connect
-from graphql_api.types.scalars import IdArgument, Node
 from graphql_api.types.task import Task
 from tasks.celery_app import QUEUES
 

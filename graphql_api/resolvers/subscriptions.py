@@ -18,9 +18,10 @@ from graphql_api.auth.viewer import Scope
 from graphql_api.context import Info
 from graphql_api.types import decorators
 from graphql_api.types.cluster import Cluster
-from graphql_api.types.events import TaskEvent, past, present_event, present_snapshot
 from graphql_api.types.filters import FilterArgument, parse_filter
-from graphql_api.types.scalars import EventCursor, IdArgument
+from graphql_api.types.node import IdArgument
+from graphql_api.types.scalars import EventCursor
+from graphql_api.types.task import TaskEvent, checked_cursor, present_event, present_snapshot
 
 
 @decorators.type
@@ -48,7 +49,7 @@ class Subscription:
         record = await info.context.watched(id)
         if record is None:
             raise not_found(f"Task {id!r}")
-        return _events_of_one(info, record, await past(info, after))
+        return _events_of_one(info, record, await checked_cursor(info, after))
 
     @decorators.subscription(scopes=(Scope.READ,))
     async def tasks(
@@ -66,7 +67,7 @@ class Subscription:
         is kept ends with CURSOR_EXPIRED: query again, then subscribe.
         """
         wanted = parse_filter(filter, info.context.viewer)
-        cursor = await past(info, after)
+        cursor = await checked_cursor(info, after)
         if cursor is not None:
             try:
                 await info.context.engine.store.stream(cursor, count=1)

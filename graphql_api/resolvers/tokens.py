@@ -16,8 +16,8 @@ from graphql_api.auth import viewer
 from graphql_api.auth.authenticator import TOKEN_MAX
 from graphql_api.context import Info
 from graphql_api.types import decorators
+from graphql_api.types.enums import Scope
 from graphql_api.types.payload_errors import Forbidden, InvalidInput
-from graphql_api.types.scalars import Scope
 
 _ENTRIES_MAX = 100  # of each list: a token travels in a header
 _LIFE_MAX_S = 24 * 3600

@@ -27,7 +27,7 @@ from graphql_api.types.payload_errors import (
     Unavailable,
     WorkflowTypeMismatch,
 )
-from graphql_api.types.workflow import Workflow
+from graphql_api.types.task import Workflow
 
 
 @decorators.type

@@ -1,71 +1,66 @@
-"""What runs the tasks: queues and workers, as they are now or were at one moment."""
+"""Queues, workers and task definitions, as they are now or as they were at one moment."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import strawberry
 
+from celeryql.definition import task_definition as engine
 from celeryql.watching.cluster_poller import ClusterSnapshot
 from celeryql.watching.queues_and_workers import QueueStatus, WorkerStatus
 from graphql_api.auth.viewer import Scope
 from graphql_api.context import Info
 from graphql_api.types import decorators
-from graphql_api.types.scalars import Node, TaskRef
+from graphql_api.types.node import Node
 
-if TYPE_CHECKING:
-    from graphql_api.types.definitions import TaskDefinition
-
-WorkerRef = Annotated["Worker", strawberry.lazy("graphql_api.types.cluster")]
-DefinitionRef = Annotated["TaskDefinition", strawberry.lazy("graphql_api.types.definitions")]
+# `task.py` imports this module, so this one names `Task` without an import.
+TaskRef = Annotated["Task", strawberry.lazy("graphql_api.types.task")]  # type: ignore[name-defined]  # noqa: F821  # resolved by Strawberry
 
 
 async def workers_at(info: Info, moment: ClusterSnapshot | None) -> Sequence[WorkerStatus]:
-    """Give the workers of a moment; without one, those that there are now."""
+    """Return the workers of a moment, or the current workers if no moment is given."""
     return moment.workers if moment else await info.context.workers.load("all")
 
 
 @decorators.type
 class Queue(Node):
-    """One Celery queue; its id is as `queue:celery`."""
+    """A Celery queue. Its id has the form `queue:celery`."""
 
     queue_name: strawberry.Private[str]
     moment: strawberry.Private[ClusterSnapshot | None] = None
 
     @decorators.field
     def name(self) -> str:
-        """Its name in Celery's configuration."""
+        """The name of the queue in Celery's configuration."""
         return self.queue_name
 
     @decorators.field(scopes=(Scope.CLUSTER,))
     async def depth(self, info: Info) -> int:
-        """Messages waiting in the broker."""
+        """The number of messages that wait in the broker."""
         return (await self._status(info)).depth
 
     @decorators.field(scopes=(Scope.CLUSTER,))
     async def unacked(self, info: Info) -> int:
-        """Messages held by workers, not acknowledged."""
+        """The number of messages that workers hold and have not acknowledged."""
         return (await self._status(info)).unacked
 
     @decorators.field(scopes=(Scope.CLUSTER,))
     async def oldest_waiting_seconds(self, info: Info) -> float | None:
-        """Age of the oldest task that is next in line; null where none waits."""
+        """The age in seconds of the oldest task that is next in line, or null if none waits."""
         return (await self._status(info)).oldest_waiting_s
 
     @decorators.field(scopes=(Scope.CLUSTER,))
-    async def workers(self, info: Info) -> list[WorkerRef]:
-        """Workers that consume from it, those offline included."""
+    async def workers(self, info: Info) -> list[Worker]:
+        """The workers that consume from the queue, including those that are offline."""
         found = await workers_at(info, self.moment)
         return [Worker.of(w, self.moment) for w in found if self.queue_name in w.queues]
 
     @decorators.field
-    def definitions(self, info: Info) -> list[DefinitionRef]:
-        """Tasks that are routed to it."""
-        # Here, because that module names this one.
-        from graphql_api.types.definitions import TaskDefinition  # noqa: PLC0415
-
+    def definitions(self, info: Info) -> list[TaskDefinition]:
+        """The task definitions that are routed to the queue."""
         known = info.context.engine.definitions.values()
         return [TaskDefinition.of(d, self.moment) for d in known if d.queue == self.queue_name]
 
@@ -76,61 +71,61 @@ class Queue(Node):
 
     @classmethod
     def named(cls, name: str, moment: ClusterSnapshot | None = None) -> Queue:
-        """Present a queue; without a moment, what it holds is read only when asked for."""
+        """Present a queue; without a moment, its status is read only if a field needs it."""
         return cls(id=strawberry.ID(f"queue:{name}"), queue_name=name, moment=moment)
 
 
 @decorators.type
 class Worker(Node):
-    """One Celery worker process, as its last heartbeat tells; its id is as `worker:name`."""
+    """A Celery worker as of its last heartbeat. Its id has the form `worker:name`."""
 
     status: strawberry.Private[WorkerStatus]
     moment: strawberry.Private[ClusterSnapshot | None] = None
 
     @decorators.field
     def name(self) -> str:
-        """Its Celery node name."""
+        """The Celery node name of the worker."""
         return self.status.name
 
     @decorators.field
     def online(self) -> bool:
-        """Whether it has been heard of in the last ten seconds."""
+        """Whether the worker sent a heartbeat in the last ten seconds."""
         return self.status.online
 
     @decorators.field
     def last_seen_at(self) -> datetime:
-        """Time of its last heartbeat."""
+        """When the worker sent its last heartbeat."""
         return self.status.seen_at
 
     @decorators.field
     def pool(self) -> str:
-        """Celery's name of its pool, as `prefork` or `solo`."""
+        """Celery's name for the pool of the worker, such as `prefork` or `solo`."""
         return self.status.pool
 
     @decorators.field
     def concurrency(self) -> int:
-        """How many tasks it runs at once."""
+        """The number of tasks that the worker can run at the same time."""
         return self.status.concurrency
 
     @decorators.field
     def queues(self) -> list[Queue]:
-        """Where it takes its messages from."""
+        """The queues that the worker consumes from."""
         return [Queue.named(name, self.moment) for name in self.status.queues]
 
     @decorators.field(scopes=(Scope.READ,))
     async def active(self, info: Info) -> list[TaskRef]:
-        """What it was running at its last heartbeat."""
+        """The tasks that the worker was running at its last heartbeat."""
         records = await info.context.records.load_many(list(self.status.active))
         return [info.context.present(record) for record in records if record]
 
     @decorators.field
     def processed(self) -> int:
-        """How many tasks it has taken since it started."""
+        """The number of tasks that the worker has accepted since it started."""
         return self.status.processed
 
     @decorators.field
     def rss_bytes(self) -> float:
-        """Resident memory of it and its pool, in bytes."""
+        """The resident memory of the worker and its pool processes, in bytes."""
         return self.status.rss_bytes
 
     @classmethod
@@ -140,12 +135,72 @@ class Worker(Node):
 
 
 @decorators.type
+class TaskDefinition(Node):
+    """A typed Celery task function. Its id has the form `definition:add`."""
+
+    definition: strawberry.Private[engine.TaskDefinition]
+    moment: strawberry.Private[ClusterSnapshot | None] = None
+
+    @decorators.field
+    def name(self) -> str:
+        """The name of the function."""
+        return self.definition.name
+
+    @decorators.field
+    def description(self) -> str:
+        """The docstring of the function."""
+        return self.definition.description
+
+    @decorators.field
+    def queue(self) -> Queue:
+        """The queue that tasks of this definition are sent to."""
+        return Queue.named(self.definition.queue, self.moment)
+
+    @decorators.field
+    def field(self) -> str:
+        """The name of the mutation that enqueues a task of this definition."""
+        return self.definition.mutation
+
+    @decorators.field
+    def acks_late(self) -> bool:
+        """Whether a message is acknowledged after the task has ended, not when it starts."""
+        return bool(self.definition.task.acks_late)
+
+    @decorators.field
+    def max_attempts(self) -> int:
+        """The maximum number of attempts, unless the caller sets another one."""
+        return self.definition.max_attempts
+
+    @decorators.field
+    def time_limit_seconds(self) -> int | None:
+        """The number of seconds after which a run is stopped, or null for no limit."""
+        limit: int | None = self.definition.task.time_limit
+        return limit
+
+    @decorators.field(scopes=(Scope.CLUSTER,))
+    async def unserved(self, info: Info) -> bool:
+        """Whether no worker that is online consumes from the queue of this definition."""
+        workers = await workers_at(info, self.moment)
+        return not any(w.online and self.definition.queue in w.queues for w in workers)
+
+    @classmethod
+    def of(
+        cls, definition: engine.TaskDefinition, moment: ClusterSnapshot | None = None
+    ) -> TaskDefinition:
+        """Present a definition."""
+        id_ = strawberry.ID(f"definition:{definition.name}")
+        return cls(id=id_, definition=definition, moment=moment)
+
+
+@decorators.type
 class Cluster:
     """All queues and workers at one moment."""
 
-    at: datetime = strawberry.field(description="When they were looked at.")
-    queues: list[Queue] = strawberry.field(description="Every queue.")
-    workers: list[Worker] = strawberry.field(description="Every worker seen within the last hour.")
+    at: datetime = strawberry.field(description="When the queues and workers were read.")
+    queues: list[Queue] = strawberry.field(description="All queues.")
+    workers: list[Worker] = strawberry.field(
+        description="All workers that sent a heartbeat within the last hour."
+    )
 
     @classmethod
     def of(cls, moment: ClusterSnapshot) -> Cluster:

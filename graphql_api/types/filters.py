@@ -13,7 +13,7 @@ from celeryql.state.listing import RecordFilter
 from graphql_api.api_errors import ApiError, Code
 from graphql_api.auth.viewer import Viewer
 from graphql_api.types import decorators
-from graphql_api.types.scalars import TaskState
+from graphql_api.types.enums import TaskState
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from celeryql.errors import InvalidInput, Problem, problems_of
 from celeryql.records import as_utc
 from graphql_api.execution.one_of import NOT_ONE_OF, is_one_of
 from graphql_api.types import decorators
-from graphql_api.types.scalars import Priority
+from graphql_api.types.enums import Priority
 
 
 @decorators.one_of

@@ -8,7 +8,7 @@ from __future__ import annotations
 import strawberry
 
 from graphql_api.types import decorators
-from graphql_api.types.scalars import Scope
+from graphql_api.types.enums import Scope
 from graphql_api.types.task import Task
 
 
