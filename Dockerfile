@@ -1,4 +1,5 @@
-# One image for the API, the workers and the mail catcher, with the spam model inside; `flower` adds Flower.
+# One image for the API, the workers and the mail catcher, including the spam model. The target
+# `flower` adds Flower.
 ARG BASE=python:3.12-slim-bookworm
 ARG NODE=node:22-bookworm-slim
 
@@ -11,19 +12,19 @@ ENV LANG=C.UTF-8 \
     PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /app
 
-# The locked packages; wheels only, so that no stage needs a compiler and no package's code runs here.
+# The locked packages. Wheels only: no stage needs a compiler, and no package runs code here.
 FROM base AS packages
 COPY requirements.lock ./
 RUN python -m venv --without-pip /opt/venv \
     && /usr/local/bin/pip --python /opt/venv/bin/python install \
         --only-binary=:all: --require-hashes -r requirements.lock
 
-# The spam model, trained from the hash-checked corpus.
+# The spam model, trained on a corpus that is verified by its hash.
 FROM packages AS model
 COPY ml/ ml/
 RUN python -m ml.train_spam_detector --out /opt/models/sms
 
-# GraphiQL's page, bundled from the hash-checked packages; nothing of Node is in the image.
+# The GraphiQL page, bundled from packages that are verified by their hashes. Node is not in the image.
 FROM ${NODE} AS graphiql
 WORKDIR /page
 COPY graphql_api/pages/graphiql/page/ ./
@@ -40,7 +41,7 @@ COPY ml/ ml/
 COPY celeryql/ celeryql/
 COPY tasks/ tasks/
 COPY graphql_api/ graphql_api/
-# Nothing can be written at run time, so what Python would cache is compiled here.
+# The file system is read-only at run time, so compile the bytecode here.
 RUN python -m compileall -q .
 ENV HOME=/tmp MODEL_DIR=/opt/models GRAPHIQL_DIR=/opt/graphiql PYTHONPATH=/app
 USER celeryql
@@ -53,8 +54,8 @@ COPY requirements-flower.lock ./
 RUN /usr/local/bin/pip --python /opt/venv/bin/python install \
         --only-binary=:all: --require-hashes -r requirements-flower.lock
 USER celeryql
-# Not `-A tasks`: Flower knows brokers by the scheme of their URL, not by our transport's name.
+# Not `-A tasks`: Flower detects the broker by the scheme of its URL and does not know our transport.
 CMD ["celery", "flower", "--address=0.0.0.0", "--port=5555"]
 
-# What a build without a target makes.
+# The default target.
 FROM app
