@@ -37,4 +37,4 @@ class Claim:
         if not self._key:
             return None
         do = getattr(self._backend.client, command)
-        return self._backend.outlast(do, self._key, *args, **options)
+        return self._backend.retry_outages(do, self._key, *args, **options)

@@ -17,7 +17,7 @@ from celeryql.workflow.canvas import gather
 MAX_HANDED_BYTES = 64_000_000  # in all messages that the end of one step sets off
 
 
-def release(
+def build_next_steps(
     app: Celery,
     join: Join,
     signatures: Sequence[bytes | None],

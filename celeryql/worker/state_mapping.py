@@ -24,7 +24,7 @@ _STATES = {
 }
 
 
-def changes_of(state: str, result: Any, request: Context | None) -> dict[str, str]:
+def record_changes(state: str, result: Any, request: Context | None) -> dict[str, str]:
     """Say which fields of the record a state sets; `result` as Celery was given it."""
     changes: dict[str, str] = {
         "state": _STATES.get(state, TaskState.RUNNING),

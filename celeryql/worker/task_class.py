@@ -67,11 +67,11 @@ class TypedTask(Task):
         if self.request.is_eager:  # in a test, perhaps without Redis
             return
         end_capture()  # of a task before, whose body swallowed its own retry
-        start = self.backend.mark_as_started(task_id, request=self.request)
-        if start is None:
-            self.backend.return_part_again(self.request)
+        attempt = self.backend.mark_as_started(task_id, request=self.request)
+        if attempt is None:
+            self.backend.return_chord_part_again(self.request)
             raise Ignore(f"{task_id} has ended, or another run of it lives")
-        self.request.start = start
+        self.request.attempt = attempt
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the function: as it is when called directly, typed when a worker runs it.
@@ -135,10 +135,10 @@ class TypedTask(Task):
     ) -> Any:
         """Send this task once more, as Celery does; the message leaves together with the state."""
         self.request.goes_on = True
-        if start := self.request.get("start"):
+        if attempt := self.request.get("attempt"):
             exc = exc and handed_on(exc)
             replaced = self.request.get("replaced_task_nesting") or 0  # which is no attempt
-            left = (start.max_attempts or MAX_ATTEMPTS) - start.attempt + replaced
+            left = (attempt.max_attempts or MAX_ATTEMPTS) - attempt.number + replaced
             options.setdefault("max_retries", self.request.retries + left)
             if throw and not is_capturing():
                 start_capture()

@@ -36,9 +36,9 @@ def test_python_and_lua_count_with_the_same_bounds():
 
 async def test_a_start_ends_the_wait_and_an_end_the_run(engine, report):
     task_id = await accepted(engine)
-    start = report(add, task_id, states.STARTED)
+    attempt = report(add, task_id, states.STARTED)
     running = await timings(engine)
-    report(add, task_id, states.SUCCESS, 3, start=start)
+    report(add, task_id, states.SUCCESS, 3, attempt=attempt)
 
     ended = await timings(engine)
 
@@ -49,10 +49,10 @@ async def test_a_start_ends_the_wait_and_an_end_the_run(engine, report):
 
 async def test_each_run_is_timed_but_only_the_first_wait(engine, report):
     task_id = await accepted(engine)
-    for attempt, state in enumerate((states.RETRY, states.RETRY, states.SUCCESS)):
-        start = report(add, task_id, states.STARTED, retries=attempt)
+    for retries, state in enumerate((states.RETRY, states.RETRY, states.SUCCESS)):
+        attempt = report(add, task_id, states.STARTED, retries=retries)
         result = 3 if state == states.SUCCESS else ValueError("again")
-        report(add, task_id, state, result, start=start, retries=attempt)
+        report(add, task_id, state, result, attempt=attempt, retries=retries)
 
     found = await timings(engine)
 
@@ -69,8 +69,8 @@ async def test_what_never_starts_is_not_timed(engine):
 
 
 async def test_of_a_plain_callers_task_the_run_is_timed(engine, report):
-    start = report(add, "plain", states.STARTED)
-    report(add, "plain", states.SUCCESS, 3, start=start)
+    attempt = report(add, "plain", states.STARTED)
+    report(add, "plain", states.SUCCESS, 3, attempt=attempt)
 
     found = await timings(engine)
 

@@ -11,7 +11,7 @@ from kombu.exceptions import EncodeError
 
 from celeryql.broker.captured_messages import CAPTURING_CONNECTION, start_capture
 from celeryql.definition.options import EnqueueOptions
-from celeryql.worker.result_backend import Start
+from celeryql.worker.result_backend import Attempt
 from celeryql.workflow.canvas import ChainNode, GroupNode, StepNode
 from celeryql.workflow.planner import plan
 from tasks.arithmetic import add, mul
@@ -105,13 +105,13 @@ async def test_what_a_run_tells_after_another_has_begun_is_not_taken(engine, rep
     backend.leases.end("w@host", [task_id])  # its worker was thought lost
     report(add, task_id, "STARTED")
 
-    late = Start(attempt=1, max_attempts=4)
-    report(add, task_id, "PROGRESS", {"current": 1}, start=late)
-    report(add, task_id, "FAILURE", ValueError("late"), start=late)
+    late = Attempt(number=1, max_attempts=4)
+    report(add, task_id, "PROGRESS", {"current": 1}, attempt=late)
+    report(add, task_id, "FAILURE", ValueError("late"), attempt=late)
     record = await engine.store.get(task_id)
     assert (record.state, record.attempt, record.progress) == ("RUNNING", 2, None)
 
-    report(add, task_id, "SUCCESS", 3.0, start=late)  # but a result is a result
+    report(add, task_id, "SUCCESS", 3.0, attempt=late)  # but a result is a result
     assert (await engine.store.get(task_id)).state == "SUCCEEDED"
 
 
@@ -138,14 +138,14 @@ async def test_a_copy_that_is_held_back_does_not_take_the_place_of_a_retry(
     engine, report, backend, empty_redis
 ):
     task_id = await accept(engine)
-    start = report(add, task_id, "STARTED")
+    attempt = report(add, task_id, "STARTED")
     (message,) = empty_redis.lrange("celery", 0, -1)
     empty_redis.hset("unacked", f"tag of {task_id}", f'[{message}, "celery", "celery"]')
     start_capture()
     add.apply_async(
         (1, 2), task_id=task_id, retries=1, countdown=60, connection=CAPTURING_CONNECTION
     )
-    report(add, task_id, "RETRY", OSError("later"), start=start)
+    report(add, task_id, "RETRY", OSError("later"), attempt=attempt)
     (before,) = empty_redis.hvals("celeryql:scheduled_messages")
 
     copy = Context({"id": task_id, "properties": {"delivery_tag": f"tag of {task_id}"}})

@@ -169,10 +169,10 @@ class Play:
         What is repeated was written and delivered again, as after a lost answer; while it ran, too.
         """
         task_id = context.id
-        context.start = self.backend.mark_as_started(task_id, request=context)
-        if context.start is None:
+        context.attempt = self.backend.mark_as_started(task_id, request=context)
+        if context.attempt is None:
             return
-        is_first = context.start.attempt == 1
+        is_first = context.attempt.number == 1
         if outcome == "lose" and is_first:
             self.backend.leases.end("w@host", [task_id])
             self.redis.rpush("celery", message)
