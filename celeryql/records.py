@@ -9,10 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Hashable
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import cached_property
 from typing import Any, NewType, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, Json, ValidationError
@@ -201,11 +199,6 @@ class Event(MutableFields):
     at: datetime
     cursor: Cursor
     workflow: WorkflowSummary | None = None
-
-    @cached_property
-    def made(self) -> dict[Hashable, Any]:
-        """What was made of it, by whom it was made for, for those who are handed it later."""
-        return {}
 
     @classmethod
     def parse(cls, cursor: str, text: str) -> Event:

@@ -20,6 +20,7 @@ from celeryql.watching.queues_and_workers import QueueStatus, WorkerStatus
 from graphql_api.api_errors import ApiError, Code
 from graphql_api.auth.authenticator import Authenticator, Viewer
 from graphql_api.execution.documents import Policy, policy_of
+from graphql_api.execution.shared_answers import SharedAnswers
 from graphql_api.execution.turns import Turns
 from graphql_api.observability.metrics import Metrics
 
@@ -46,6 +47,11 @@ class Services:
     def policy(self) -> Policy:
         """What documents may come to."""
         return policy_of(self.engine.settings)
+
+    @cached_property
+    def shared_answers(self) -> SharedAnswers:
+        """The answers that subscribers share."""
+        return SharedAnswers()
 
     @cached_property
     def turns(self) -> Turns:
@@ -76,6 +82,7 @@ class Context:
         self.weight = 0.0  # of its document and variables; `documents.py` finds it
         self.checked_s = 0.0  # how long its input took to check so far
         self.turns = services.turns
+        self.shared_answers = services.shared_answers
         self.is_refused = False  # whether the answer holds an error that was expected
         self.is_cut_off = False  # whether Redis did not answer a mutation
         self.begin_answer()

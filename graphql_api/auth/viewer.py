@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
@@ -47,11 +47,6 @@ class Viewer:
     def visibility(self) -> Visibility:
         """Which tasks this viewer sees."""
         return Visibility(self.sees_only, self.definitions, self.task_ids)
-
-    @cached_property
-    def lasting(self) -> Viewer:
-        """Give the same viewer without an end: equal to whoever sees and may do the same."""
-        return replace(self, expires_at=None)
 
     def may_see(self, record: Record) -> bool:
         """Tell whether a task exists for this viewer."""

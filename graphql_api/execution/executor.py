@@ -24,8 +24,8 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from graphql_api.api_errors import FIELD_ERRORS_MAX, ApiError, Code
 from graphql_api.context import CHARACTERS, CHEAP, Info
 from graphql_api.execution.document_cost import Measure
+from graphql_api.execution.shared_answers import SharedAnswer
 from graphql_api.execution.stored_values import Large
-from graphql_api.types.task import TaskEvent
 
 _FIELDS = 5  # fields, each of which is resolved, weigh as much as one item of a list
 _OBJECTS_AT_ONCE, _LEAVES_AT_ONCE = 50, 1_000  # items of a list take some milliseconds
@@ -43,16 +43,6 @@ def items_below(info: Info) -> float:
     document = DocumentNode(definitions=(raw.operation, *raw.fragments.values()))
     fields = Measure(document, info.context.policy.most).fields_below(raw.field_nodes)
     return 1 + fields / _FIELDS
-
-
-@dataclass(frozen=True, slots=True)
-class _Answered:
-    """Stands for the executor of an event whose answer is there."""
-
-    answer: ExecutionResult
-
-    def execute_operation(self, _: bool | None) -> ExecutionResult:  # noqa: FBT001  # an executor's
-        return self.answer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,6 +80,7 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
 
     _nullable: set[Path] | None = None  # positions of a mutation's answer that may be null
     _awaited = 0  # fields so far of objects that have to be waited for
+    shared_answer: SharedAnswer | None = None  # of the event that is executed
 
     def execute_field(
         self, parent_type: Any, source: Any, details: Any, path: Path, *rest: Any
@@ -126,18 +117,17 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
             self.collected_errors.add(_UNREPORTED, path)
 
     def build_per_event_executor(self, payload: Any) -> Any:
-        """Make the executor of one event, which begins anew; none where it was answered before.
+        """Make the executor of one event, with a new allowance; a shared answer needs none.
 
-        Whoever has the same object of an event has asked the same, and may see the same.
-
-        graphql-core 3.3.2 shares the memo of a subscription's selections among its events, and
-        finds nothing of it again, because it is kept by the identity of lists that each event makes
-        anew: 2.6 kB an event, for as long as the subscription lasts.
+        graphql-core 3.3.2 leaks 2.6 kB for each event of a subscription: all of its events share a
+        cache of selections, whose keys are the identities of lists that each event creates.
         """
         self.context_value.delivered.inc()
-        if isinstance(payload, TaskEvent) and payload.answer:
-            return _Answered(payload.answer)
-        executor = super().build_per_event_executor(payload)
+        is_shared = isinstance(payload, SharedAnswer)
+        if is_shared and payload.result:
+            return payload
+        executor: Any = super().build_per_event_executor(payload.event if is_shared else payload)
+        executor.shared_answer = payload if is_shared else None
         executor._relevant_sub_fields = {}  # noqa: SLF001  # there is no public way
         executor.context_value.begin_answer()
         return executor
@@ -203,9 +193,9 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
         return await executed
 
     def execute_operation(self, serially: bool | None = None) -> Any:  # noqa: FBT001  # its signature
-        """Execute the operation; a query only for so long.
+        """Execute the operation; a query has a timeout.
 
-        An answer that waited for nothing holds nothing that was read for it: it is the event's.
+        An answer that did not wait for anything has read nothing, so subscribers can share it.
         """
         if self.operation.operation is OperationType.MUTATION:
             self._nullable = set()
@@ -213,8 +203,8 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
         if isawaitable(result):
             is_query = self.operation.operation is OperationType.QUERY
             return self._in_time(result) if is_query else result
-        if isinstance(self.root_value, TaskEvent) and isinstance(result, ExecutionResult):
-            self.root_value.answer = None if result.errors else result
+        if self.shared_answer and isinstance(result, ExecutionResult):
+            self.shared_answer.keep(result)
         return result
 
     async def _in_time(self, result: Awaitable[Any]) -> Any:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Hashable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from hashlib import sha256
-from typing import Annotated
+from typing import Annotated, Any
 
 import strawberry
 
@@ -16,6 +15,7 @@ from celeryql.watching.event_stream import Snapshot
 from graphql_api.api_errors import ApiError, Code, not_found
 from graphql_api.auth.viewer import Scope
 from graphql_api.context import Info
+from graphql_api.execution.shared_answers import SharedAnswer, SharingGroup
 from graphql_api.types import decorators
 from graphql_api.types.cluster import Cluster
 from graphql_api.types.filters import FilterArgument, parse_filter
@@ -83,43 +83,43 @@ class Subscription:
                 yield Cluster.of(moment)
 
 
-def _audience(info: Info) -> Hashable:
-    """Name those to whom an event is the same object, with the same answer (`execution.py`)."""
-    name = info.operation.name and info.operation.name.value
-    asked = repr((info.query, name, info.variable_values)).encode()  # it may be of a megabyte
-    return sha256(asked).digest(), info.context.viewer.lasting
+def _sharing_group(info: Info) -> SharingGroup:
+    name, context = info.operation.name, info.context
+    return context.shared_answers.group(
+        info.query or "", name.value if name else None, info.variable_values, context.viewer
+    )
 
 
-async def _shown(info: Info, audience: Hashable, event: Event) -> TaskEvent | None:
-    # All who watch are handed the same event: what hangs on it lasts until the last has taken it.
-    shown: TaskEvent | None = event.made.get(audience)
-    if shown is None and (shown := await present_event(info, event)):
-        event.made[audience] = shown
-    return shown
+async def _shared_answer(info: Info, group: SharingGroup, event: Event) -> SharedAnswer | None:
+    answer = group.find(event)
+    if answer is None and (shown := await present_event(info, event)):
+        answer = group.add(event, shown)
+    return answer
 
 
+# The executor resolves a `SharedAnswer` to its `TaskEvent`.
 async def _events_of_one(
     info: Info, record: Record, after: Cursor | None
-) -> AsyncGenerator[TaskEvent, None]:
-    audience = _audience(info)
+) -> AsyncGenerator[Any, None]:
+    group = _sharing_group(info)
     async with aclosing(info.context.engine.event_stream.watch(record, after)) as changes:
         async for happened in changes:
             if isinstance(happened, Snapshot):
                 yield await present_snapshot(info, happened)
-            elif event := await _shown(info, audience, happened):
-                yield event
+            elif answer := await _shared_answer(info, group, happened):
+                yield answer
 
 
 async def _events_of_all(
     info: Info, wanted: RecordFilter, after: Cursor | None
-) -> AsyncGenerator[TaskEvent, None]:
-    owner, audience = info.context.viewer.sees_only, _audience(info)
+) -> AsyncGenerator[Any, None]:
+    owner, group = info.context.viewer.sees_only, _sharing_group(info)
     try:
         async with aclosing(
             info.context.engine.event_stream.watch_all(owner, wanted, after)
         ) as changes:
             async for happened in changes:
-                if event := await _shown(info, audience, happened):
-                    yield event
+                if answer := await _shared_answer(info, group, happened):
+                    yield answer
     except CursorExpired as error:
         raise ApiError(str(error), Code.CURSOR_EXPIRED) from error

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Annotated
 
 import strawberry
-from graphql import ExecutionResult
 from strawberry.types import get_object_definition
 
 from celeryql.errors import CursorExpired, UnknownCursor
@@ -373,8 +372,6 @@ class TaskEvent:
     workflow: Workflow | None = strawberry.field(
         description="The workflow that the task is a step of, or null for the workflow itself."
     )
-    #: What a subscription answers with; the same for all who share the object.
-    answer: strawberry.Private[ExecutionResult | None] = None
 
 
 async def present_event(info: Info, event: Event) -> TaskEvent | None:

@@ -1,4 +1,4 @@
-"""Events that many watch: who asks the same shares an answer, and nobody gets another's."""
+"""Subscribers share an answer if they ask the same; nobody gets an answer meant for others."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any
 
+from celeryql.records import Event
+from graphql_api.auth.viewer import Viewer
+from graphql_api.execution.shared_answers import SharedAnswers
 from tests.graphql_api.conftest import Door
 from tests.graphql_api.resolvers.test_subscriptions import newest
 
@@ -21,6 +24,7 @@ subscription Told($after: EventCursor, $full: Boolean = false) {
 HISTORY = """
 subscription($after: EventCursor) { tasks(after: $after) { task { history { kind } } } }
 """
+EVENT = '{"id": "a", "kind": "STATE", "at": "2026-01-01T00:00:00Z", "state": "QUEUED"}'
 MUL = "mutation { enqueueMul(input: {x: 1, y: 2}) { ... on EnqueueMulSuccess { task { id } } } }"
 
 
@@ -28,8 +32,8 @@ async def mul(door: Door) -> str:
     return (await door.execute(MUL))["enqueueMul"]["task"]["id"]
 
 
-class Watching:
-    """One subscription that is live: it has been given the event before."""
+class Subscriber:
+    """One live subscription, which has received one event."""
 
     def __init__(self, door: Door, text: str, name: str | None = None, **variables: Any) -> None:
         self._asked: Any = (text, variables, door.context)
@@ -50,48 +54,48 @@ class Watching:
 
 
 @asynccontextmanager
-async def live(door: Door, *watching: Watching) -> AsyncIterator[None]:
-    """Begin subscriptions behind an event that each of them is given from what is kept."""
+async def live(door: Door, *subscribers: Subscriber) -> AsyncIterator[None]:
+    """Begin subscriptions after an older event, and let each receive the next one from Redis."""
     after = await newest(door)
     await mul(door)
     async with AsyncExitStack() as held, asyncio.timeout(20):
-        for each in watching:
-            await each.begin(held, after)
+        for subscriber in subscribers:
+            await subscriber.begin(held, after)
         yield
 
 
-async def test_who_asks_the_same_and_sees_the_same_shares_answers(door_of):
+async def test_subscribers_with_the_same_operation_and_permissions_share_answers(door_of):
     ann, later = door_of("ann"), door_of("ann", expires_at=4e9)
-    watching = Watching(ann, TASKS, "Told"), Watching(later, TASKS, "Told")
-    async with live(ann, *watching):
+    subscribers = Subscriber(ann, TASKS, "Told"), Subscriber(later, TASKS, "Told")
+    async with live(ann, *subscribers):
         for _ in range(10):
             await ann.add()
 
-        pairs = [(await watching[0].task(), await watching[1].task()) for _ in range(10)]
+        pairs = [(await subscribers[0].task(), await subscribers[1].task()) for _ in range(10)]
 
     assert all(one is other for one, other in pairs)
 
 
-async def test_another_operation_or_variable_has_another_answer(door):
-    watching = [
-        Watching(door, TASKS, "Named"),
-        Watching(door, TASKS, "Told"),
-        Watching(door, TASKS, "Told", full=True),
-        Watching(door, TASKS.replace("{ id }", "{ key: id }"), "Named"),
+async def test_another_operation_or_variable_gets_its_own_answer(door):
+    subscribers = [
+        Subscriber(door, TASKS, "Named"),
+        Subscriber(door, TASKS, "Told"),
+        Subscriber(door, TASKS, "Told", full=True),
+        Subscriber(door, TASKS.replace("{ id }", "{ key: id }"), "Named"),
     ]
-    async with live(door, *watching):
+    async with live(door, *subscribers):
         task_id = await door.add()
 
-        given = [await each.task() for each in watching]
+        tasks = [await subscriber.task() for subscriber in subscribers]
 
-    assert given == [
+    assert tasks == [
         {"id": task_id}, {"state": "QUEUED"}, {"state": "QUEUED", "version": 1}, {"key": task_id},
     ]  # fmt: skip
 
 
-async def test_a_token_held_to_a_definition_gets_none_of_anothers_events(door_of):
-    ann, held = door_of("ann"), door_of("ann", definitions=frozenset({"mul"}))
-    all_, few = Watching(ann, TASKS, "Named"), Watching(held, TASKS, "Named")
+async def test_a_token_limited_to_a_definition_gets_no_other_events(door_of):
+    ann, limited = door_of("ann"), door_of("ann", definitions=frozenset({"mul"}))
+    all_, few = Subscriber(ann, TASKS, "Named"), Subscriber(limited, TASKS, "Named")
     async with live(ann, all_, few):
         first, second = await ann.add(), await mul(ann)
 
@@ -99,8 +103,8 @@ async def test_a_token_held_to_a_definition_gets_none_of_anothers_events(door_of
         assert await few.task() == {"id": second}
 
 
-async def test_what_is_read_for_an_answer_is_read_for_each(door):
-    one, other = Watching(door, HISTORY), Watching(door, HISTORY)
+async def test_an_answer_that_reads_from_redis_is_executed_for_each_subscriber(door):
+    one, other = Subscriber(door, HISTORY), Subscriber(door, HISTORY)
     async with live(door, one, other):
         await door.add()
 
@@ -108,3 +112,16 @@ async def test_what_is_read_for_an_answer_is_read_for_each(door):
 
     assert tasks[0] == tasks[1]
     assert tasks[0] is not tasks[1]
+
+
+def test_an_answer_is_forgotten_with_its_event():
+    answers = SharedAnswers()
+    group = answers.group("subscription { tasks { kind } }", None, {}, Viewer())
+    event, other = (Event.parse(f"{i}-0", EVENT) for i in (1, 2))
+    group.add(event, "shown")
+    kept = group.add(other, "shown")
+
+    del event
+
+    assert group.find(other) is kept
+    assert len(answers._by_event) == 1
