@@ -139,7 +139,7 @@ class Worker:
     """A worker that can be killed, frozen and started again."""
 
     def __init__(self, site: Site, name: str, pool: str, settings: dict[str, str]) -> None:
-        self._site, self._name, self._pool, self._settings = site, name, pool, settings
+        self._site, self.name, self._pool, self._settings = site, name, pool, settings
         self.log = site.folder / f"{name}.log"
         self.process: subprocess.Popen[bytes]
         self._stack = ExitStack()
@@ -154,7 +154,7 @@ class Worker:
             self.log,
             project=self._site.project,
             pool=self._pool,
-            name=self._name,
+            name=self.name,
             concurrency=2,
         )
         self.process = self._stack.enter_context(worker)
@@ -181,15 +181,10 @@ class Worker:
     def is_alive(self) -> bool:
         return self.process.poll() is None
 
-    def consumes_since(self, since: float, deadline_s: float) -> float:
-        """Wait until it has begun to run something after a time, and give the seconds between."""
+    def has_run_since(self, since: float) -> bool:
+        """Check whether this worker has begun to run a task after a time."""
         pids = {self.process.pid, *(child.pid for child in self.children())}
-        wait_until(
-            lambda: any(run.pid in pids and run.at > since for run in self._site.ledger.runs()),
-            f"worker {self._name} consumes again",
-            deadline_s,
-        )
-        return time.time() - since
+        return any(run.pid in pids and run.at > since for run in self._site.ledger.runs())
 
 
 @dataclass
@@ -234,7 +229,7 @@ class Site:
         """Enqueue work for each key, and give the ids of what was accepted."""
         operation = (
             "mutation($tasks: [BatchItemInput!]!) { enqueueBatch(tasks: $tasks) {"
-            " ... on EnqueueBatchSuccess { items { task { id } } } } }"
+            " ... on EnqueueBatchSuccess { items { task { id } } } ... on Error { message } } }"
         )
         ids = {}
         for start in range(0, len(keys), 500):
@@ -242,6 +237,7 @@ class Site:
             given = [{"ledger": str(self.ledger.path), "key": k, "seconds": seconds} for k in some]
             tasks = [{"task": {"work": arguments}} for arguments in given]
             data = await self.client.execute(operation, tasks=tasks)
+            assert "items" in data["enqueueBatch"], data
             items = data["enqueueBatch"]["items"]
             ids |= {key: item["task"]["id"] for key, item in zip(some, items, strict=True)}
         return ids

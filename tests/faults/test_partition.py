@@ -12,6 +12,7 @@ import pytest
 
 from graphql_api.local.redis_server import ping_failure, write_config
 from tests.faults.conftest import WHOLE, Site, tell
+from tests.faults.flood import Flood
 from tests.processes import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -110,8 +111,8 @@ async def ask(http):
 async def test_a_cut_is_told_at_once_and_all_goes_on_after_it(site, network):
     pools = {"a": "prefork", "b": "solo"}
     workers = [site.run_worker(name, pool) for name, pool in pools.items()]
-    keys = [f"k{n}" for n in range(600)]
-    await site.work(keys, seconds=0.05)
+    flood = Flood(site, seconds=0.05)
+    await flood.enqueue(600)
     await asyncio.sleep(1)
 
     async with httpx.AsyncClient(base_url=site.client.url, timeout=30) as http:
@@ -132,7 +133,7 @@ async def test_a_cut_is_told_at_once_and_all_goes_on_after_it(site, network):
         while (await ask(http))[0]["__typename"] == "Unavailable":  # noqa: ASYNC110
             await asyncio.sleep(0.1)
         accepts_s = time.monotonic() - healed_at
-    consumes_s = max(worker.consumes_since(healed, 30) for worker in workers)
+    consumes_s = await flood.wait_until_all_consume(workers, healed, 30)
 
     tell(f"refused within {slowest_s:.2f} s, not ready within {ready_s:.2f} s")
     tell(f"after the cut: accepted within {accepts_s:.1f} s, consumed within {consumes_s:.1f} s")
@@ -141,5 +142,5 @@ async def test_a_cut_is_told_at_once_and_all_goes_on_after_it(site, network):
     assert max(accepts_s, consumes_s) < 10
     states = await site.all_end(60)
     assert set(states) == {"SUCCEEDED"}
-    assert set(site.ledger.counts()) == set(keys)
+    assert set(site.ledger.counts()) == set(flood.keys)
     assert site.is_empty() == {}

@@ -11,6 +11,7 @@ import pytest
 from redis.exceptions import OutOfMemoryError
 
 from tests.faults.conftest import WHOLE, tell
+from tests.faults.flood import Flood
 from tests.processes import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -36,8 +37,8 @@ async def all_ran(site, keys, workers):
 
 
 async def test_a_redis_killed_again_and_again_under_a_flood(site):
-    workers, keys = start_all(site), [f"k{n}" for n in range(250 * KILLS)]
-    await site.work(keys, seconds=0.02)
+    workers, flood = start_all(site), Flood(site, seconds=0.02)
+    await flood.enqueue(250 * KILLS)
 
     slowest_s = 0.0
     for _ in range(KILLS):
@@ -45,11 +46,11 @@ async def test_a_redis_killed_again_and_again_under_a_flood(site):
         site.server.kill()
         await asyncio.sleep(0.5)  # they notice
         site.server.start()
-        up_at = time.time()
-        slowest_s = max(slowest_s, *[w.consumes_since(up_at, CONSUMING_S) for w in workers])
+        took_s = await flood.wait_until_all_consume(workers, time.time(), CONSUMING_S)
+        slowest_s = max(slowest_s, took_s)
 
-    again = await all_ran(site, keys, workers)
-    assert again == 0, f"{again} of {len(keys)} ran more than once"
+    again = await all_ran(site, flood.keys, workers)
+    assert again == 0, f"{again} of {len(flood.keys)} ran more than once"
     tell(f"all were consuming again within {slowest_s:.1f} s")
 
 
@@ -67,18 +68,17 @@ async def test_an_outage_longer_than_the_visibility_timeout_runs_nothing_twice(s
 
 
 async def test_a_redis_frozen_for_some_seconds(site):
-    workers, keys = start_all(site), [f"k{n}" for n in range(600)]
-    await site.work(keys, seconds=0.05)
+    workers, flood = start_all(site), Flood(site, seconds=0.05)
+    await flood.enqueue(600)
     await asyncio.sleep(1)
 
     site.server.freeze()
     await asyncio.sleep(FROZEN_S)
     site.server.thaw()
-    thawed_at = time.time()
-    slowest_s = max(worker.consumes_since(thawed_at, CONSUMING_S) for worker in workers)
+    slowest_s = await flood.wait_until_all_consume(workers, time.time(), CONSUMING_S)
 
-    again = await all_ran(site, keys, workers)
-    assert again == 0, f"{again} of {len(keys)} ran more than once"
+    again = await all_ran(site, flood.keys, workers)
+    assert again == 0, f"{again} of {len(flood.keys)} ran more than once"
     tell(f"all were consuming again within {slowest_s:.1f} s")
 
 

@@ -8,6 +8,8 @@ import time
 import pytest
 
 from tests.faults.conftest import WHOLE, begun, tell
+from tests.faults.flood import Flood
+from tests.processes import DEADLINE_S
 
 pytestmark = pytest.mark.slow
 
@@ -57,12 +59,12 @@ async def test_a_pool_process_killed_in_the_middle_of_a_task(site):
 @pytest.mark.timeout(240)
 async def test_workers_killed_again_and_again_under_a_flood(site):
     workers = [site.run_worker("a", "prefork"), site.run_worker("b", "solo")]
-    keys = [f"k{n}" for n in range(80 * KILLS)]
-    await site.work(keys, seconds=TASK_S)
+    flood = Flood(site, TASK_S)
+    await flood.enqueue(80 * KILLS)
     kills = []
 
     for _ in range(KILLS):
-        begun(site, len(site.ledger.runs()) + 6)
+        await flood.wait_until_begun(6, DEADLINE_S)
         began_at = time.time()
         for worker in workers:
             worker.kill()
@@ -70,7 +72,7 @@ async def test_workers_killed_again_and_again_under_a_flood(site):
         await asyncio.gather(*[asyncio.to_thread(worker.start) for worker in workers])
     states = await site.all_end(120)
 
-    counts = site.ledger.counts()
+    counts, keys = site.ledger.counts(), flood.keys
     assert states == {"SUCCEEDED": len(keys)}
     assert set(counts) == set(keys)
     again = {key for key, n in counts.items() if n > 1}
