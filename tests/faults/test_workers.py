@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 
 import pytest
 
@@ -16,11 +17,34 @@ pytestmark = pytest.mark.slow
 VISIBILITY_TIMEOUT_S = 2
 TASK_S = 0.05
 KILLS = 25 if WHOLE else 4
-RESTART_S = 4.0  # that two workers need on a busy machine
+TAKEN_OVER_S = 2 * VISIBILITY_TIMEOUT_S + 1  # not counting the time without a worker
 
 
 def runs_of(site, key):
     return [run for run in site.ledger.runs() if run.key == key]
+
+
+@dataclass(frozen=True)
+class Kill:
+    """All workers killed at the same time, and how long none of them was ready again."""
+
+    began_at: float
+    ended_at: float
+    ready_at: float
+
+    def down_s(self, since, until):
+        """Return how long no worker was ready between two times."""
+        return max(0.0, min(self.ready_at, until) - max(self.ended_at, since))
+
+
+async def kill_all(workers):
+    """Kill all workers and start them again."""
+    began_at = time.time()
+    for worker in workers:
+        worker.kill()
+    ended_at = time.time()
+    await asyncio.gather(*[asyncio.to_thread(worker.start) for worker in workers])
+    return Kill(began_at, ended_at, time.time())
 
 
 @pytest.mark.parametrize("pool", ["prefork", "solo"])
@@ -65,26 +89,26 @@ async def test_workers_killed_again_and_again_under_a_flood(site):
 
     for _ in range(KILLS):
         await flood.wait_until_begun(6, DEADLINE_S)
-        began_at = time.time()
-        for worker in workers:
-            worker.kill()
-        kills.append((began_at, time.time()))
-        await asyncio.gather(*[asyncio.to_thread(worker.start) for worker in workers])
+        kills.append(await kill_all(workers))
     states = await site.all_end(120)
 
     counts, keys = site.ledger.counts(), flood.keys
     assert states == {"SUCCEEDED": len(keys)}
     assert set(counts) == set(keys)
     again = {key for key, n in counts.items() if n > 1}
-    waited_s = []
+    waited_s, taken_over_s = [], []
     for key in again:
         first, second, *_ = runs_of(site, key)
         # It ran when a worker was killed, or had ended without having been able to say so.
-        ran = [(began, end) for began, end in kills if began - TASK_S - 0.5 < first.at <= end]
+        ran = [k for k in kills if k.began_at - TASK_S - 0.5 < first.at <= k.ended_at]
         assert ran, f"{key} ran at {first.at}, and again at {second.at}; kills: {kills}"
-        waited_s.append(second.at - ran[0][1])
+        killed_at = ran[0].ended_at
+        waited_s.append(second.at - killed_at)
+        down_s = sum(kill.down_s(killed_at, second.at) for kill in kills)
+        taken_over_s.append(waited_s[-1] - down_s)
     tell(f"{len(again)} of {len(keys)} ran again, at most {max(waited_s):.1f} s after a kill")
-    assert max(waited_s) < 2 * VISIBILITY_TIMEOUT_S + RESTART_S
+    tell(f"at most {max(taken_over_s):.1f} s of that with a worker ready")
+    assert max(taken_over_s) < TAKEN_OVER_S
     assert site.is_empty() == {}
 
 
