@@ -16,7 +16,7 @@ from kombu.entity import Exchange, Queue
 
 import tasks
 from celeryql.broker.captured_messages import CELERY_PRIORITIES
-from celeryql.definition.annotations import bare
+from celeryql.definition.annotations import canonical_name
 from celeryql.definition.task_definition import TaskDefinition
 from celeryql.errors import BadTaskDefinition, ending_in_one_sentence
 from celeryql.observability.logs import configure_workers
@@ -171,7 +171,7 @@ def _refuse_clashes(found: Mapping[str, TaskDefinition]) -> None:
     tasks_by_name: dict[str, str] = {}
     types_by_name: dict[str, type] = {}
     for full_name, definition in found.items():
-        other = tasks_by_name.setdefault(bare(definition.name), full_name)
+        other = tasks_by_name.setdefault(canonical_name(definition.name), full_name)
         if other != full_name:
             raise BadTaskDefinition(full_name, f"{other} has the same name: rename one")
         for type_ in sorted(definition.types, key=_full_name):

@@ -21,7 +21,7 @@ from uuid import UUID
 from pydantic import BaseModel, RootModel, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUndefinedAnnotation
 
-from celeryql.definition.json_form import NOT_JSON, read
+from celeryql.definition.json_form import SERIALIZATION_ERRORS, validate_json_values
 from celeryql.errors import BadTaskDefinition
 
 SCALARS = (bool, int, float, str, datetime, date, time, Decimal, UUID)
@@ -30,7 +30,7 @@ _NAME_RULE = "must be ASCII letters, digits and underscores, a letter first"
 _NO_MEMBERS = ("true", "false", "null")  # GraphQL keeps them for its own values
 
 
-def bare(name: str) -> str:
+def canonical_name(name: str) -> str:
     """Reduce a name to what tells it from others in every way of writing: `do_it`, `doIt`."""
     return name.replace("_", "").casefold()
 
@@ -45,7 +45,7 @@ def check_names(task: str, what: str, names: list[str]) -> None:
     for name in names:
         if not _NAME.fullmatch(name):
             raise BadTaskDefinition(task, f"{what} {name!r} is no GraphQL name: it {_NAME_RULE}")
-        other = seen.setdefault(bare(name), name)
+        other = seen.setdefault(canonical_name(name), name)
         if other is not name:
             reason = f"{what} {name!r} differs from {other!r} in case and underscores alone"
             raise BadTaskDefinition(task, reason)
@@ -150,6 +150,6 @@ class Place:
 def _is_read_back(member: Enum) -> bool:
     values = TypeAdapter(type(member))
     try:
-        return read(values, values.dump_python(member, mode="json")) is member
-    except (ValidationError, *NOT_JSON):
+        return validate_json_values(values, values.dump_python(member, mode="json")) is member
+    except (ValidationError, *SERIALIZATION_ERRORS):
         return False

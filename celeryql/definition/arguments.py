@@ -9,14 +9,16 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from celeryql.definition.json_form import NOT_JSON, WRITTEN, unreadable
-from celeryql.definition.numbers import is_open
+from celeryql.definition.json_form import DUMP_OPTIONS, SERIALIZATION_ERRORS, find_unreadable
+from celeryql.definition.numbers import may_hold_unsafe_number
 
 STRING_MAX = 1_000_000  # characters; a parameter may name less
-NOT_UNICODE = PydanticCustomError("not_unicode", "text that is not Unicode: a lone surrogate")
+LONE_SURROGATE_ERROR = PydanticCustomError(
+    "not_unicode", "text that is not Unicode: a lone surrogate"
+)
 
 
-class Arguments(BaseModel):
+class TaskArguments(BaseModel):
     """Base of the model that is made from each task's parameters."""
 
     # The bound holds where a parameter names none; it also keeps lone surrogates out.
@@ -29,12 +31,12 @@ class Arguments(BaseModel):
         # What lies in a model within is not held by the bound above.
         problem = None
         try:
-            if _is_open(type(self)):
-                problem = unreadable(self.model_dump(mode="json", **WRITTEN))
+            if _may_hold_unsafe_number(type(self)):
+                problem = find_unreadable(self.model_dump(mode="json", **DUMP_OPTIONS))
             else:
-                self.model_dump_json(**WRITTEN)  # which is faster
-        except NOT_JSON as error:
-            raise NOT_UNICODE from error
+                self.model_dump_json(**DUMP_OPTIONS)  # which is faster
+        except SERIALIZATION_ERRORS as error:
+            raise LONE_SURROGATE_ERROR from error
         if problem:
             reason = PydanticCustomError(
                 "unreadable", "Value is {reason}", {"reason": problem.reason}
@@ -44,7 +46,7 @@ class Arguments(BaseModel):
         return self
 
 
-_is_open = cache(is_open)
+_may_hold_unsafe_number = cache(may_hold_unsafe_number)
 
 
 class _SensitiveMark:
@@ -54,11 +56,11 @@ class _SensitiveMark:
 Sensitive = _SensitiveMark()
 
 
-def is_marked_sensitive(annotation: Any) -> bool:
+def is_sensitive(annotation: Any) -> bool:
     """Tell whether a mark stands anywhere in an annotation, or in a model that it names."""
     if annotation is Sensitive:
         return True
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         fields = annotation.model_fields.values()
-        return any(Sensitive in f.metadata or is_marked_sensitive(f.annotation) for f in fields)
-    return any(is_marked_sensitive(part) for part in typing.get_args(annotation))
+        return any(Sensitive in f.metadata or is_sensitive(f.annotation) for f in fields)
+    return any(is_sensitive(part) for part in typing.get_args(annotation))

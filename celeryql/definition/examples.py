@@ -22,9 +22,9 @@ from uuid import UUID
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from celeryql.definition.json_form import READ, read
-from celeryql.definition.numbers import Limits, range_of, value_of
-from celeryql.definition.unions import members_of
+from celeryql.definition.json_form import VALIDATE_OPTIONS, validate_json_values
+from celeryql.definition.numbers import Limits, limit_value, number_range
+from celeryql.definition.unions import union_members
 from celeryql.errors import Problem, problems_of
 
 _EXAMPLES = 6  # of each type
@@ -52,21 +52,21 @@ _PLACES = 9  # of the fraction
 _WIDE = 10  # a range in which several multiples of it lie
 
 
-def examples(annotation: Any, limits: Limits = ()) -> list[Any]:
+def make_examples(annotation: Any, limits: Limits = ()) -> list[Any]:
     """Make a few values of an annotation, models as dicts by field.
 
     Where fields name examples, some values are made of those, and some without them.
     """
-    maker = _Maker()
+    maker = _ExampleMaker()
     made = [maker.make(annotation, limits, turn) for turn in range(_EXAMPLES)]
     if maker.has_used_named:
-        plain = _Maker(uses_named=False)
+        plain = _ExampleMaker(uses_named=False)
         made += [plain.make(annotation, limits, turn) for turn in range(_EXAMPLES)]
     return made
 
 
 @dataclass
-class _Maker:
+class _ExampleMaker:
     """Makes values, of fields that name examples from those if it should."""
 
     uses_named: bool = True
@@ -96,13 +96,13 @@ class _Maker:
 
 
 def _member(parts: tuple[Any, ...], turn: int) -> Any:
-    members = members_of(parts)
+    members = union_members(parts)
     is_none = len(members) < len(parts) and turn % _EXAMPLES == _EXAMPLES - 1
     return types.NoneType if is_none else members[turn % len(members)]
 
 
 def _count(limits: Limits, turn: int) -> int:
-    least, most = value_of(limits, "min_length") or 0, value_of(limits, "max_length")
+    least, most = limit_value(limits, "min_length") or 0, limit_value(limits, "max_length")
     wanted = max(least, _COUNTS[turn % len(_COUNTS)])
     return min(wanted, _ITEMS_MAX, _ITEMS_MAX if most is None else most)
 
@@ -113,13 +113,13 @@ def _scalar(annotation: Any, limits: Limits, turn: int) -> Any:
     values = _SCALARS.get(annotation, (None,))
     value = values[turn % len(values)]
     if annotation is str:
-        value = value.ljust(min(value_of(limits, "min_length") or 0, 1_000), "x")
-        value = value[: value_of(limits, "max_length")]
+        value = value.ljust(min(limit_value(limits, "min_length") or 0, 1_000), "x")
+        value = value[: limit_value(limits, "max_length")]
     return value
 
 
 def _number(annotation: Any, limits: Limits, turn: int) -> Decimal:
-    low, high = range_of(limits, step=1 if annotation is int else 0)
+    low, high = number_range(limits, step=1 if annotation is int else 0)
     number, step = _NUMBERS[turn % len(_NUMBERS)], _step(annotation, limits, high - low)
     least = ceil(Decimal(str(low)) / step) if isfinite(low) else None
     most = floor(Decimal(str(high)) / step) if isfinite(high) else None
@@ -129,24 +129,24 @@ def _number(annotation: Any, limits: Limits, turn: int) -> Decimal:
         number = least + abs(number)
     elif most is not None:
         number = most - abs(number)
-    digits = value_of(limits, "max_digits")
+    digits = limit_value(limits, "max_digits")
     return Context(prec=digits).multiply(number, step) if digits else number * step
 
 
 def _step(annotation: Any, limits: Limits, width: float) -> Decimal:
-    if given := value_of(limits, "multiple_of"):
+    if given := limit_value(limits, "multiple_of"):
         return Decimal(str(given))
     if annotation is int:
         return Decimal(1)
     step = _FRACTION * Decimal(str(min(width, _WIDE))) / _WIDE
-    places = value_of(limits, "decimal_places")
+    places = limit_value(limits, "decimal_places")
     if places is not None:
         places = min(places, _PLACES)
         step = max(round(step, places), Decimal(1).scaleb(-places))
     return step or _FRACTION
 
 
-def written(adapter: TypeAdapter[Any], annotation: Any, form: dict[str, Any]) -> list[Any]:
+def json_examples(adapter: TypeAdapter[Any], annotation: Any, form: dict[str, Any]) -> list[Any]:
     """Write those examples of a type that it accepts as JSON values.
 
     Args:
@@ -157,34 +157,34 @@ def written(adapter: TypeAdapter[Any], annotation: Any, form: dict[str, Any]) ->
     Raises:
         ValueError: one cannot be written, or is read back as another value; it says where and why.
     """
-    return [_written(adapter, value, form) for value in _accepted(adapter, annotation)]
+    return [_dump_and_check(adapter, value, form) for value in _valid_examples(adapter, annotation)]
 
 
-def _accepted(adapter: TypeAdapter[Any], annotation: Any) -> Iterator[Any]:
-    made = examples(annotation)
+def _valid_examples(adapter: TypeAdapter[Any], annotation: Any) -> Iterator[Any]:
+    made = make_examples(annotation)
     for turn, example in enumerate(made):
         with suppress(Exception):  # what its validators raise, may be anything
-            yield _checked(adapter, example, made[turn + 1 :] + made[:turn])
+            yield _validate_or_mix(adapter, example, made[turn + 1 :] + made[:turn])
 
 
-def _checked(adapter: TypeAdapter[Any], example: Any, others: list[Any]) -> Any:
+def _validate_or_mix(adapter: TypeAdapter[Any], example: Any, others: list[Any]) -> Any:
     """Validate an example; what is refused of its fields is taken from other ones."""
     for other in others:
         try:
-            return adapter.validate_python(example, strict=False, **READ)
+            return adapter.validate_python(example, strict=False, **VALIDATE_OPTIONS)
         except ValidationError as error:
             refused = {problem.path[0] for problem in problems_of(error) if problem.path}
             if not isinstance(example, dict) or not refused <= example.keys():
                 break
             example = {**example, **{name: other[name] for name in refused}}
-    return adapter.validate_python(example, strict=False, **READ)
+    return adapter.validate_python(example, strict=False, **VALIDATE_OPTIONS)
 
 
-def _written(adapter: TypeAdapter[Any], value: Any, form: dict[str, Any]) -> Any:
+def _dump_and_check(adapter: TypeAdapter[Any], value: Any, form: dict[str, Any]) -> Any:
     try:
         json = adapter.dump_python(value, mode="json", **form)
-        again = read(adapter, json)
-        place = _difference(value, again)
+        again = validate_json_values(adapter, json)
+        place = _first_difference(value, again)
     except ValidationError as error:
         raise ValueError(str(problems_of(error)[0])) from error
     except Exception as error:
@@ -194,7 +194,7 @@ def _written(adapter: TypeAdapter[Any], value: Any, form: dict[str, Any]) -> Any
     return json
 
 
-def _difference(one: Any, other: Any) -> tuple[str, ...] | None:
+def _first_difference(one: Any, other: Any) -> tuple[str, ...] | None:
     """Find the place where two values differ; None where they are equal.
 
     Of models, fields are compared: what else an instance holds is not written.
@@ -210,6 +210,6 @@ def _difference(one: Any, other: Any) -> tuple[str, ...] | None:
     else:
         return None if one == other else ()
     for name, *pair in pairs:
-        if (place := _difference(*pair)) is not None:
+        if (place := _first_difference(*pair)) is not None:
             return (name, *place)
     return None

@@ -13,38 +13,38 @@ from pydantic_core import PydanticSerializationError, to_json
 from celeryql.definition.numbers import INT_MAX
 
 #: Fields have the names of the code, never their aliases, and nothing is written that is computed.
-WRITTEN: Any = {"by_alias": False, "round_trip": True}
+DUMP_OPTIONS: Any = {"by_alias": False, "round_trip": True}
 #: What is computed is written for plain callers, of results that allow it.
-COMPUTED: Any = {"by_alias": False}
+DUMP_WITH_COMPUTED: Any = {"by_alias": False}
 #: Plain Celery callers may use aliases as well.
-READ: Any = {"by_alias": True, "by_name": True}
+VALIDATE_OPTIONS: Any = {"by_alias": True, "by_name": True}
 
 #: What pydantic raises for values that cannot be written: lone surrogates, objects of any class.
-NOT_JSON = (UnicodeEncodeError, PydanticSerializationError)
+SERIALIZATION_ERRORS = (UnicodeEncodeError, PydanticSerializationError)
 
 _TOO_LARGE = f"an integer beyond ±{INT_MAX}, which JSON clients read as another: use a string"
 _NOT_FINITE = "infinite or not a number, which has no JSON form"
 
 
-def read(adapter: TypeAdapter[Any], values: Any, **options: Any) -> Any:
+def validate_json_values(adapter: TypeAdapter[Any], values: Any, **options: Any) -> Any:
     """Read JSON values as a type.
 
     Raises:
         ValidationError: they are not of the type.
     """
     try:
-        return adapter.validate_python(values, **READ, **options)
+        return adapter.validate_python(values, **VALIDATE_OPTIONS, **options)
     except ValidationError as error:
         try:
-            text = to_json(values, **WRITTEN)
-        except NOT_JSON:
+            text = to_json(values, **DUMP_OPTIONS)
+        except SERIALIZATION_ERRORS:
             raise error from None
     # A strict model takes a date from JSON text, but not from the same string in Python.
-    return adapter.validate_json(text, **READ, **options)
+    return adapter.validate_json(text, **VALIDATE_OPTIONS, **options)
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class UnreadableValue:
     """A value that a client cannot read.
 
     Attributes:
@@ -56,17 +56,17 @@ class Unreadable:
     reason: str
 
     def __str__(self) -> str:
-        return f"{place(self.path) or 'the value'} is {self.reason}"
+        return f"{format_path(self.path) or 'the value'} is {self.reason}"
 
 
-def place(path: Iterable[str | int]) -> str:
+def format_path(path: Iterable[str | int]) -> str:
     """Write a path as code does: `rows[3].size`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(
         "."
     )
 
 
-def unreadable(values: Any) -> Unreadable | None:
+def find_unreadable(values: Any) -> UnreadableValue | None:
     """Find one of some JSON values that a client cannot read; None where it can read them all.
 
     Raises:
@@ -75,7 +75,7 @@ def unreadable(values: Any) -> Unreadable | None:
     to_json(values)
     if found := _find({"": values}):
         (_, *path), reason = found
-        return Unreadable(tuple(path), reason)
+        return UnreadableValue(tuple(path), reason)
     return None
 
 

@@ -15,33 +15,33 @@ INT_MAX = 2**53 - 1  # beyond it, JavaScript and others read a JSON number as an
 Limits = tuple[Any, ...]  # what stands beside a type: `Field(...)` and the like
 
 
-def limits_in(limits: Iterable[Any]) -> Iterator[Any]:
+def flatten_limits(limits: Iterable[Any]) -> Iterator[Any]:
     """Give each limit by itself: what `Field` and intervals hold of them, too."""
     for limit in limits:
         if isinstance(limit, FieldInfo):
-            yield from limits_in(limit.metadata)
+            yield from flatten_limits(limit.metadata)
         elif isinstance(limit, Iterable) and not isinstance(limit, str):
-            yield from limits_in(limit)
+            yield from flatten_limits(limit)
         else:
             yield limit
 
 
-def value_of(limits: Iterable[Any], *names: str) -> Any:
+def limit_value(limits: Iterable[Any], *names: str) -> Any:
     """Find the value of the first limit with one of these names; None where there is none."""
-    values = (getattr(limit, name, None) for limit in limits_in(limits) for name in names)
+    values = (getattr(limit, name, None) for limit in flatten_limits(limits) for name in names)
     return next((value for value in values if value is not None), None)
 
 
-def range_of(limits: Iterable[Any], step: int = 0) -> tuple[float, float]:
+def number_range(limits: Iterable[Any], step: int = 0) -> tuple[float, float]:
     """Give the lowest and the highest number that limits let through.
 
     Args:
         limits: what stands beside the type.
         step: how far the next number is from one that is excluded; 1 of integers.
     """
-    limits = list(limits_in(limits))
-    low, high = value_of(limits, "ge"), value_of(limits, "le")
-    above, below = value_of(limits, "gt"), value_of(limits, "lt")
+    limits = list(flatten_limits(limits))
+    low, high = limit_value(limits, "ge"), limit_value(limits, "le")
+    above, below = limit_value(limits, "gt"), limit_value(limits, "lt")
     if low is None:
         low = -inf if above is None else above + step
     if high is None:
@@ -49,21 +49,21 @@ def range_of(limits: Iterable[Any], step: int = 0) -> tuple[float, float]:
     return low, high
 
 
-def is_open(annotation: Any, limits: Limits = ()) -> bool:
+def may_hold_unsafe_number(annotation: Any, limits: Limits = ()) -> bool:
     """Tell whether a number may stand within it that a client cannot read."""
     origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
-        return is_open(parts[0], limits + parts[1:])
+        return may_hold_unsafe_number(parts[0], limits + parts[1:])
     if origin in (typing.Union, types.UnionType):
-        return any(is_open(part, limits) for part in parts)
+        return any(may_hold_unsafe_number(part, limits) for part in parts)
     if origin in (list, tuple):
-        return is_open(parts[0])
+        return may_hold_unsafe_number(parts[0])
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         fields = annotation.model_fields.values()
         return annotation.model_config.get("extra") == "allow" or any(
-            is_open(field.annotation, tuple(field.metadata)) for field in fields
+            may_hold_unsafe_number(field.annotation, tuple(field.metadata)) for field in fields
         )
-    low, high = range_of(limits)
+    low, high = number_range(limits)
     if annotation is float:
-        return value_of(limits, "allow_inf_nan") is not False and inf in (-low, high)
+        return limit_value(limits, "allow_inf_nan") is not False and inf in (-low, high)
     return annotation is int and not -INT_MAX <= low <= high <= INT_MAX

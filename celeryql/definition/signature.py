@@ -17,21 +17,21 @@ from pydantic.errors import PydanticUserError
 from pydantic_core import SchemaError, to_jsonable_python
 
 from celeryql.definition import examples
-from celeryql.definition.annotations import Place, bare, check_names
-from celeryql.definition.json_form import COMPUTED, WRITTEN, unreadable
-from celeryql.definition.type_compatibility import forbids_computed
+from celeryql.definition.annotations import Place, canonical_name, check_names
+from celeryql.definition.json_form import DUMP_OPTIONS, DUMP_WITH_COMPUTED, find_unreadable
+from celeryql.definition.type_compatibility import forbids_computed_fields
 from celeryql.errors import BadTaskDefinition
 
 # No task may have them: what is derived for it would be named as what is written in the schema.
-RESERVED = (
+RESERVED_NAMES = (
     *("batch", "batch_item", "canvas", "chord", "invalid", "start", "step", "step_task", "task"),
     *("create_token", "undefined", "workflow"),
 )
 # What pydantic raises for a type that it does not know, or limits that do not suit one.
-_UNSUITABLE = (PydanticUserError, SchemaError, TypeError)
+_PYDANTIC_ERRORS = (PydanticUserError, SchemaError, TypeError)
 
 
-def name_of(task: Task) -> str:
+def task_name(task: Task) -> str:
     """Name a task by the last part of its full name.
 
     Raises:
@@ -39,12 +39,12 @@ def name_of(task: Task) -> str:
     """
     name: str = task.name.rpartition(".")[2]
     check_names(task.name, "its name", [name])
-    if bare(name) in map(bare, RESERVED):
+    if canonical_name(name) in map(canonical_name, RESERVED_NAMES):
         raise BadTaskDefinition(task.name, f"{name!r} is a name of the schema: rename it")
     return name
 
 
-def description_of(task: Task) -> str:
+def task_description(task: Task) -> str:
     """Give the docstring of the function.
 
     Raises:
@@ -56,7 +56,7 @@ def description_of(task: Task) -> str:
     return description
 
 
-def hints_of(task: Task) -> dict[str, Any]:
+def resolved_annotations(task: Task) -> dict[str, Any]:
     """Resolve the annotations of the function.
 
     Raises:
@@ -97,7 +97,7 @@ def _parameters(task: Task) -> list[inspect.Parameter]:
     return parameters
 
 
-def types_of(task: str, hints: dict[str, Any]) -> Iterator[type]:
+def models_and_enums(task: str, hints: dict[str, Any]) -> Iterator[type]:
     """List the models and enums that arguments and result are made of.
 
     Raises:
@@ -110,7 +110,7 @@ def types_of(task: str, hints: dict[str, Any]) -> Iterator[type]:
             yield from Place(task, "the result", is_input=False).types(annotation)
 
 
-def fields_of(task: Task, hints: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+def pydantic_fields(task: Task, hints: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Describe the parameters as pydantic's fields: annotation and default by name.
 
     Raises:
@@ -121,19 +121,19 @@ def fields_of(task: Task, hints: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
 
 def _field(task: str, parameter: inspect.Parameter, hints: dict[str, Any]) -> tuple[Any, Any]:
     what, annotation = f"parameter {parameter.name!r}", hints[parameter.name]
-    values = adapter(task, what, annotation)
+    values = make_adapter(task, what, annotation)
     if parameter.default is inspect.Parameter.empty:
         return annotation, ...
     try:
         values.validate_python(parameter.default)
     except ValidationError as error:
         raise BadTaskDefinition(task, f"the default of {what} is not of its type") from error
-    if problem := unreadable(to_jsonable_python(parameter.default)):
+    if problem := find_unreadable(to_jsonable_python(parameter.default)):
         raise BadTaskDefinition(task, f"the default of {what}: {problem}")
     return annotation, parameter.default
 
 
-def adapter(task: str, what: str, annotation: Any) -> TypeAdapter[Any]:
+def make_adapter(task: str, what: str, annotation: Any) -> TypeAdapter[Any]:
     """Make what validates and dumps values of an annotation.
 
     Raises:
@@ -141,28 +141,28 @@ def adapter(task: str, what: str, annotation: Any) -> TypeAdapter[Any]:
     """
     try:
         return TypeAdapter(annotation)
-    except _UNSUITABLE as error:
+    except _PYDANTIC_ERRORS as error:
         reason = str(error).partition("\n")[0]
         raise BadTaskDefinition(task, f"pydantic refuses {what}: {reason}") from error
 
 
-def check_forms(task: str, arguments: type[BaseModel], hints: dict[str, Any]) -> None:
+def check_json_round_trip(task: str, arguments: type[BaseModel], hints: dict[str, Any]) -> None:
     """See that what comes in and goes out can be read back from the JSON that it is written as.
 
     Raises:
         BadTaskDefinition: something cannot.
     """
     returned = {"return": hints["return"]}
-    form = result_form(task, hints["return"])
+    form = result_dump_options(task, hints["return"])
     given = {name: hint for name, hint in hints.items() if name != "return"}
     # A model of both is checked as results are written, where more may go wrong.
-    forms = dict.fromkeys(_models_of(task, given), WRITTEN)
+    forms = dict.fromkeys(_models_of(task, given), DUMP_OPTIONS)
     forms |= dict.fromkeys(_models_of(task, returned), form)
-    wholes = [("its arguments", arguments, WRITTEN), ("the result", hints["return"], form)]
+    wholes = [("its arguments", arguments, DUMP_OPTIONS), ("the result", hints["return"], form)]
     models = [(model.__name__, model, written_as) for model, written_as in forms.items()]
     for what, annotation, written_as in models + wholes:
         try:
-            examples.written(adapter(task, what, annotation), annotation, written_as)
+            examples.json_examples(make_adapter(task, what, annotation), annotation, written_as)
         except ValueError as error:
             reason = f"pydantic does not read back what it writes of {what} ({error})"
             hint = "have serializers, validators, aliases and computed fields agree"
@@ -170,11 +170,13 @@ def check_forms(task: str, arguments: type[BaseModel], hints: dict[str, Any]) ->
 
 
 def _models_of(task: str, hints: dict[str, Any]) -> list[type[BaseModel]]:
-    return [type_ for type_ in types_of(task, hints) if issubclass(type_, BaseModel)]
+    return [type_ for type_ in models_and_enums(task, hints) if issubclass(type_, BaseModel)]
 
 
-def result_form(task: str, annotation: Any) -> dict[str, Any]:
+def result_dump_options(task: str, annotation: Any) -> dict[str, Any]:
     """Say how a result is written: with what is computed, unless one of its models forbids it."""
-    types = types_of(task, {"return": annotation})
-    form: dict[str, Any] = WRITTEN if any(map(forbids_computed, types)) else COMPUTED
+    types = models_and_enums(task, {"return": annotation})
+    form: dict[str, Any] = (
+        DUMP_OPTIONS if any(map(forbids_computed_fields, types)) else DUMP_WITH_COMPUTED
+    )
     return form

@@ -13,20 +13,20 @@ from pydantic.fields import FieldInfo
 _LISTS = (list, tuple)
 
 
-def fits(offered: Any, wanted: Any) -> bool:
+def is_assignable(offered: Any, wanted: Any) -> bool:
     """Tell whether each value of one annotation is also one of the other, once it was JSON.
 
     Limits aside, which only a value can break.
     """
     if wanted is Any or _has_serializer(offered):
         return wanted is Any or bool(offered == wanted)  # its JSON has a form of its own
-    offered, wanted = _bare(offered), _bare(wanted)
+    offered, wanted = _without_metadata(offered), _without_metadata(wanted)
     if _is_union(offered):
-        return all(fits(member, wanted) for member in typing.get_args(offered))
+        return all(is_assignable(member, wanted) for member in typing.get_args(offered))
     if _is_union(wanted):
-        return any(fits(offered, member) for member in typing.get_args(wanted))
+        return any(is_assignable(offered, member) for member in typing.get_args(wanted))
     if _is_list(offered) and _is_list(wanted):
-        return fits(_item(offered), _item(wanted))
+        return is_assignable(_item(offered), _item(wanted))
     both_types = isinstance(offered, type) and isinstance(wanted, type)
     return both_types and _type_fits(offered, wanted)
 
@@ -39,27 +39,28 @@ def _type_fits(offered: type, wanted: type) -> bool:
 
 
 def _model_fits(offered: type[BaseModel], wanted: type[BaseModel]) -> bool:
-    if forbidden(offered, wanted) or _serializers(offered) != _serializers(wanted):
+    if forbidden_fields(offered, wanted) or _serializers(offered) != _serializers(wanted):
         return False
     return all(
-        name in offered.model_fields and fits(_of(offered.model_fields[name]), _of(field))
+        name in offered.model_fields
+        and is_assignable(_field_annotation(offered.model_fields[name]), _field_annotation(field))
         for name, field in wanted.model_fields.items()
     )
 
 
-def forbidden(offered: Any, wanted: Any) -> set[str]:
+def forbidden_fields(offered: Any, wanted: Any) -> set[str]:
     """Name what the JSON of a model may hold and another forbids; of all else, nothing."""
-    offered, wanted = _bare(offered), _bare(wanted)
+    offered, wanted = _without_metadata(offered), _without_metadata(wanted)
     if not all(isinstance(t, type) and issubclass(t, BaseModel) for t in (offered, wanted)):
         return set()
     if wanted.model_config.get("extra") != "forbid":
         return set()
     more = {"..."} if offered.model_config.get("extra") == "allow" else set()
-    computed = set() if forbids_computed(offered) else offered.model_computed_fields.keys()
+    computed = set() if forbids_computed_fields(offered) else offered.model_computed_fields.keys()
     return set((offered.model_fields.keys() | computed | more) - wanted.model_fields.keys())
 
 
-def forbids_computed(type_: type) -> bool:
+def forbids_computed_fields(type_: type) -> bool:
     """Tell whether it is a model that does not take the fields that it computes."""
     if not issubclass(type_, BaseModel):
         return False
@@ -76,24 +77,24 @@ def _has_serializer(annotation: Any) -> bool:
     return any(isinstance(item, PlainSerializer | WrapSerializer) for item in beside)
 
 
-def _of(field: FieldInfo) -> Any:
+def _field_annotation(field: FieldInfo) -> Any:
     return Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
 
 
-def name_of(annotation: Any) -> str:
+def type_name(annotation: Any) -> str:
     """Name an annotation as its author would, limits left out."""
-    annotation = _bare(annotation)
+    annotation = _without_metadata(annotation)
     parts = typing.get_args(annotation)
     if _is_union(annotation):
-        return " | ".join(dict.fromkeys(name_of(part) for part in parts))
+        return " | ".join(dict.fromkeys(type_name(part) for part in parts))
     if _is_list(annotation) and parts:
-        return f"list[{name_of(parts[0])}]"
+        return f"list[{type_name(parts[0])}]"
     if annotation is types.NoneType:
         return "None"
     return annotation.__name__ if isinstance(annotation, type) else str(annotation)
 
 
-def _bare(annotation: Any) -> Any:
+def _without_metadata(annotation: Any) -> Any:
     is_annotated = typing.get_origin(annotation) is Annotated
     return typing.get_args(annotation)[0] if is_annotated else annotation
 

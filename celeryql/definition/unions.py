@@ -11,10 +11,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel
 
 #: Celery's meta of a result has the names under this, beside the result itself.
-CLASSES = "result_classes"
+RESULT_CLASSES = "result_classes"
 
 
-def classes_in(annotation: Any, value: Any) -> Iterator[str]:
+def union_class_names(annotation: Any, value: Any) -> Iterator[str]:
     """Name the class of each model that stands for a union, outer ones first, in their order.
 
     Args:
@@ -25,20 +25,20 @@ def classes_in(annotation: Any, value: Any) -> Iterator[str]:
     if value is None or not has_unions(annotation):
         return
     if origin is Annotated:
-        yield from classes_in(parts[0], value)
+        yield from union_class_names(parts[0], value)
     elif origin in (typing.Union, types.UnionType):
-        models = members_of(parts)
+        models = union_members(parts)
         exact = [model for model in models if type(value) is model]
         (model, *_) = exact or [m for m in models if isinstance(value, m)] or models
         if len(models) > 1:
             yield model.__name__
-        yield from classes_in(model, value)
+        yield from union_class_names(model, value)
     elif origin in (list, tuple):
         for item in value:
-            yield from classes_in(parts[0], item)
+            yield from union_class_names(parts[0], item)
     else:
         for name, field in annotation.model_fields.items():
-            yield from classes_in(field.annotation, getattr(value, name, None))
+            yield from union_class_names(field.annotation, getattr(value, name, None))
 
 
 def has_unions(annotation: Any) -> bool:
@@ -47,7 +47,7 @@ def has_unions(annotation: Any) -> bool:
         return _model_has_unions(annotation)
     origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
     is_union = origin in (typing.Union, types.UnionType)
-    return (is_union and len(members_of(parts)) > 1) or any(map(has_unions, parts))
+    return (is_union and len(union_members(parts)) > 1) or any(map(has_unions, parts))
 
 
 @cache
@@ -55,6 +55,6 @@ def _model_has_unions(model: type[BaseModel]) -> bool:
     return any(has_unions(field.annotation) for field in model.model_fields.values())
 
 
-def members_of(parts: tuple[Any, ...]) -> list[Any]:
+def union_members(parts: tuple[Any, ...]) -> list[Any]:
     """List the parts of a union but None."""
     return [part for part in parts if part is not types.NoneType]

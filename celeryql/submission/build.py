@@ -18,8 +18,8 @@ from celeryql.broker.captured_messages import (
     build_only_options,
     capturing,
 )
-from celeryql.definition.arguments import Arguments
-from celeryql.definition.json_form import WRITTEN
+from celeryql.definition.arguments import TaskArguments
+from celeryql.definition.json_form import DUMP_OPTIONS
 from celeryql.definition.options import EnqueueOptions
 from celeryql.definition.task_definition import TaskDefinition
 from celeryql.errors import InvalidInput, Problem
@@ -34,13 +34,13 @@ MAX_WORKFLOW_BYTES = 4_000_000  # of its messages and signatures together
 
 def build_task(
     definition: TaskDefinition,
-    arguments: Arguments,
+    arguments: TaskArguments,
     options: EnqueueOptions,
     retry_of: TaskId | None = None,
 ) -> Submission:
     """Build what is written of one task."""
     task_id = str(uuid4())
-    kwargs = arguments.model_dump(mode="json", **WRITTEN)
+    kwargs = arguments.model_dump(mode="json", **DUMP_OPTIONS)
     priority = options.priority or Priority.NORMAL
     message = message_for(definition, task_id, kwargs, CELERY_PRIORITIES[priority])
     record = NewRecord(
@@ -52,7 +52,7 @@ def build_task(
         priority=priority,
         max_attempts=options.max_attempts or definition.max_attempts,
         retry_of=retry_of,
-        input=arguments.model_dump_json(exclude=set(definition.sensitive), **WRITTEN),
+        input=arguments.model_dump_json(exclude=set(definition.sensitive), **DUMP_OPTIONS),
     )
     return Submission([record], [message], options, [definition.name, kwargs])
 

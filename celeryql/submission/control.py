@@ -144,7 +144,7 @@ class Control:
             raise _invalid_input(f"It {why} {taken!r}: retry its workflow, {record.root}")
         if reason := input_mismatch(definition, given):
             raise _invalid_input(f"Its input {reason}: enqueue it with another")
-        return build_task(definition, definition.load(given), options, retry_of=record.id)
+        return build_task(definition, definition.parse(given), options, retry_of=record.id)
 
     async def _missing_parameter(self, record: Record, given: dict[str, Any]) -> str | None:
         """Name the parameter that a step was to be handed, and was not."""

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from celeryql.definition.task_definition import TaskDefinition
-from celeryql.definition.type_compatibility import fits, name_of
+from celeryql.definition.type_compatibility import is_assignable, type_name
 from celeryql.errors import problems_of
 from celeryql.records import TaskId
 from celeryql.state.graph import Shape
@@ -27,7 +27,7 @@ def input_mismatch(
         waits_for: the parameter that an earlier step has yet to hand over.
     """
     try:
-        definition.load(given)
+        definition.parse(given)
     except ValidationError as error:
         found = [str(p) for p in problems_of(error) if p.path != (waits_for,)]
         if found:
@@ -42,7 +42,7 @@ def workflow_mismatches(workflow: Workflow, results: Mapping[TaskId, Any]) -> It
         workflow: as it would be run again.
         results: of the steps that would not be run again.
     """
-    returned = {step.id: step.node.definition.returned for step in workflow.steps}
+    returned = {step.id: step.node.definition.output_type for step in workflow.steps}
     for step in workflow.steps:
         if step.id not in results and (found := _step_mismatch(step, workflow, results, returned)):
             yield f"Step {step.key!r}: {found}"
@@ -57,14 +57,14 @@ def _step_mismatch(
     definition, given, taken = step.node.definition, step.node.given, step.open_parameter
     if taken is None or step.after is None:
         return input_mismatch(definition, given)
-    wanted = definition.types_by_name.get(taken)
+    wanted = definition.type_hints.get(taken)
     if wanted is None:
         return f"an earlier step hands {taken!r} on, which {definition.name!r} does not take now"
     if handed := workflow.handed_to(step, results):
         return input_mismatch(definition, given | {taken: handed[0]})
     offered = _type_of(workflow.joins[step.after].value, returned)
-    if not fits(offered, wanted):
-        return f"it takes {name_of(wanted)} as {taken!r} now, but is handed {name_of(offered)}"
+    if not is_assignable(offered, wanted):
+        return f"it takes {type_name(wanted)} as {taken!r} now, but is handed {type_name(offered)}"
     return input_mismatch(definition, given, waits_for=taken)
 
 

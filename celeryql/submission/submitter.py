@@ -16,7 +16,7 @@ from time import monotonic
 from prometheus_client import Histogram
 from redis.asyncio import Redis
 
-from celeryql.definition.arguments import Arguments
+from celeryql.definition.arguments import TaskArguments
 from celeryql.definition.options import EnqueueOptions
 from celeryql.definition.task_definition import TaskDefinition
 from celeryql.errors import Refusal, Throttled
@@ -47,7 +47,11 @@ class Submitter:
         )
 
     async def enqueue(
-        self, definition: TaskDefinition, arguments: Arguments, options: EnqueueOptions, owner: str
+        self,
+        definition: TaskDefinition,
+        arguments: TaskArguments,
+        options: EnqueueOptions,
+        owner: str,
     ) -> Accepted:
         """Accept one task.
 

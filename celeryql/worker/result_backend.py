@@ -24,7 +24,7 @@ from redis.commands.core import Script
 
 from celeryql.broker.captured_messages import CapturedMessage, end_capture, is_capturing
 from celeryql.definition.task_definition import TaskDefinition
-from celeryql.definition.unions import CLASSES
+from celeryql.definition.unions import RESULT_CLASSES
 from celeryql.outages import is_outage
 from celeryql.records import TaskId
 from celeryql.scripts import TRANSITION, source
@@ -209,8 +209,8 @@ class Backend(RedisBackend):
         self, result: Any, state: str, traceback: str | None, request: Context | None, **kwargs: Any
     ) -> dict[str, Any]:
         meta: dict[str, Any] = super()._get_result_meta(result, state, traceback, request, **kwargs)
-        if state == states.SUCCESS and (names := getattr(request, CLASSES, None)):
-            meta[CLASSES] = names
+        if state == states.SUCCESS and (names := getattr(request, RESULT_CLASSES, None)):
+            meta[RESULT_CLASSES] = names
         return meta
 
     def _build_next_steps(
@@ -269,5 +269,5 @@ class Backend(RedisBackend):
         with suppress(Exception):
             if task is not None and task.definition is not None:
                 bound = task.definition.bind(tuple(request.args or ()), request.kwargs or {})
-                return {"input": json.dumps(task.definition.public(bound))}
+                return {"input": json.dumps(task.definition.public_arguments(bound))}
         return {}

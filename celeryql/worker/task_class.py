@@ -50,7 +50,7 @@ class TypedTask(Task):
             if self.serializer not in (None, "json"):
                 reason = f"workers take JSON alone, no {self.serializer}: leave `serializer` out"
                 raise BadTaskDefinition(self.name, reason)
-            self.definition = TaskDefinition.of(self)
+            self.definition = TaskDefinition.from_task(self)
 
     def apply_async(self, *args: Any, **options: Any) -> Any:
         """Send a message as Celery does, whose headers show no sensitive argument."""
@@ -105,7 +105,7 @@ class TypedTask(Task):
             raise Raised(name_of(left), text_of(left)) from left
         except Retryable as error:
             self._try_again(error)
-        result = self.definition.dump(returned)
+        result = self.definition.dump_result(returned)
         self.request.result_classes = self.definition.classes(returned)
         if not self.request.is_eager and not is_capturing():
             start_capture()

@@ -52,7 +52,7 @@ class StepNode:
     @property
     def missing(self) -> list[str]:
         """Arguments without a default that are not given, in order."""
-        return [name for name in self.definition.required if name not in self.given]
+        return [name for name in self.definition.required_parameters if name not in self.given]
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from celeryql.definition.arguments import NOT_UNICODE
-from celeryql.definition.json_form import unreadable
+from celeryql.definition.arguments import LONE_SURROGATE_ERROR
+from celeryql.definition.json_form import find_unreadable
 from celeryql.definition.options import Name
 from celeryql.definition.task_definition import TaskDefinition
-from celeryql.definition.type_compatibility import fits, forbidden, name_of
+from celeryql.definition.type_compatibility import forbidden_fields, is_assignable, type_name
 from celeryql.errors import InvalidInput, Problem, WorkflowTypeMismatch, problems_of
 from celeryql.records import TaskId
 from celeryql.state.graph import Join, Shape
@@ -125,7 +125,7 @@ class _Layout:
             self._check_pipe(key, node.definition, parameter, handed)
         step = PlannedStep(node, key, parameter, after)
         self.steps.append(step)
-        return _Value(step.id, node.definition.returned, repr(node.definition.name))
+        return _Value(step.id, node.definition.output_type, repr(node.definition.name))
 
     def check_name(self, name: str | None, path: tuple[str, ...]) -> None:
         """Note what is wrong with a name that a caller made up."""
@@ -159,13 +159,15 @@ class _Layout:
         try:
             json.dumps(node.given, ensure_ascii=False).encode()
         except UnicodeEncodeError:
-            self.problems.append(Problem(node.path, f"Step {key!r}: {NOT_UNICODE.message()}"))
+            self.problems.append(
+                Problem(node.path, f"Step {key!r}: {LONE_SURROGATE_ERROR.message()}")
+            )
             return
-        if node.missing and (found := unreadable(node.given)):
+        if node.missing and (found := find_unreadable(node.given)):
             path = (*node.path, *map(str, found.path))
             self.problems.append(Problem(path, f"Step {key!r}: Value is {found.reason}"))
         try:
-            node.definition.load(node.given)
+            node.definition.parse(node.given)
         except ValidationError as error:
             missing = {(*node.path, name) for name in node.missing}
             for problem in problems_of(error, node.path):
@@ -175,10 +177,10 @@ class _Layout:
     def _check_pipe(
         self, key: str, definition: TaskDefinition, parameter: str, handed: _Value
     ) -> None:
-        wanted = definition.types_by_name[parameter]
-        if not fits(handed.type, wanted):
-            expected = f"{name_of(wanted)} as {parameter!r}"
-            actual = f"{name_of(handed.type)} from {handed.source}"
-            if names := forbidden(handed.type, wanted):
+        wanted = definition.type_hints[parameter]
+        if not is_assignable(handed.type, wanted):
+            expected = f"{type_name(wanted)} as {parameter!r}"
+            actual = f"{type_name(handed.type)} from {handed.source}"
+            if names := forbidden_fields(handed.type, wanted):
                 actual += f", with fields that it forbids ({', '.join(sorted(names))})"
             self.mismatches.append(WorkflowTypeMismatch(key, expected, actual))

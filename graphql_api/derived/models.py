@@ -21,8 +21,8 @@ import strawberry
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, WrapValidator, create_model
 from pydantic.fields import FieldInfo
 
-from celeryql.definition.numbers import INT_MAX, Limits, range_of
-from celeryql.definition.unions import members_of
+from celeryql.definition.numbers import INT_MAX, Limits, number_range
+from celeryql.definition.unions import union_members
 from graphql_api.derived.names import Names
 from graphql_api.execution.stored_values import LATER, STORED
 from graphql_api.types import decorators
@@ -79,7 +79,7 @@ class Clones:
             return Annotated[(inner, *parts[1:])] if role is Role.INPUT else inner
         if origin in (typing.Union, types.UnionType):
             made = [self.annotation(part, role, limits) for part in parts]
-            is_told_apart = role is Role.RESULT and len(members_of(parts)) > 1
+            is_told_apart = role is Role.RESULT and len(union_members(parts)) > 1
             return _told_apart(parts, made) if is_told_apart else reduce(or_, made)
         if origin is list or (origin is tuple and parts[1:] == (...,)):
             return list[self.annotation(parts[0], role)]  # type: ignore[misc]  # made at run time
@@ -151,7 +151,7 @@ def _told_apart(parts: Sequence[Any], clones: Sequence[Any]) -> Any:
 
 def _scalar(scalar: Any, role: Role, limits: Limits) -> Any:
     if scalar is int:
-        low, high = range_of(limits, step=1)
+        low, high = number_range(limits, step=1)
         if role in _COMING_IN:  # an `Int`, as in most APIs, unless the task says it takes more
             low, high = (limit if isfinite(limit) else 0 for limit in (low, high))
         scalar = int if low >= -_INT32 and high < _INT32 else BigInt

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from celeryql.definition.arguments import Arguments
+from celeryql.definition.arguments import TaskArguments
 from celeryql.definition.task_definition import TaskDefinition
 from celeryql.errors import BadTaskDefinition
 
@@ -43,6 +43,6 @@ class Names:
         return None
 
     def _what(self, owner: type) -> str:
-        if issubclass(owner, Arguments):
+        if issubclass(owner, TaskArguments):
             return f"what is derived from {self._tasks[owner]}"
         return f"the type {owner.__module__}.{owner.__qualname__}"

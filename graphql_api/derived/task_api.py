@@ -13,7 +13,7 @@ import strawberry
 from pydantic import TypeAdapter, ValidationError
 from strawberry.types import get_object_definition
 
-from celeryql.definition.task_definition import TaskDefinition, pascal
+from celeryql.definition.task_definition import TaskDefinition, pascal_case
 from celeryql.errors import BadTaskDefinition, problems_of
 from celeryql.records import TaskState
 from celeryql.state.json_documents import JsonDocument
@@ -40,7 +40,7 @@ class Derivation:
 
     def __init__(self, definition: TaskDefinition, clones: Clones) -> None:
         self.definition = definition
-        self.name = pascal(definition.name)
+        self.name = pascal_case(definition.name)
         self._clones = clones
 
     @cached_property
@@ -203,7 +203,7 @@ def _mutation(definition: TaskDefinition, input_type: Any, success: Any, payload
         return await enqueue(info, Unchecked(definition.arguments), options)
 
     resolver = enqueue if input_type else enqueue_without_input
-    union = strawberry.union(payload, description=f"What `{definition.mutation}` answers.")
+    union = strawberry.union(payload, description=f"What `{definition.mutation_name}` answers.")
     members = success | InvalidInput | IdempotencyConflict | Throttled | Unavailable | Forbidden
     resolver.__annotations__ |= {
         "options": OptionsArgument,
@@ -213,5 +213,5 @@ def _mutation(definition: TaskDefinition, input_type: Any, success: Any, payload
         text = strawberry.argument(description="Its arguments.")
         resolver.__annotations__["input"] = Annotated[input_type, text]
     resolver.__doc__ = f"Enqueue `{definition.name}`: {definition.description}"
-    resolver.__name__ = definition.mutation
+    resolver.__name__ = definition.mutation_name
     return decorators.mutation(resolver, scopes=(Scope.ENQUEUE,))

@@ -13,7 +13,7 @@ from strawberry.pydantic.error import InputValidationError
 from strawberry.types import get_object_definition
 from strawberry.types.arguments import InputContext
 
-from celeryql.definition.arguments import Arguments
+from celeryql.definition.arguments import TaskArguments
 from celeryql.errors import (
     InvalidInput,
     Problem,
@@ -38,7 +38,7 @@ class Unchecked:
     Strawberry makes the model where it reads arguments: on the event loop, and for all of a list.
     """
 
-    check: Callable[[], Arguments]
+    check: Callable[[], TaskArguments]
 
 
 def check_later(input_type: Any) -> None:
@@ -52,7 +52,7 @@ def check_later(input_type: Any) -> None:
     definition.from_input = read
 
 
-async def checked(info: Info, given: Unchecked) -> Arguments:
+async def checked(info: Info, given: Unchecked) -> TaskArguments:
     """Check the arguments of a task.
 
     Raises:

@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from celeryql.definition.unions import CLASSES, has_unions
+from celeryql.definition.unions import RESULT_CLASSES, has_unions
 from celeryql.errors import DocumentTooLarge, problems_of
 from celeryql.state.json_documents import JsonDocument
 from graphql_api.api_errors import ApiError, Code
@@ -131,7 +131,7 @@ class Stored:
             value = await context.engine.documents.value(document, most)
             if member is None or value is None:
                 return value, None
-            return value[member], value.get(CLASSES)
+            return value[member], value.get(RESULT_CLASSES)
         except DocumentTooLarge as error:
             raise self._too_large(int(most)) from error
         except (LookupError, TypeError) as error:

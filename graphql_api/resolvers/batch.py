@@ -123,5 +123,5 @@ def _build(engine: Engine, viewer: Viewer, item: BatchItemInput) -> Submission:
     viewer.require_definitions([name])
     definition = engine.definitions[name]
     options = parse_options(item.options)
-    arguments = definition.check(given, ("task", name))
+    arguments = definition.validate_input(given, ("task", name))
     return build_task(definition, arguments, options)

@@ -159,7 +159,7 @@ class TaskDefinition(Node):
     @decorators.field
     def field(self) -> str:
         """The name of the mutation that enqueues a task of this definition."""
-        return self.definition.mutation
+        return self.definition.mutation_name
 
     @decorators.field
     def acks_late(self) -> bool:

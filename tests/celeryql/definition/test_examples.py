@@ -30,8 +30,8 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from celeryql.definition.examples import examples, written
-from celeryql.definition.json_form import WRITTEN
+from celeryql.definition.examples import json_examples, make_examples
+from celeryql.definition.json_form import DUMP_OPTIONS
 from celeryql.errors import BadTaskDefinition
 from celeryql.worker.task_class import TypedTask
 
@@ -223,15 +223,15 @@ def test_a_result_is_checked_as_arguments_are():
     ],
 )
 def test_examples_keep_limits(annotation):
-    made = examples(annotation)
+    made = make_examples(annotation)
 
     assert len(made) == 6
-    assert made == examples(annotation)
-    assert written(TypeAdapter(annotation), annotation, WRITTEN)
+    assert made == make_examples(annotation)
+    assert json_examples(TypeAdapter(annotation), annotation, DUMP_OPTIONS)
 
 
 def test_fields_are_written_by_their_names_and_read_by_their_aliases_too():
-    (first, *_) = written(TypeAdapter(Camel), Camel, WRITTEN)
+    (first, *_) = json_examples(TypeAdapter(Camel), Camel, DUMP_OPTIONS)
 
     assert first == {"row_count": 1, "other": 0, "deep": 2}
 
@@ -354,4 +354,4 @@ def test_what_is_no_field_does_not_matter():
     ],
 )
 def test_narrow_limits_have_examples(annotation):
-    assert len(written(TypeAdapter(annotation), annotation, WRITTEN)) >= 3
+    assert len(json_examples(TypeAdapter(annotation), annotation, DUMP_OPTIONS)) >= 3

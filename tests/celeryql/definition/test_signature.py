@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from celery import Celery
 
-from celeryql.definition.signature import RESERVED
+from celeryql.definition.signature import RESERVED_NAMES
 from celeryql.errors import BadTaskDefinition
 from celeryql.worker.task_class import TypedTask
 
@@ -128,7 +128,7 @@ def test_a_name_that_graphql_cannot_have_is_refused(name):
     )
 
 
-@pytest.mark.parametrize("name", [*RESERVED, "stepTask"])
+@pytest.mark.parametrize("name", [*RESERVED_NAMES, "stepTask"])
 def test_a_name_of_the_schema_is_refused(name):
     with pytest.raises(BadTaskDefinition, match=f"'{name}' is a name of the schema: rename it"):
         declare("def f(x: int) -> int:\n    'Doc.'", f"kitchen.{name}")

@@ -45,7 +45,7 @@ def test_a_signature_becomes_a_model():
     assert found.name == "pack"
     assert found.description == "Put a box in a box."
     assert list(found.arguments.model_fields) == ["box", "label", "key"]
-    assert found.required == ["box"]
+    assert found.required_parameters == ["box"]
     assert found.sensitive == {"key"}
 
 
@@ -87,7 +87,7 @@ def test_arguments_that_do_not_fit_are_named(args, kwargs, message):
 
 def test_an_error_of_a_whole_value_has_no_empty_place():
     with pytest.raises(InvalidResult) as caught:
-        definition(add).dump("a lot")
+        definition(add).dump_result("a lot")
 
     assert str(caught.value).startswith(
         "add returned a wrong value: Result should be a valid number"
@@ -145,4 +145,4 @@ def test_sensitive_values_are_left_out_of_what_is_shown():
     found = definition(pack)
     bound = found.bind(({"size": 1},), {"key": "secret"})
 
-    assert found.public(bound) == {"box": {"size": 1}, "label": "none"}
+    assert found.public_arguments(bound) == {"box": {"size": 1}, "label": "none"}

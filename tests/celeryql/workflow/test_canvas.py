@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import BaseModel, Field
 
-from celeryql.definition.type_compatibility import fits, name_of
+from celeryql.definition.type_compatibility import is_assignable, type_name
 from celeryql.errors import InvalidInput, WorkflowTypeMismatch
 from celeryql.records import Priority
 from celeryql.workflow.canvas import ChainNode, GroupNode, StepNode, chord
@@ -197,7 +197,7 @@ def test_one_result_of_a_group_is_a_list_of_one():
     ],
 )
 def test_types_are_named_without_their_limits(annotation, name):
-    assert name_of(annotation) == name
+    assert type_name(annotation) == name
 
 
 @pytest.mark.parametrize(
@@ -227,4 +227,4 @@ def test_types_are_named_without_their_limits(annotation, name):
     ],
 )
 def test_types_fit_where_every_value_does(offered, wanted, fit):
-    assert fits(offered, wanted) is fit
+    assert is_assignable(offered, wanted) is fit

@@ -23,7 +23,7 @@ from pydantic import TypeAdapter, create_model
 from redis import Redis
 
 from celeryql.broker.captured_messages import CAPTURING_CONNECTION, start_capture
-from celeryql.definition.arguments import Arguments
+from celeryql.definition.arguments import TaskArguments
 from celeryql.definition.options import EnqueueOptions
 from celeryql.definition.task_definition import TaskDefinition
 from celeryql.engine import Engine
@@ -68,7 +68,7 @@ def definition(task: Any, **parameters: Any) -> TaskDefinition:
         name=task.name,
         description="",
         task=task,
-        arguments=create_model("AnyArguments", __base__=Arguments, **parameters),
+        arguments=create_model("AnyArguments", __base__=TaskArguments, **parameters),
         result=TypeAdapter(Any),
         sensitive=frozenset(),
         types=frozenset(),

@@ -8,8 +8,8 @@ import re
 import pytest
 from graphql import parse
 
-from celeryql.definition.annotations import bare
-from celeryql.definition.signature import RESERVED
+from celeryql.definition.annotations import canonical_name
+from celeryql.definition.signature import RESERVED_NAMES
 from graphql_api.schema import build_schema
 from tests.processes import run_to_end
 
@@ -109,12 +109,12 @@ def test_a_bad_task_file_stops_everything_with_one_sentence(copy_project, restar
 def test_no_task_can_have_a_name_that_the_schema_itself_leads_to():
     api = build_schema()
     inputs = {t.__name__ for d in api.definitions.values() for t in d.types}
-    known = {bare(name) for name in (*api.definitions, *inputs, *RESERVED)}
+    known = {canonical_name(name) for name in (*api.definitions, *inputs, *RESERVED_NAMES)}
     derived = re.compile(
         r"(?:Enqueue(\w+)(?:Success|Payload)|(\w+?)(?:StepInput|Input|Arguments|Task))"
     )
 
     names = [d.name.value for d in parse(api.schema.as_str()).definitions if hasattr(d, "name")]
-    stems = {bare(m[1] or m[2]) for name in names if (m := derived.fullmatch(name))}
+    stems = {canonical_name(m[1] or m[2]) for name in names if (m := derived.fullmatch(name))}
 
     assert stems - known == set()
