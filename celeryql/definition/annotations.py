@@ -21,7 +21,7 @@ from uuid import UUID
 from pydantic import BaseModel, RootModel, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUndefinedAnnotation
 
-from celeryql.definition.json_form import SERIALIZATION_ERRORS, validate_json_values
+from celeryql.definition.json_values import SERIALIZATION_ERRORS, validate_json_values
 from celeryql.errors import BadTaskDefinition
 
 SCALARS = (bool, int, float, str, datetime, date, time, Decimal, UUID)

@@ -9,8 +9,8 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from celeryql.definition.json_form import DUMP_OPTIONS, SERIALIZATION_ERRORS, find_unreadable
-from celeryql.definition.numbers import may_hold_unsafe_number
+from celeryql.definition.json_values import DUMP_OPTIONS, SERIALIZATION_ERRORS, find_unreadable
+from celeryql.definition.number_limits import may_hold_unsafe_number
 
 STRING_MAX = 1_000_000  # characters; a parameter may name less
 LONE_SURROGATE_ERROR = PydanticCustomError(

@@ -22,8 +22,8 @@ from uuid import UUID
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from celeryql.definition.json_form import VALIDATE_OPTIONS, validate_json_values
-from celeryql.definition.numbers import Limits, limit_value, number_range
+from celeryql.definition.json_values import VALIDATE_OPTIONS, validate_json_values
+from celeryql.definition.number_limits import Limits, limit_value, number_range
 from celeryql.definition.unions import union_members
 from celeryql.errors import Problem, problems_of
 

@@ -18,7 +18,7 @@ from pydantic_core import SchemaError, to_jsonable_python
 
 from celeryql.definition import examples
 from celeryql.definition.annotations import Place, canonical_name, check_names
-from celeryql.definition.json_form import DUMP_OPTIONS, DUMP_WITH_COMPUTED, find_unreadable
+from celeryql.definition.json_values import DUMP_OPTIONS, DUMP_WITH_COMPUTED, find_unreadable
 from celeryql.definition.type_compatibility import forbids_computed_fields
 from celeryql.errors import BadTaskDefinition
 

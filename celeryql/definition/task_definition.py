@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails, to_json
 
 from celeryql.definition import examples, signature
 from celeryql.definition.arguments import TaskArguments, is_sensitive
-from celeryql.definition.json_form import (
+from celeryql.definition.json_values import (
     DUMP_OPTIONS,
     SERIALIZATION_ERRORS,
     VALIDATE_OPTIONS,
@@ -27,7 +27,7 @@ from celeryql.definition.json_form import (
     format_path,
     validate_json_values,
 )
-from celeryql.definition.numbers import may_hold_unsafe_number
+from celeryql.definition.number_limits import may_hold_unsafe_number
 from celeryql.definition.options import MAX_ATTEMPTS
 from celeryql.definition.unions import has_unions, union_class_names
 from celeryql.errors import (

@@ -19,7 +19,7 @@ from celeryql.broker.captured_messages import (
     capturing,
 )
 from celeryql.definition.arguments import TaskArguments
-from celeryql.definition.json_form import DUMP_OPTIONS
+from celeryql.definition.json_values import DUMP_OPTIONS
 from celeryql.definition.options import EnqueueOptions
 from celeryql.definition.task_definition import TaskDefinition
 from celeryql.errors import InvalidInput, Problem

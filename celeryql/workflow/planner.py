@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from celeryql.definition.arguments import LONE_SURROGATE_ERROR
-from celeryql.definition.json_form import find_unreadable
+from celeryql.definition.json_values import find_unreadable
 from celeryql.definition.options import Name
 from celeryql.definition.task_definition import TaskDefinition
 from celeryql.definition.type_compatibility import forbidden_fields, is_assignable, type_name

@@ -21,7 +21,7 @@ import strawberry
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, WrapValidator, create_model
 from pydantic.fields import FieldInfo
 
-from celeryql.definition.numbers import INT_MAX, Limits, number_range
+from celeryql.definition.number_limits import INT_MAX, Limits, number_range
 from celeryql.definition.unions import union_members
 from graphql_api.derived.names import Names
 from graphql_api.execution.stored_values import LATER, STORED

@@ -13,7 +13,7 @@ from strawberry.types import get_object_definition, has_object_definition
 from strawberry.types.arguments import InputContext
 from strawberry.types.base import StrawberryContainer, StrawberryMaybe
 
-from celeryql.definition.json_form import DUMP_OPTIONS
+from celeryql.definition.json_values import DUMP_OPTIONS
 from celeryql.errors import InvalidInput, Problem
 from graphql_api.execution.one_of import NOT_ONE_OF, is_one_of
 from graphql_api.types import decorators

@@ -19,7 +19,7 @@ from graphql import GraphQLError, ValueNode, value_from_ast_untyped
 from strawberry.schema.types import base_scalars
 from strawberry.types.scalar import ScalarDefinition
 
-from celeryql.definition.numbers import INT_MAX
+from celeryql.definition.number_limits import INT_MAX
 from celeryql.records import Cursor, cursor_position
 
 _SHOWN = 40  # characters of a refused value that the error repeats

@@ -31,7 +31,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from celeryql.definition.examples import json_examples, make_examples
-from celeryql.definition.json_form import DUMP_OPTIONS
+from celeryql.definition.json_values import DUMP_OPTIONS
 from celeryql.errors import BadTaskDefinition
 from celeryql.worker.task_class import TypedTask
 

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
-from celeryql.definition.numbers import INT_MAX
+from celeryql.definition.number_limits import INT_MAX
 
 #: Fields have the names of the code, never their aliases, and nothing is written that is computed.
 DUMP_OPTIONS: Any = {"by_alias": False, "round_trip": True}
