@@ -1,1 +1,1 @@
-"""Spam detection, from labelled messages to verdicts; knows nothing of Celery or GraphQL."""
+"""Spam detection, from labelled messages to verdicts; independent of Celery and GraphQL."""

@@ -1,14 +1,15 @@
-"""Own what a trained model is and how it lies on disk; `storing.py` puts it there.
+"""Own a trained model's data and its files on disk; `storing.py` writes them.
 
-    FOLDER/manifest.json            what the model is, the SHA-256 of its files; replaced last
-    FOLDER/<version>/model.npz      what serving reads: numbers and text, no pickle
-    FOLDER/<version>/model.joblib   the same as a scikit-learn estimator, for those who explore
-    FOLDER.sha256                   of the manifests that training wrote, the last one first
+    FOLDER/manifest.json            describes the model, with its files' SHA-256; written last
+    FOLDER/<version>/model.npz      the numbers and text that serving reads; no pickle
+    FOLDER/<version>/model.joblib   the same model as a scikit-learn estimator, for exploration
+    FOLDER.sha256                   hashes of the manifests that training wrote, newest first
 
-`<version>` is the start of model.npz's hash, so a folder never changes what it means. The manifest
-names the version in use; the one before stays, for a reader that has just read the old manifest.
+`<version>` is the start of the hash of `model.npz`, so the content of a version folder never
+changes. The manifest names the version in use. The previous version stays on disk, for a process
+that read the old manifest a moment ago.
 
-What is in a manifest, and why it is believed, is `manifest.py`'s.
+`manifest.py` owns the content of a manifest and the rules for trusting it.
 """
 
 from collections.abc import Sequence
@@ -21,12 +22,12 @@ from ml.manifest import Manifest
 from ml.npz import read_npz
 
 MODEL = "model.npz"
-MAX_MODEL = 1 << 26  # bytes; that of e-mail has about a million
+MAX_MODEL_BYTES = 1 << 26  # the e-mail model has about 1 MB
 
 
 @dataclass(frozen=True)
 class ViewWeights:
-    """Hold one view's vocabulary and, in its order, each term's idf and coefficient."""
+    """Hold the vocabulary of one view, and the idf and coefficient of each term, in its order."""
 
     terms: tuple[str, ...]
     idf: Sequence[float]
@@ -34,34 +35,34 @@ class ViewWeights:
 
 
 @dataclass(frozen=True)
-class FoldedModel:
-    """Hold all that serving needs of a fitted pipeline."""
+class ExportedModel:
+    """Hold the parts of a fitted pipeline that serving needs."""
 
     words: ViewWeights
     characters: ViewWeights
     intercept: float
-    trained_on: Sequence[int]  # fingerprints of its messages, to tell new ones from seen ones
+    trained_on: Sequence[int]  # fingerprints of the training messages, to recognise them later
 
 
-def read_model(folder: Path, manifest: Manifest) -> FoldedModel:
-    """Read the model that a manifest describes, after checking its hash.
+def read_model(folder: Path, manifest: Manifest) -> ExportedModel:
+    """Check the hash of the model that a manifest describes, and read it.
 
     Raises:
-        ModelCorrupt: it is missing or altered.
+        ModelCorrupt: the model file is missing or altered.
     """
     try:
-        packed = read_file(folder / manifest.version / MODEL, MAX_MODEL)
+        packed = read_file(folder / manifest.version / MODEL, MAX_MODEL_BYTES)
     except OSError as error:
         raise ModelCorrupt(folder, f"{MODEL} cannot be read ({error.strerror})") from error
     if sha256(packed) != manifest.model_sha256:
-        raise ModelCorrupt(folder, f"{MODEL} is not the file that was written at training")
+        raise ModelCorrupt(folder, f"{MODEL} is not the file that training wrote")
     try:
         return _unpack(packed)
     except (ValueError, KeyError, ArithmeticError) as error:
-        raise ModelCorrupt(folder, f"{MODEL} has another layout ({error})") from error
+        raise ModelCorrupt(folder, f"{MODEL} has an unknown layout ({error})") from error
 
 
-def _unpack(packed: bytes) -> FoldedModel:
+def _unpack(packed: bytes) -> ExportedModel:
     arrays = read_npz(packed)
     words, characters = (
         ViewWeights(
@@ -72,4 +73,4 @@ def _unpack(packed: bytes) -> FoldedModel:
         for name in ("words", "characters")
     )
     (intercept,) = arrays["intercept"]
-    return FoldedModel(words, characters, intercept, [int(each) for each in arrays["trained_on"]])
+    return ExportedModel(words, characters, intercept, [int(each) for each in arrays["trained_on"]])

@@ -1,6 +1,6 @@
-"""Disguise messages as spammers do, to measure how well the model sees through it.
+"""Disguise messages as spammers do, to measure how robust the model is.
 
-Each attack takes a message, a random generator, so that it can be had again, and some ham.
+An attack takes a message, a random generator (so that it can be repeated) and some ham.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ _LEET = {
 }
 _INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"
 _FULL_WIDTH = {code: code + 0xFEE0 for code in range(0x21, 0x7F)}
-_SHORTEST = 3  # letters of a word that is worth to be taken apart
+_MIN_LETTERS = 3  # shorter words are not worth splitting
 _HALF, _THIRTY_PERCENT, _TENTH = 0.5, 0.3, 0.1
 
 
@@ -50,11 +50,11 @@ def _leet(message: str, random: Random, _: Sequence[str]) -> str:
     )
 
 
-def _taken_apart(separator: str) -> Attack:
+def _split_words(separator: str) -> Attack:
     def attack(message: str, random: Random, _: Sequence[str]) -> str:
         return " ".join(
             separator.join(word)
-            if word.isalpha() and len(word) >= _SHORTEST and random.random() < _HALF
+            if word.isalpha() and len(word) >= _MIN_LETTERS and random.random() < _HALF
             else word
             for word in message.split(" ")
         )
@@ -62,8 +62,8 @@ def _taken_apart(separator: str) -> Attack:
     return attack
 
 
-def _typing_errors(message: str, random: Random, _: Sequence[str]) -> str:
-    """Drop, double, replace or add beside one letter in ten."""
+def _typos(message: str, random: Random, _: Sequence[str]) -> str:
+    """Drop, double, replace or add a letter at one in ten positions."""
     typed = []
     for each in message:
         if each.isalpha() and random.random() < _TENTH:
@@ -84,15 +84,15 @@ def _surrounded(message: str, random: Random, ham: Sequence[str]) -> str:
 
 
 ATTACKS: dict[str, Attack] = {
-    "as they were sent": lambda message, *_: message,
-    "homoglyphs for half of the letters that have one": _homoglyphs,
+    "as sent": lambda message, *_: message,
+    "homoglyphs for half of the letters with a look-alike": _homoglyphs,
     "zero-width characters after 30 % of the characters": _zero_width,
     "full-width letters": lambda message, *_: message.translate(_FULL_WIDTH),
-    "leet for 30 % of the letters that have one": _leet,
-    "half of the words s p a c e d": _taken_apart(" "),
-    "half of the words d.o.t.t.e.d": _taken_apart("."),
-    "typing errors in 10 % of the letters": _typing_errors,
-    "each word s p a c e d, so that none is whole": lambda message, *_: " ".join(
+    "leet for 30 % of the letters with a leet form": _leet,
+    "half of the words s p a c e d": _split_words(" "),
+    "half of the words d.o.t.t.e.d": _split_words("."),
+    "typos in 10 % of the letters": _typos,
+    "every word s p a c e d": lambda message, *_: " ".join(
         " ".join(word) for word in message.split(" ")
     ),
     "three ham messages appended": _appended,

@@ -1,6 +1,6 @@
-"""Own what differs between the channels that messages come by; all else is the same code.
+"""Own the settings that differ between message channels; all other code is shared.
 
-A model knows one channel: one of SMS, used on e-mails, is little better than a coin.
+A model serves one channel: an SMS model scores e-mails little better than chance.
 """
 
 from collections.abc import Callable
@@ -12,67 +12,67 @@ from ml.disguise import MAX_CHARACTERS
 
 
 class Channel(StrEnum):
-    """Name a way that messages come by, and the folder of its model."""
+    """Name how messages arrive, and the folder of that channel's model."""
 
     SMS = "sms"
     EMAIL = "email"
 
     @property
     def recipe(self) -> "Recipe":
-        """Give how messages of this channel are read and learnt."""
+        """Return how to read messages of this channel and train on them."""
         return _RECIPES[self]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Hold how the messages of a channel are read and learnt.
+    """Hold how to read the messages of a channel and train on them.
 
     Attributes:
-        window: characters that are judged together.
-        learnt: characters of a message that are learnt from: those of the longest window.
-        min_messages: in how many messages a pair of words, or a fragment, must occur to count.
-        min_messages_of_words: the same of a word.
-        max_terms: how many words, and how many fragments, are known at most.
-        false_positive_rate: the share of ham that may be called SPAM, unless training is told.
-        unknown_ground: added to the number of words and pairs when the share of unknown ones is
-            taken, so that a short message is not far from the others for a name and a typing error.
-        text_of: finds the text in a message.
+        window_characters: length of the windows that are scored.
+        training_characters: how much of a message is used in training, from its start.
+        min_documents: number of messages that must contain a word pair or fragment for it to count.
+        min_documents_for_words: the same for single words.
+        max_terms: limit on the number of words and pairs, and on the number of fragments.
+        false_positive_rate: default for the share of ham that may be labelled SPAM.
+        unknown_smoothing: added to the term count when computing the share of unknown terms, so
+            that a name and a typo do not put a short message out of domain.
+        extract_text: extracts the text from a message.
     """
 
-    window: int
-    learnt: int
-    min_messages: int
-    min_messages_of_words: int
+    window_characters: int
+    training_characters: int
+    min_documents: int
+    min_documents_for_words: int
     max_terms: int | None
     false_positive_rate: float
-    unknown_ground: int
-    text_of: Callable[[str], str]
+    unknown_smoothing: int
+    extract_text: Callable[[str], str]
 
 
 def _mail_text(message: str) -> str:
-    """Read the source of an e-mail; another text is taken for the text of one."""
-    return mail.text_of(message) if mail.looks_like_source(message) else message
+    """Extract the text from the source of an e-mail; return any other text unchanged."""
+    return mail.extract_text(message) if mail.looks_like_source(message) else message
 
 
 _RECIPES = {
     Channel.SMS: Recipe(
-        window=160,  # characters of one SMS
-        learnt=MAX_CHARACTERS,
-        min_messages=2,
-        min_messages_of_words=1,
+        window_characters=160,  # one SMS
+        training_characters=MAX_CHARACTERS,
+        min_documents=2,
+        min_documents_for_words=1,
         max_terms=None,
-        false_positive_rate=0.002,  # a lost message hurts more than a read advert
-        unknown_ground=20,
-        text_of=str,
+        false_positive_rate=0.002,  # losing a message hurts more than reading an advert
+        unknown_smoothing=20,
+        extract_text=str,
     ),
     Channel.EMAIL: Recipe(
-        window=2_000,
-        learnt=3_000,
-        min_messages=3,
-        min_messages_of_words=3,
+        window_characters=2_000,
+        training_characters=3_000,
+        min_documents=3,
+        min_documents_for_words=3,
         max_terms=50_000,
-        false_positive_rate=0.005,  # 0.2 % would cost 4 % of the spam: newsletters look like it
-        unknown_ground=5,
-        text_of=_mail_text,
+        false_positive_rate=0.005,  # 0.002 would miss 4 % more spam: newsletters look like spam
+        unknown_smoothing=5,
+        extract_text=_mail_text,
     ),
 }

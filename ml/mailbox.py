@@ -1,8 +1,8 @@
-"""Own the labelled e-mails: a folder, an mbox file, or the archive that `download.py` fetches.
+"""Read labelled e-mails from a folder, an mbox file or the archive that `download.py` fetches.
 
-Who collects spam puts it into folders of its own, so the label of an e-mail is read off its path:
-the last part of it with `ham` or `spam` in its name. In an mbox that has neither, each e-mail has
-its label in `X-Spam-Flag: YES` or `NO`, as SpamAssassin writes it.
+Collections keep spam in folders of its own, so the label of an e-mail comes from its path: the last
+component that contains the word `ham` or `spam`. If there is none, the label comes from the header
+`X-Spam-Flag: YES` or `NO`, which SpamAssassin writes.
 """
 
 import gzip
@@ -18,14 +18,14 @@ from ml import mail
 from ml.corpus import LabelledMessage
 from ml.errors import BadCorpus
 
-MAX_SIZE = 1 << 20  # bytes of an e-mail that are loaded; `mail.py` reads less
+MAX_BYTES = 1 << 20  # loaded of an e-mail; `mail.py` reads less
 _LABEL = re.compile(r"(?<![a-z])(?:ham|spam)(?![a-z])")
 _FLAG = re.compile(rb"^X-Spam-Flag:[ \t]*(YES|NO)\b", re.IGNORECASE | re.MULTILINE)
 _ARCHIVED = re.compile(r"[^/]+/data/[^/]+/[^/]+\.txt")
 
 
 def is_mail(path: Path) -> bool:
-    """Tell e-mails from a labelled file: a folder, an archive, or what begins as an mbox does."""
+    """Return whether a path holds e-mails: a folder, an archive or an mbox file."""
     if path.is_dir() or path.suffix == ".tgz":
         return True
     with path.open("rb") as file:
@@ -36,19 +36,22 @@ def read_mail(path: Path) -> Iterator[LabelledMessage]:
     """Read the texts of labelled e-mails, in the order of their paths.
 
     Raises:
-        BadCorpus: one cannot be read, or its path or header does not say what it is.
+        BadCorpus: an e-mail cannot be read or has no label.
     """
     for place, source in _sources(path):
         is_spam = _label(place, source)
         if is_spam is None:
-            reason = "neither its path has `ham` or `spam` in it, nor the e-mail an `X-Spam-Flag`"
-            is_place = path.is_file() and place == PurePath(path.name)  # of an mbox on its own
-            raise BadCorpus(path if is_place else path / place, None, reason)
-        yield LabelledMessage(mail.text_of(source), is_spam)
+            is_mbox = path.is_file() and place == PurePath(path.name)
+            reason = (
+                "the e-mail has no label: put it in a folder named `ham` or `spam`, or give it an "
+                "`X-Spam-Flag` header"
+            )
+            raise BadCorpus(path if is_mbox else path / place, None, reason)
+        yield LabelledMessage(mail.extract_text(source), is_spam)
 
 
 def _sources(path: Path) -> Iterator[tuple[PurePath, bytes]]:
-    """Give each e-mail's place within the path, and its source."""
+    """Yield the relative path and the source of each e-mail."""
     if path.suffix == ".tgz":
         yield from _archived(path)
         return
@@ -62,7 +65,7 @@ def _sources(path: Path) -> Iterator[tuple[PurePath, bytes]]:
                 yield from ((place, box.get_bytes(key)) for key in box.iterkeys())
         else:
             with file.open("rb") as source:
-                yield place, source.read(MAX_SIZE)
+                yield place, source.read(MAX_BYTES)
 
 
 def _archived(path: Path) -> Iterator[tuple[PurePath, bytes]]:
@@ -71,9 +74,9 @@ def _archived(path: Path) -> Iterator[tuple[PurePath, bytes]]:
             members = [each for each in archive if each.isfile() and _ARCHIVED.fullmatch(each.name)]
             for member in sorted(members, key=lambda each: each.name):
                 if file := archive.extractfile(member):
-                    yield PurePath(member.name), file.read(MAX_SIZE)
+                    yield PurePath(member.name), file.read(MAX_BYTES)
     except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise BadCorpus(path, None, f"it is not a whole archive ({error})") from error
+        raise BadCorpus(path, None, f"it is not an intact archive ({error})") from error
 
 
 def _label(place: PurePath, source: bytes) -> bool | None:

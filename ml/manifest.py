@@ -1,8 +1,8 @@
-"""Own what an artefact's folder says about its model, and why that is believed.
+"""Own the manifest of a model folder, and the rules for trusting it.
 
-A manifest vouches for the model's files by their hashes. What vouches for the manifest lies outside
-the folder, so that who can write only there cannot put another model in its place: FOLDER.sha256,
-which training writes, or hashes that the reader is given.
+A manifest holds the hashes of the model's files. The hashes of trusted manifests are kept outside
+the folder, so that write access to the folder alone is not enough to replace a model. They are in
+FOLDER.sha256, which training writes, or are passed by the reader.
 """
 
 import contextlib
@@ -13,19 +13,19 @@ from pathlib import Path
 
 from ml.channels import Channel
 from ml.errors import ModelCorrupt, ModelNotTrained
-from ml.figures import Figures, Thresholds
-from ml.files import DATA, read_file, sha256, write_whole
+from ml.figures import Metrics, Thresholds
+from ml.files import DATA, read_file, sha256, write_atomically
 
-DEFAULT_MODELS = DATA / "models"  # a folder of artefacts' folders, one a channel
+DEFAULT_MODELS = DATA / "models"  # has one model folder for each channel
 VERSION = re.compile(r"[0-9a-f]{12}")
 
-MAX_MANIFEST = 65_536  # bytes; one has 1,500
+MAX_MANIFEST_BYTES = 65_536  # a manifest has about 1,500
 _MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
 class Training:
-    """Record how a model came to be; in the manifest for people and tools, not used to score."""
+    """Record how a model was trained, for people and tools; scoring does not use it."""
 
     trained_at: str
     corpus: str
@@ -35,13 +35,13 @@ class Training:
     duplicates: int
     false_positive_rate: float
     libraries: dict[str, str]
-    at_spam_threshold: Figures
-    at_half: Figures
+    at_spam_threshold: Metrics
+    at_half: Metrics
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """Describe a stored model; `golden` are its scores of `inference.GOLDEN` at training."""
+    """Describe a stored model; `golden` holds its scores for `inference.GOLDEN` at training."""
 
     channel: Channel
     version: str
@@ -53,17 +53,17 @@ class Manifest:
 
 
 def manifest_path(folder: Path) -> Path:
-    """Name the file that changes when a model does."""
+    """Return the path of the manifest, which changes whenever the model changes."""
     return folder / _MANIFEST
 
 
 def hashes_path(folder: Path) -> Path:
-    """Name the file that says which manifests training wrote; it lies beside the folder."""
+    """Return the path of the file with the trusted hashes, beside the folder."""
     return _beside(folder, "sha256")
 
 
 def lock_path(folder: Path) -> Path:
-    """Name the file that one training at a time holds; it lies beside the folder, too."""
+    """Return the path of the file that a training locks, beside the folder."""
     return _beside(folder, "lock")
 
 
@@ -73,42 +73,44 @@ def _beside(folder: Path, suffix: str) -> Path:
 
 
 def read_manifest(folder: Path, trusted: frozenset[str] = frozenset()) -> Manifest:
-    """Read what a folder says about its model.
+    """Read the manifest of a model folder.
 
     Args:
-        folder: the artefact's.
-        trusted: the SHA-256 of manifests to accept; none: those in FOLDER.sha256.
+        folder: the model folder.
+        trusted: SHA-256 of the manifests to accept; if empty, those in FOLDER.sha256.
 
     Raises:
-        ModelNotTrained: there is none.
-        ModelCorrupt: nobody vouches for it, or it is of another version of the code.
+        ModelNotTrained: there is no manifest.
+        ModelCorrupt: the manifest is not trusted, or another version of the code wrote it.
     """
     try:
-        content = read_file(folder / _MANIFEST, MAX_MANIFEST)
+        content = read_file(folder / _MANIFEST, MAX_MANIFEST_BYTES)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ModelNotTrained(folder) from error
     except OSError as error:
         raise ModelCorrupt(folder, f"{_MANIFEST} cannot be read ({error.strerror})") from error
     digest = sha256(content)
     if digest not in (trusted or _read_hashes(folder)):
-        reason = f"the hash of its {_MANIFEST}, {digest}, is not in"
+        reason = f"the SHA-256 of its {_MANIFEST}, {digest}, is not in"
         if trusted:
-            raise ModelCorrupt(folder, f"{reason} MODEL_SHA256, where it belongs if you trust it")
+            raise ModelCorrupt(
+                folder, f"{reason} MODEL_SHA256; add it there if you trust the model"
+            )
         raise ModelCorrupt(folder, f"{reason} {hashes_path(folder)}")
     return _parse(folder, content)
 
 
-def vouch_for(folder: Path, content: bytes) -> None:
-    """Write down that training made this manifest, beside the one that it will replace.
+def record_trusted_hash(folder: Path, content: bytes) -> None:
+    """Add the hash of a new manifest to the trusted ones, and keep that of the current manifest.
 
     Raises:
         CannotWrite: no permission or no space.
     """
     hashes = [sha256(content)]
     with contextlib.suppress(OSError):
-        present = sha256(read_file(folder / _MANIFEST, MAX_MANIFEST))
+        present = sha256(read_file(folder / _MANIFEST, MAX_MANIFEST_BYTES))
         hashes += [present] if present in _read_hashes(folder) else []
-    write_whole(hashes_path(folder), "".join(f"{each}\n" for each in hashes).encode())
+    write_atomically(hashes_path(folder), "".join(f"{each}\n" for each in hashes).encode())
 
 
 def _parse(folder: Path, content: bytes) -> Manifest:
@@ -118,18 +120,18 @@ def _parse(folder: Path, content: bytes) -> Manifest:
         fields["thresholds"] = Thresholds(**fields["thresholds"])
         fields["golden"] = [float(score) for score in fields["golden"]]
         for name in ("at_spam_threshold", "at_half"):
-            fields["training"][name] = Figures(**fields["training"][name])
+            fields["training"][name] = Metrics(**fields["training"][name])
         manifest = Manifest(**fields | {"training": Training(**fields["training"])})
     except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError) as error:
-        reason = f"{_MANIFEST} is of another version of the code ({error})"
+        reason = f"{_MANIFEST} was written by another version of the code ({error})"
         raise ModelCorrupt(folder, reason) from error
-    if not VERSION.fullmatch(str(manifest.version)):  # it becomes a part of a path
-        raise ModelCorrupt(folder, f"{_MANIFEST} names the version {manifest.version!r}")
+    if not VERSION.fullmatch(str(manifest.version)):  # it becomes part of a path
+        raise ModelCorrupt(folder, f"{_MANIFEST} has the invalid version {manifest.version!r}")
     return manifest
 
 
 def _read_hashes(folder: Path) -> list[str]:
     try:
-        return read_file(hashes_path(folder), MAX_MANIFEST).decode().split()
-    except (OSError, ValueError):  # not there, or not text
+        return read_file(hashes_path(folder), MAX_MANIFEST_BYTES).decode().split()
+    except (OSError, ValueError):  # missing, or not text
         return []

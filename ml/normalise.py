@@ -1,11 +1,11 @@
-"""Turn a message into the texts that the model reads; `terms.py` cuts those up.
+"""Turn a message into the two texts that the model reads; `terms.py` splits them into terms.
 
-A long message is read in windows, so that spam does not vanish in ham written around it. The model
-reads each window twice. Its *words*, where what varies from spam to spam (the number to call, the
-link, the sum) is replaced by a name in guillemets: `call 0871 222 3344` becomes `call «phone»`.
-And its *characters*, where all stays. From both, disguises are removed first (`disguise.py`).
+A long message is read in windows, so that ham around it cannot hide spam. The model reads two views
+of each window. In the *word* view, the parts that vary from spam to spam (phone numbers, links,
+amounts) are replaced by tokens in guillemets: `call 0871 222 3344` becomes `call «phone»`. The
+*character* view keeps them. `disguise.py` has undone disguises before.
 
-Messages come from strangers: every quantifier has a bound, so that time is linear in length.
+Messages are untrusted input: every quantifier has a bound, so that time is linear in length.
 """
 
 import re
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 from ml.disguise import unleet
 
-SHORTEST_CODE = 4  # characters: `KL34` is one, `gr8` and `4u` are words
+MIN_CODE_CHARACTERS = 4  # `KL34` is a code; `gr8` and `4u` are words
 
 _SPECIAL = re.compile(
     r"""
-    (?: (?<![a-z]) | (?=[hw\d£$€]) )  # inside a word nothing else starts: saves a third
+    (?: (?<![a-z]) | (?=[hw\d£$€]) )  # nothing else starts inside a word; saves a third of the time
     (?: (?P<url> https?://\S{1,256} | www\.\S{1,256}
         | (?<![\w.]) (?:[a-z0-9-]{1,63}\.){1,4}
           (?: (?:com|net|org|uk|info|biz|tv|mobi|co|me|ly|io|ru|cn|eu|cc|gl
@@ -29,7 +29,7 @@ _SPECIAL = re.compile(
         | (?<![\w@!|]) \$[ ]?[1-9][\d,.]{0,15} (?![a-z\d@!])  # `$0m3` is a word
         | (?<!\w) \d[\d,.]{0,15}[ ]? (?:pounds?|gbp|usd|eur|dollars?|quid)\b )
     | (?P<phone> (?<!\w) \+?\(?\d (?:[ ()-]{0,2}\d){8,14} (?!\d) )
-    | (?P<mixed> (?<![\w@$!|€]) (?=[a-z]{0,31}[0-9@$!|€])  # has more than letters
+    | (?P<mixed> (?<![\w@$!|€]) (?=[a-z]{0,31}[0-9@$!|€])  # letters with digits or symbols
         (?:[a-z0-9] | [@$!|€](?=[@$|€]{0,2}[a-z0-9])){1,32} (?!\w) )
     | (?P<number> \d{1,20} )
     )""",
@@ -46,10 +46,9 @@ class Views:
 
 
 def windows(text: str, size: int) -> Iterator[str]:
-    """Cut a text of more than 1.5 times `size` characters into such windows, at blanks.
+    """Split a text longer than 1.5 times `size` into windows of up to `size` characters, at blanks.
 
-    Each begins three quarters of a window after the one before, so that what is short lies whole
-    within one of them.
+    Windows overlap by a quarter, so that any short phrase lies completely within one window.
     """
     start, step = 0, 3 * size // 4
     while len(text) - start > (size if start else 3 * size // 2):
@@ -61,35 +60,35 @@ def windows(text: str, size: int) -> Iterator[str]:
 
 
 def views(text: str) -> Views:
-    """Read a text as the model does; it has had its disguises removed."""
+    """Return the two views of a text whose disguises are undone."""
     plain = text.lower()
     words: list[str] = []
     characters: list[str] = []
     end = 0
     for match in _SPECIAL.finditer(plain):
         between = plain[end : match.start()]
-        word, fragment = _name(match.lastgroup or "", match[0])
+        word, fragment = _replace(match.lastgroup or "", match[0])
         words += (between, word)
         characters += (between, fragment)
         end = match.end()
     rest = plain[end:]
-    words += (rest, _shape(text))
+    words += (rest, _shape_tokens(text))
     return Views("".join(words), "".join([*characters, rest]))
 
 
-def _name(kind: str, found: str) -> tuple[str, str]:
-    """Say what stands for a special token among the words and among the characters."""
+def _replace(kind: str, found: str) -> tuple[str, str]:
+    """Return what replaces a special token in the word view and in the character view."""
     if found.isdigit() and kind != "phone":
         return f" «{len(found)} digits» ", found
     if kind != "mixed":
         return f" «{kind}» ", found
     if word := unleet(found):
         return word, word
-    return (found if len(found) < SHORTEST_CODE else " «code» "), found
+    return (found if len(found) < MIN_CODE_CHARACTERS else " «code» "), found
 
 
-def _shape(text: str) -> str:
-    """Name the length and the share of capitals, in steps: mass mail fills its 160 characters."""
+def _shape_tokens(text: str) -> str:
+    """Return tokens for the length and the share of capitals; mass mail fills 160 characters."""
     capitals = sum(map(str.isupper, text)) / (1 + sum(map(str.isalpha, text)))
     length, share = 32 * min(5, len(text) // 32), 20 * min(4, int(5 * capitals))
     return f" «{length}+ long» «{share}%+ capitals»"

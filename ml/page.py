@@ -1,6 +1,6 @@
-"""Read what an HTML page shows, in one pass over it; `mail.py` finds the pages in e-mails.
+"""Extract the visible text of an HTML page in one pass; `mail.py` finds the pages in e-mails.
 
-The standard library's `html.parser` takes seconds for some pages of 64 KB, and strangers send them.
+Pages are untrusted input, and the standard library's `html.parser` takes seconds for some of 64 KB.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ from html import unescape
 _HTML = re.compile(r"\s{0,999}<(?:!doctype|html|head|body|table|meta|center|font|div)\b", re.I)
 _TAG = re.compile(r"!--|[/!?]?[a-zA-Z\[][a-zA-Z0-9]{0,30}")
 _INLINE = frozenset({"a", "b", "i", "u", "em", "strong", "font", "span", "big", "small"})
-_ENDS = {  # of what a page does not show
+_HIDDEN_UNTIL = {  # the end of each element that is not visible
     "!--": re.compile("-->"),
     "script": re.compile("/script", re.IGNORECASE),
     "style": re.compile("/style", re.IGNORECASE),
@@ -18,13 +18,13 @@ _ENDS = {  # of what a page does not show
 _BLANKS = re.compile(r"[^\S\n]+")
 
 
-def looks_like_page(text: str) -> bool:
-    """Tell HTML from plain text by how it begins."""
+def looks_like_html(text: str) -> bool:
+    """Return whether a text starts like an HTML page."""
     return _HTML.match(text) is not None
 
 
-def shown(page: str) -> str:
-    """Give the text of a page without tags, comments, scripts and styles; never raises."""
+def visible_text(page: str) -> str:
+    """Return a page without tags, comments, scripts and styles; never raises."""
     pieces: list[str] = []
     hidden_until: re.Pattern[str] | None = None
     for number, piece in enumerate(page.replace("\n", " ").split("<")):
@@ -37,14 +37,14 @@ def shown(page: str) -> str:
         elif number == 0 or not name:
             pieces.append(f"<{piece}" if number else piece)  # `1 < 2`
         elif tag.startswith("!--"):
-            hidden_until = None if "-->" in piece else _ENDS["!--"]
+            hidden_until = None if "-->" in piece else _HIDDEN_UNTIL["!--"]
             pieces.append(piece.partition("-->")[2])
-        elif name[0].lower() in _ENDS:
-            hidden_until = _ENDS[name[0].lower()]
+        elif name[0].lower() in _HIDDEN_UNTIL:
+            hidden_until = _HIDDEN_UNTIL[name[0].lower()]
         elif closed:
             pieces.append(text if name[0].lower().lstrip("/") in _INLINE else f"\n{text}")
     shown = "".join([_BLANKS.sub(" ", piece) for piece in pieces])
-    with contextlib.suppress(ValueError):  # of a number of more than 4,300 digits
+    with contextlib.suppress(ValueError):  # a numeric entity of more than 4,300 digits
         shown = unescape(shown)
     lines = [line.strip() for line in shown.split("\n")]
     return "\n".join([line for line in lines if line])

@@ -1,9 +1,9 @@
-"""Measure all that a model card tells; `model_card.py` words it.
+"""Measure what a model card reports; `model_card.py` writes the card.
 
-Every figure is of messages that the model at hand had not seen. Verdicts are by a threshold that
-other messages chose.
+Every figure is measured on messages that the model was not trained on, with a threshold that was
+chosen on other messages.
 """
-# ruff: noqa: S311  (nothing is secret)
+# ruff: noqa: S311  (the random numbers protect nothing)
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,24 +26,24 @@ from ml.training import (
     Scored,
     Split,
     assess,
+    concatenate,
     cross_validate,
-    join,
     measure_folds,
-    part,
     score_all,
     split,
+    split_at,
     thresholds_by_others,
     train_model,
 )
 
 PUBLISHED_FOLDS = 10
 RECALL = 0.95
-ALIKE = 0.7  # cosine of two messages' words from which they are near-duplicates
+NEAR_DUPLICATE_COSINE = 0.7  # of the words of two messages
 
 
 @dataclass(frozen=True)
 class Quality:
-    """Hold the figures of one cross-validation, in the units of `Figures`."""
+    """Hold the results of one cross-validation, in the units of `Metrics`."""
 
     f1: float
     mcc: float
@@ -58,16 +58,16 @@ class Quality:
 
 @dataclass(frozen=True)
 class Robustness:
-    """Hold how many of the spam and of the ham, both disguised alike, are called SPAM."""
+    """Hold which share of the spam and of the ham is labelled SPAM after an attack on both."""
 
     attack: str
     recall: float
     false_positive_rate: float
 
 
-def judge(folds: Sequence[Scored], false_positive_rate: float) -> Quality:
-    """Take the figures of one cross-validation."""
-    together = join(folds)
+def evaluate(folds: Sequence[Scored], false_positive_rate: float) -> Quality:
+    """Compute the results of one cross-validation."""
+    together = concatenate(folds)
     labels, scores = together.is_spam, together.probabilities
     assessment = assess(folds, false_positive_rate)
     figures = assessment.at_spam_threshold
@@ -84,49 +84,52 @@ def judge(folds: Sequence[Scored], false_positive_rate: float) -> Quality:
     )
 
 
-def split_by_likeness(messages: Messages) -> list[Split]:
-    """Part messages so that near-duplicates are never on both sides.
+def split_by_similarity(messages: Messages) -> list[Split]:
+    """Split messages into folds so that near-duplicates are always in the same fold.
 
-    Two messages are near-duplicates if the words of both have a cosine of 0.7 or more, and so are
-    those that others join in this way.
+    Two messages are near-duplicates if their words have a cosine of 0.7 or more, or if a chain of
+    near-duplicates connects them.
     """
     words = TfidfVectorizer(sublinear_tf=True).fit_transform([m.text for m in messages])
-    _, groups = connected_components(words @ words.T >= ALIKE, directed=False)
+    is_near_duplicate = words @ words.T >= NEAR_DUPLICATE_COSINE
+    _, groups = connected_components(is_near_duplicate, directed=False)
     labels = [message.is_spam for message in messages]
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
-    return part(messages, folds.split(labels, labels, groups))
+    return split_at(messages, folds.split(labels, labels, groups))
 
 
-def choose_and_score(
+def cross_validate_nested(
     messages: Messages, classifier: SpamClassifier
 ) -> Iterator[tuple[SpamClassifier, Scored]]:
-    """Choose the recipe anew for each fold, by messages of the other folds alone.
+    """Choose the hyperparameters for each fold on the other folds alone, then score the fold.
 
-    The distance to the recipe's own figures is how far its choice saw the data, as far as it goes:
-    the kinds of terms, too, were chosen by such figures.
+    The difference to the results of the fixed hyperparameters shows how much choosing them on the
+    same data flatters the model.
     """
     for train, test in split(messages):
         best = max(_candidates(classifier), key=lambda each: _average_precision(train, each))
         yield best, next(cross_validate([(train, test)], best))
 
 
-def attack(messages: Messages, classifier: SpamClassifier, rate: float) -> list[Robustness]:
-    """Score messages in each disguise by models that saw others, undisguised."""
+def measure_robustness(
+    messages: Messages, classifier: SpamClassifier, rate: float
+) -> list[Robustness]:
+    """Measure each attack with models that were trained on other messages, without the attack."""
     splits = split(messages)
     models = [train_model(train, classifier) for train, _ in splits]
     tests = [test for _, test in splits]
     thresholds = thresholds_by_others(_score(models, tests), rate)
     rows = []
     for name, disguise in ATTACKS.items():
-        disguised = [_disguised(test, disguise) for test in tests]
+        disguised = [_disguise(test, disguise) for test in tests]
         rows.append(_robustness(name, _score(models, disguised), thresholds))
     return rows
 
 
-def _disguised(messages: Messages, disguise: Attack) -> Messages:
+def _disguise(messages: Messages, attack: Attack) -> Messages:
     random = Random(0)
     ham = [message.text for message in messages if not message.is_spam]
-    return [LabelledMessage(disguise(m.text, random, ham), m.is_spam) for m in messages]
+    return [LabelledMessage(attack(m.text, random, ham), m.is_spam) for m in messages]
 
 
 def _candidates(classifier: SpamClassifier) -> list[SpamClassifier]:
@@ -135,7 +138,7 @@ def _candidates(classifier: SpamClassifier) -> list[SpamClassifier]:
 
 
 def _average_precision(messages: Messages, classifier: SpamClassifier) -> float:
-    scored = join(list(cross_validate(split(messages, folds=3), classifier)))
+    scored = concatenate(list(cross_validate(split(messages, folds=3), classifier)))
     return float(average_precision_score(scored.is_spam, scored.probabilities))
 
 

@@ -1,4 +1,4 @@
-"""Store a trained model so that nobody ever reads half of one; `artefact.py` says where it lies."""
+"""Store a trained model so that readers never see a partial one; `artefact.py` owns the layout."""
 
 import contextlib
 import fcntl
@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ml.artefact import MODEL, FoldedModel
+from ml.artefact import MODEL, ExportedModel
 from ml.channels import Channel
 from ml.errors import CannotWrite, ModelCorrupt, ModelNotTrained
 from ml.figures import Thresholds
-from ml.files import sha256, write_whole
+from ml.files import sha256, write_atomically
 from ml.manifest import (
     VERSION,
     Manifest,
@@ -23,7 +23,7 @@ from ml.manifest import (
     lock_path,
     manifest_path,
     read_manifest,
-    vouch_for,
+    record_trusted_hash,
 )
 
 _PIPELINE = "model.joblib"
@@ -31,17 +31,17 @@ _PIPELINE = "model.joblib"
 
 def write_artefact(
     folder: Path,
-    model: FoldedModel,
+    model: ExportedModel,
     pipeline: bytes,
     channel: Channel,
     thresholds: Thresholds,
     golden: list[float],
     training: Training,
 ) -> Manifest:
-    """Store a model and make it the one in use, in one step for whoever reads.
+    """Store a model and make it the one in use, atomically for readers.
 
-    Trainings into one folder wait for each other here. `pipeline` is the same model as joblib dumps
-    it.
+    Concurrent trainings into the same folder wait for each other. `pipeline` is the same model as
+    joblib dumps it.
 
     Raises:
         CannotWrite: no permission, no space, or `folder` is a file.
@@ -50,24 +50,24 @@ def write_artefact(
     digest = sha256(packed)
     version = digest[:12]
     manifest = Manifest(channel, version, digest, sha256(pipeline), thresholds, golden, training)
-    with _alone(folder):
+    with _exclusive_lock(folder):
         replaced = _version_in_use(folder)
-        write_whole(folder / version / MODEL, packed)
-        write_whole(folder / version / _PIPELINE, pipeline)
+        write_atomically(folder / version / MODEL, packed)
+        write_atomically(folder / version / _PIPELINE, pipeline)
         content = json.dumps(asdict(manifest), indent=2).encode()
-        # before the manifest is there: who reads it must find its hash
-        vouch_for(folder, content)
-        write_whole(manifest_path(folder), content)
-        if replaced not in ("", version):  # else what is there is the one before, or not ours
+        # first, because a reader of the new manifest must find its hash
+        record_trusted_hash(folder, content)
+        write_atomically(manifest_path(folder), content)
+        if replaced not in ("", version):  # else the folder has at most one previous version
             _remove_versions(folder, {version, replaced})
     return manifest
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _exclusive_lock(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # beside the folder, as who can only write into it shall not stop a training
+        # beside the folder, so that write access to the folder alone cannot block a training
         lock = os.open(lock_path(folder), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         raise CannotWrite(folder, str(error)) from error
@@ -78,13 +78,13 @@ def _alone(folder: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def _pack(model: FoldedModel) -> bytes:
+def _pack(model: ExportedModel) -> bytes:
     arrays = {
         "intercept": np.array([model.intercept], dtype=np.float64),
         "trained_on": np.array(model.trained_on, dtype=np.uint64),
     }
     for name, view in (("words", model.words), ("characters", model.characters)):
-        # one text, as numpy would pad each term to the longest; no term holds a line feed
+        # as one text, because numpy pads each string to the longest; no term has a line feed
         arrays[f"{name}_terms"] = np.frombuffer("\n".join(view.terms).encode(), np.uint8)
         arrays[f"{name}_idf"] = np.array(view.idf)
         arrays[f"{name}_coefficients"] = np.array(view.coefficients)
@@ -105,5 +105,5 @@ def _remove_versions(folder: Path, keep: set[str]) -> None:
         if VERSION.fullmatch(path.name) and path.name not in keep:
             (path / MODEL).unlink(missing_ok=True)
             (path / _PIPELINE).unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # somebody keeps a file of theirs in it
+            with contextlib.suppress(OSError):  # it contains a file that we did not write
                 path.rmdir()

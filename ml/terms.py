@@ -1,9 +1,9 @@
-"""Cut the two views of a message into terms, as scikit-learn's analysers do."""
+"""Split the two views of a message into terms, exactly as scikit-learn's analysers do."""
 
 import re
 from itertools import pairwise
 
-# A name put in by `normalise.py`; a word, or a character of a script without blanks; a sign: `!`.
+# A token of `normalise.py`; a word; a character of a script without blanks; a symbol such as `!`.
 WORD_PATTERN = r"«[^»]{1,16}»|[^\W\u3040-\u9fff]+|[\u3040-\u9fff]|[^\w\s]"
 CHARACTER_NGRAMS = (2, 4)
 
@@ -11,13 +11,13 @@ _find_tokens = re.compile(WORD_PATTERN).findall
 
 
 def word_terms(words: str) -> list[str]:
-    """Give each token, then each pair of neighbours; as `TfidfVectorizer(ngram_range=(1, 2))`."""
+    """Return words and word pairs, as `TfidfVectorizer(ngram_range=(1, 2))` does."""
     tokens: list[str] = _find_tokens(words)
     return tokens + [f"{first} {second}" for first, second in pairwise(tokens)]
 
 
 def character_terms(word: str) -> list[str]:
-    """Give each fragment of a word and its blanks; as `TfidfVectorizer(analyzer="char_wb")`."""
+    """Return the fragments of a word, as `TfidfVectorizer(analyzer="char_wb")` does."""
     padded = f" {word} "
     shortest, longest = CHARACTER_NGRAMS
     return [

@@ -1,4 +1,4 @@
-"""Own how a model is judged and made: cross-validation, thresholds, the final fit."""
+"""Own the training of a model: cross-validation, the choice of thresholds and the final fit."""
 
 import io
 import platform
@@ -16,8 +16,8 @@ from sklearn.model_selection import StratifiedKFold
 
 from ml.channels import Channel
 from ml.corpus import Corpus, LabelledMessage
-from ml.features import SpamClassifier, fit, fold
-from ml.figures import HALF, Figures, Thresholds, measure, threshold_for
+from ml.features import SpamClassifier, export_model, fit
+from ml.figures import HALF, Metrics, Thresholds, measure, threshold_for
 from ml.inference import GOLDEN, SpamModel
 from ml.manifest import Manifest, Training
 from ml.storing import write_artefact
@@ -26,54 +26,54 @@ Messages = Sequence[LabelledMessage]
 Split = tuple[Messages, Messages]
 
 FOLDS = 5
-UNSURE_RATES = 5  # times as much ham may be called UNSURE or SPAM as SPAM
-MAX_UNSURE_RATE = 0.5  # of ham; more would make all of it unsure
-OUT_OF_DOMAIN_RATE = 0.01  # of the channel's messages may be called far from them
+UNSURE_FACTOR = 5  # times as much ham may be labelled UNSURE or SPAM as SPAM
+MAX_UNSURE_RATE = 0.5  # of ham; with more, UNSURE would say nothing
+OUT_OF_DOMAIN_RATE = 0.01  # share of the channel's own messages that may be out of domain
 NO_THRESHOLDS = Thresholds(unsure=HALF, spam=HALF, unknown=1.0)
 
 
 @dataclass(frozen=True)
 class Scored:
-    """Hold labels of messages and, in the same order, scores by a model that never saw them."""
+    """Hold labels of messages and, in the same order, scores by a model not trained on them."""
 
     is_spam: tuple[bool, ...]
     probabilities: tuple[float, ...]
-    unknown: tuple[float, ...]  # the shares of unknown words and pairs
+    unknown: tuple[float, ...]  # shares of unknown words and pairs
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """Hold what cross-validation found: the thresholds to use, and how good the verdicts are."""
+    """Hold the result of cross-validation: the thresholds to use, and the metrics at them."""
 
     thresholds: Thresholds
-    at_spam_threshold: Figures
-    at_half: Figures
+    at_spam_threshold: Metrics
+    at_half: Metrics
 
 
 def split(messages: Messages, folds: int = FOLDS, seed: int = 0) -> list[Split]:
-    """Part messages into folds with equal shares of spam, the same on each call.
+    """Split messages into folds with equal shares of spam; the same arguments give the same folds.
 
     Returns:
         For each fold the messages to train on and the messages to score.
     """
     labels = [message.is_spam for message in messages]
-    places = StratifiedKFold(folds, shuffle=True, random_state=seed).split(labels, labels)
-    return part(messages, places)
+    indexes = StratifiedKFold(folds, shuffle=True, random_state=seed).split(labels, labels)
+    return split_at(messages, indexes)
 
 
-def part(messages: Messages, places: Iterable[Sequence[NDArray[np.intp]]]) -> list[Split]:
-    """Part messages by their places, those to train on and those to score, for each fold."""
-    return [([messages[i] for i in train], [messages[i] for i in test]) for train, test in places]
+def split_at(messages: Messages, indexes: Iterable[Sequence[NDArray[np.intp]]]) -> list[Split]:
+    """Split messages at the indexes that a scikit-learn splitter yields for each fold."""
+    return [([messages[i] for i in train], [messages[i] for i in test]) for train, test in indexes]
 
 
 def cross_validate(splits: Iterable[Split], classifier: SpamClassifier) -> Iterator[Scored]:
-    """Score each fold with a model trained on the others, by the code that serves."""
+    """Score each fold with a model trained on the others, using the serving code."""
     for train, test in splits:
         yield score_all(train_model(train, classifier), test)
 
 
 def score_all(model: SpamModel, messages: Messages) -> Scored:
-    """Score messages that a model never saw."""
+    """Score messages that the model was not trained on."""
     scores = [model.score(message.text) for message in messages]
     return Scored(
         tuple(message.is_spam for message in messages),
@@ -83,22 +83,22 @@ def score_all(model: SpamModel, messages: Messages) -> Scored:
 
 
 def train_model(messages: Messages, classifier: SpamClassifier) -> SpamModel:
-    """Train a model that has no thresholds yet; 1 s for 4,500 SMS, 15 s for 4,700 e-mails."""
-    model = fold(fit(messages, classifier), messages)
+    """Train a model without thresholds; 1 s for 4,500 SMS, 15 s for 4,700 e-mails."""
+    model = export_model(fit(messages, classifier), messages)
     return SpamModel(model, classifier.channel, NO_THRESHOLDS, version="untested")
 
 
 def assess(folds: Sequence[Scored], false_positive_rate: float) -> Assessment:
-    """Choose the thresholds from all scores, and judge the verdicts.
+    """Choose the thresholds from the scores of all folds, and measure how good they are.
 
-    A message may not help to choose the threshold it is judged by, so the figures take for each
-    fold the threshold that the other folds choose.
+    No message may take part in choosing the threshold that it is measured with. So the metrics use,
+    for each fold, the threshold chosen on the other folds.
 
     Args:
-        folds: what cross-validation gave.
-        false_positive_rate: the share of ham that may be called SPAM.
+        folds: the scores from cross-validation.
+        false_positive_rate: the share of ham that may be labelled SPAM.
     """
-    together = join(folds)
+    together = concatenate(folds)
     unsure, spam = (
         threshold_for(together.is_spam, together.probabilities, rate)
         for rate in (unsure_rate(false_positive_rate), false_positive_rate)
@@ -113,27 +113,27 @@ def assess(folds: Sequence[Scored], false_positive_rate: float) -> Assessment:
 
 
 def thresholds_by_others(folds: Sequence[Scored], false_positive_rate: float) -> list[float]:
-    """Choose for each fold the threshold of SPAM by the scores of the others."""
+    """Choose the SPAM threshold for each fold from the scores of the other folds."""
     thresholds = []
-    for fold_ in folds:
-        others = join([other for other in folds if other is not fold_])
+    for fold in folds:
+        others = concatenate([other for other in folds if other is not fold])
         thresholds.append(threshold_for(others.is_spam, others.probabilities, false_positive_rate))
     return thresholds
 
 
-def measure_folds(folds: Sequence[Scored], thresholds: Sequence[float]) -> Figures:
-    """Judge the verdicts of all folds together, each at its own threshold."""
+def measure_folds(folds: Sequence[Scored], thresholds: Sequence[float]) -> Metrics:
+    """Compute metrics over all folds together, using each fold's own threshold."""
     predicted = [
         probability >= threshold
-        for fold_, threshold in zip(folds, thresholds, strict=True)
-        for probability in fold_.probabilities
+        for fold, threshold in zip(folds, thresholds, strict=True)
+        for probability in fold.probabilities
     ]
-    return measure(join(folds).is_spam, predicted)
+    return measure(concatenate(folds).is_spam, predicted)
 
 
 def unsure_rate(false_positive_rate: float) -> float:
-    """Give the share of ham that may be called UNSURE or SPAM."""
-    return min(MAX_UNSURE_RATE, UNSURE_RATES * false_positive_rate)
+    """Return the share of ham that may be labelled UNSURE or SPAM."""
+    return min(MAX_UNSURE_RATE, UNSURE_FACTOR * false_positive_rate)
 
 
 def train(
@@ -143,7 +143,7 @@ def train(
     false_positive_rate: float,
     folder: Path,
 ) -> Manifest:
-    """Fit on the whole corpus and store the artefact.
+    """Fit on the whole corpus and store the model.
 
     Raises:
         CannotWrite: the folder cannot be written.
@@ -151,7 +151,7 @@ def train(
     classifier = fit(corpus.messages, SpamClassifier(channel))
     dumped = io.BytesIO()
     joblib.dump(classifier, dumped, compress=3)
-    model = fold(classifier, corpus.messages)
+    model = export_model(classifier, corpus.messages)
     thresholds = assessment.thresholds
     golden = SpamModel(model, channel, thresholds, version="new").probabilities(GOLDEN)
     training = _record(corpus, assessment, false_positive_rate)
@@ -178,10 +178,10 @@ def _record(corpus: Corpus, assessment: Assessment, false_positive_rate: float) 
     )
 
 
-def join(folds: Sequence[Scored]) -> Scored:
-    """Put the scores of folds together, in their order."""
+def concatenate(folds: Sequence[Scored]) -> Scored:
+    """Concatenate the scores of folds, in order."""
     return Scored(
-        is_spam=tuple(label for fold_ in folds for label in fold_.is_spam),
-        probabilities=tuple(score for fold_ in folds for score in fold_.probabilities),
-        unknown=tuple(share for fold_ in folds for share in fold_.unknown),
+        is_spam=tuple(label for fold in folds for label in fold.is_spam),
+        probabilities=tuple(score for fold in folds for score in fold.probabilities),
+        unknown=tuple(share for fold in folds for share in fold.unknown),
     )

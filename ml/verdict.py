@@ -1,11 +1,11 @@
-"""What a model makes of one message; `inference.py` makes it."""
+"""Own the form of a verdict on one message; `inference.py` computes it."""
 
 from enum import StrEnum
 from typing import NamedTuple
 
 
 class SpamLabel(StrEnum):
-    """Name what a message is taken for."""
+    """Name how a message is classified."""
 
     HAM = "HAM"
     UNSURE = "UNSURE"
@@ -13,9 +13,9 @@ class SpamLabel(StrEnum):
 
 
 class Reason(NamedTuple):
-    """Hold a part of the message and what it adds to the score; above 0 it speaks for spam.
+    """Hold a part of the message and its weight in the score; above 0 indicates spam.
 
-    Words that share fragments each count them, so the weights need not add up to the score.
+    A fragment counts towards each word that contains it, so weights need not add up to the score.
     """
 
     term: str
@@ -23,13 +23,17 @@ class Reason(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """Hold what the model makes of one message.
+    """Hold the classification of one message.
 
-    `threshold` is the `spam_probability` from which the label is SPAM. `reasons` are the parts that
-    weigh most, heaviest first. `truncated`: only the first 8,192 characters were read,
-    so that it is not called HAM.
-    `out_of_domain`: it has more unknown words and pairs than 99 in 100 messages of the model's
-    channel have, so that the probability means little.
+    Attributes:
+        label: the class; a truncated message is never HAM.
+        spam_probability: in [0, 1].
+        threshold: the `spam_probability` from which the label is SPAM.
+        reasons: the parts of the message with the largest weights, largest first.
+        model_version: the version of the model that scored the message.
+        truncated: only the first 8,192 characters were read.
+        out_of_domain: the share of unknown words and pairs is larger than in 99 of 100 messages of
+            the model's channel, so the probability is unreliable.
     """
 
     label: SpamLabel

@@ -1,9 +1,9 @@
-"""Weigh the terms of one view of a message by a folded model: idf times coefficient, fast.
+"""Compute the score of one view of a message from an exported model, fast.
 
-A term counts once, however often it occurs, and all weights of a view are scaled to a length of 1:
-the score is the sum of idf times coefficient, divided by the root of the sum of squared idf. Both
-summands of a term are kept as the two parts of one complex number. That is one object to fetch
-from memory, which is what takes the time, and one sum to build.
+A term counts once, however often it occurs, and the tf-idf vector of a view has length 1. So the
+score is the sum of idf times coefficient, divided by the square root of the sum of squared idf. The
+two summands of a term are stored as the imaginary and real part of one complex number: one object
+to fetch from memory, which dominates the time, and one sum to compute.
 """
 
 from collections.abc import Iterable
@@ -14,17 +14,17 @@ from ml.artefact import ViewWeights
 from ml.terms import character_terms
 
 _KEPT_WORDS = 16_384  # the SMS corpus has 13,000; with half of that a verdict takes 25 us more
-_KEPT_CHARACTERS = 24  # of a word; longer ones seldom come back, and would fill the memory
+_KEPT_CHARACTERS = 24  # longer words rarely occur again, and would fill the cache
 
 
 class WordVocabulary:
-    """Weigh words and pairs of words, each a term of its own."""
+    """Score words and word pairs; each is a term."""
 
     def __init__(self, weights: ViewWeights) -> None:
         self._summands = dict(zip(weights.terms, _summands(weights), strict=True))
 
     def weigh(self, terms: Iterable[str]) -> tuple[float, dict[str, float]]:
-        """Give the score of distinct terms together, and the share in it of each that is known."""
+        """Return the score of distinct terms, and the weight of each known term in it."""
         find = self._summands.get
         found = {term: summand for term in terms if (summand := find(term))}
         total = sum(found.values(), 0j)
@@ -33,7 +33,7 @@ class WordVocabulary:
 
 
 class CharacterVocabulary:
-    """Weigh words by their fragments."""
+    """Score words by their fragments; each fragment is a term."""
 
     def __init__(self, weights: ViewWeights) -> None:
         self._places = {term: place for place, term in enumerate(weights.terms)}
@@ -41,9 +41,9 @@ class CharacterVocabulary:
         self._find_kept = lru_cache(_KEPT_WORDS)(self._find)
 
     def weigh(self, words: Iterable[str]) -> tuple[float, dict[str, float]]:
-        """Give the score of distinct words together, and the share of each that has known terms.
+        """Return the score of distinct words, and the weight of each word with known fragments.
 
-        A fragment of several words is in the share of each, and once in the score.
+        A fragment that several words contain counts once in the score, but in the weight of each.
         """
         found = [
             (word, *(self._find_kept if len(word) <= _KEPT_CHARACTERS else self._find)(word))
@@ -55,7 +55,7 @@ class CharacterVocabulary:
         return total.imag / length, {word: share / length for word, _, share in found if share}
 
     def _find(self, word: str) -> tuple[tuple[int, ...], float]:
-        """Find the fragments of a word that the model knows, and their share before scaling."""
+        """Return the indexes of a word's known fragments, and their weight before scaling."""
         known = self._places
         places = {known[term] for term in character_terms(word) if term in known}
         return tuple(places), sum([self._summands[place].imag for place in places])
@@ -67,4 +67,4 @@ def _summands(weights: ViewWeights) -> list[complex]:
 
 
 def _length(total: complex) -> float:
-    return sqrt(total.real) or 1.0  # nothing known: nothing to scale
+    return sqrt(total.real) or 1.0  # no known terms: nothing to scale

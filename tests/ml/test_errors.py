@@ -27,7 +27,7 @@ FOLDER = Path("/models/sms")
         ModelNotTrained(FOLDER),
     ],
 )
-def test_an_error_survives_the_way_between_processes(error: MlError):
+def test_errors_survive_pickling(error: MlError):
     copy = pickle.loads(pickle.dumps(error))
 
     assert (str(copy), vars(copy)) == (str(error), vars(error))
@@ -40,7 +40,7 @@ def test_a_missing_model_says_how_to_train_one():
     )
 
 
-def test_a_missing_model_of_e_mails_says_how_to_train_that():
+def test_a_missing_email_model_says_how_to_train_one():
     assert str(ModelNotTrained(Path("/models/email"))) == (
         "There is no spam model in /models/email: "
         "run `python -m ml.train_spam_detector --channel email --out /models/email`."
@@ -49,26 +49,26 @@ def test_a_missing_model_of_e_mails_says_how_to_train_that():
 
 def test_a_refused_model_says_why_and_what_to_do():
     assert str(ModelCorrupt(Path("/models/email"), "altered")) == (
-        "The spam model in /models/email is refused: altered. "
-        "Run `python -m ml.train_spam_detector --channel email --out /models/email` again."
+        "The spam model in /models/email cannot be used: altered. "
+        "Train it again: `python -m ml.train_spam_detector --channel email --out /models/email`."
     )
 
 
-def test_a_missing_corpus_names_the_option_that_does_without():
+def test_an_unavailable_corpus_names_the_data_option():
     assert "--data FILE" in str(CorpusUnavailable("no network"))
 
 
-def test_a_bad_line_is_named_by_its_number():
+def test_a_bad_line_is_reported_with_its_number():
     assert str(BadCorpus(Path("sms.tsv"), 3, "no tab")) == "sms.tsv, line 3: no tab."
 
 
-def test_a_bad_file_is_named_without_a_line():
+def test_a_bad_file_is_reported_without_a_line_number():
     assert str(BadCorpus(Path("mail"), None, "no label")) == "mail: no label."
 
 
-def test_a_file_that_cannot_be_written_is_named_with_the_reason():
+def test_a_file_that_cannot_be_written_is_reported_with_the_reason():
     assert str(CannotWrite(FOLDER, "no space")) == "Cannot write /models/sms: no space."
 
 
-def test_a_text_that_cannot_be_scored_is_a_bad_value_too():
+def test_invalid_message_is_a_value_error():
     assert isinstance(InvalidMessage(7), ValueError)

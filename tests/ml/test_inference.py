@@ -45,18 +45,20 @@ def classifier(model_folder: Path) -> SpamClassifier:
 
 
 def with_thresholds(folder: Path, unsure: float, spam: float) -> SpamModel:
-    folded = read_model(folder, read_manifest(folder))
-    return SpamModel(folded, Channel.SMS, Thresholds(unsure, spam, unknown=1), "v1")
+    exported = read_model(folder, read_manifest(folder))
+    return SpamModel(exported, Channel.SMS, Thresholds(unsure, spam, unknown=1), "v1")
 
 
-def test_spam_is_told_from_ham(model: SpamModel):
+def test_spam_and_ham_are_classified(model: SpamModel):
     assert [model.verdict(text).label for text in (SPAM, HAM)] == [SpamLabel.SPAM, SpamLabel.HAM]
 
 
 @pytest.mark.parametrize(
     ("unsure", "spam", "label"), [(0, 0, "SPAM"), (0, 1, "UNSURE"), (1, 1, "HAM")]
 )
-def test_the_thresholds_make_the_label(model_folder: Path, unsure: float, spam: float, label: str):
+def test_the_thresholds_determine_the_label(
+    model_folder: Path, unsure: float, spam: float, label: str
+):
     verdict = with_thresholds(model_folder, unsure, spam).verdict("Hello")
 
     assert (verdict.label, verdict.threshold) == (label, spam)
@@ -66,7 +68,7 @@ def test_a_verdict_names_its_model(model_folder: Path, model: SpamModel):
     assert model.verdict(HAM).model_version == read_manifest(model_folder).version
 
 
-def test_probabilities_are_those_of_scikit_learn(
+def test_probabilities_match_scikit_learn(
     model: SpamModel, classifier: SpamClassifier, corpus: Corpus
 ):
     texts = [message.text for message in corpus.messages]
@@ -76,8 +78,9 @@ def test_probabilities_are_those_of_scikit_learn(
     assert scores == pytest.approx(classifier.predict_proba(texts)[:, 1].tolist(), abs=1e-9)
 
 
+@settings(deadline=None)  # a busy machine exceeds the default of 200 ms
 @given(st.lists(st.sampled_from(["won", "call", "free", "lunch", "at", "?", "ü", "£5", "x" * 70])))
-def test_probabilities_of_any_words_are_those_of_scikit_learn(
+def test_probabilities_of_any_words_match_scikit_learn(
     model: SpamModel, classifier: SpamClassifier, words: list[str]
 ):
     text = " ".join(words)
@@ -87,19 +90,19 @@ def test_probabilities_of_any_words_are_those_of_scikit_learn(
     assert score == pytest.approx(classifier.predict_proba([text])[0, 1], abs=1e-9)
 
 
-def test_reasons_for_spam_are_parts_of_the_message_that_speak_for_spam(model: SpamModel):
+def test_reasons_for_spam_are_words_of_the_message_with_positive_weight(model: SpamModel):
     reasons = model.verdict(SPAM).reasons
 
     assert {"won", "have"} <= {reason.term for reason in reasons if reason.weight > 0}
 
 
-def test_reasons_are_few_and_the_heaviest_comes_first(model: SpamModel):
+def test_reasons_are_five_and_sorted_by_weight(model: SpamModel):
     weights = [abs(reason.weight) for reason in model.verdict(SPAM).reasons]
 
     assert (len(weights), weights) == (5, sorted(weights, reverse=True))
 
 
-def test_spam_within_much_ham_is_found(model: SpamModel):
+def test_spam_surrounded_by_ham_is_found(model: SpamModel):
     ham = "Dinner with mum at the office, see you at the station. " * 6
 
     probabilities = model.probabilities([f"{ham}{SPAM} {ham}", ham])
@@ -107,7 +110,7 @@ def test_spam_within_much_ham_is_found(model: SpamModel):
     assert probabilities[0] > 5 * probabilities[1]
 
 
-def test_reasons_come_from_the_window_that_made_the_score(model: SpamModel):
+def test_reasons_come_from_the_most_suspicious_window(model: SpamModel):
     ham = "Dinner with mum at the office, see you at the station. " * 6
     text = f"{ham}{SPAM} {ham}"
     alone = [model.verdict(window) for window in windows(text, 160)]
@@ -121,8 +124,8 @@ def test_reasons_come_from_the_window_that_made_the_score(model: SpamModel):
     "text", ["Привет, как дела сегодня вечером? " * 3, "你好最近怎么样明天晚上八点在电影院门口等你"]
 )
 def test_a_text_of_unknown_words_is_out_of_domain(model_folder: Path, text: str):
-    folded = read_model(model_folder, read_manifest(model_folder))
-    model = SpamModel(folded, Channel.SMS, Thresholds(0.1, 0.2, unknown=0.35), "v1")
+    exported = read_model(model_folder, read_manifest(model_folder))
+    model = SpamModel(exported, Channel.SMS, Thresholds(0.1, 0.2, unknown=0.35), "v1")
 
     verdicts = [model.verdict(each) for each in (text, SPAM, "")]
 
@@ -133,7 +136,7 @@ def test_an_empty_message_is_ham(model: SpamModel):
     assert model.verdict("").label == SpamLabel.HAM
 
 
-def test_a_long_message_is_scored_by_its_beginning(model: SpamModel):
+def test_a_truncated_message_is_scored_by_its_start(model: SpamModel):
     start = "hello " * 2_000
 
     long, cut = model.verdict(start + SPAM), model.verdict(start[:8_192])
@@ -141,11 +144,11 @@ def test_a_long_message_is_scored_by_its_beginning(model: SpamModel):
     assert (long.truncated, long.spam_probability) == (True, cut.spam_probability)
 
 
-def test_a_message_that_is_not_read_whole_is_never_ham(model: SpamModel):
+def test_a_truncated_message_is_never_ham(model: SpamModel):
     assert model.verdict("Lunch at the pub? " * 1_000).label == SpamLabel.UNSURE
 
 
-def test_blanks_behind_a_message_change_nothing(model: SpamModel):
+def test_trailing_blanks_do_not_change_the_verdict(model: SpamModel):
     assert model.verdict(HAM + " " * 500 + "\n" * 500) == model.verdict(HAM)
 
 
@@ -160,32 +163,32 @@ def test_any_script_gets_a_verdict(model: SpamModel, text: str):
 
 
 @pytest.mark.parametrize("piece", ["x", "a b ", "é", "won £1000 ", "\U0001d534in "])
-def test_a_megabyte_takes_no_longer_than_what_is_read_of_it(model: SpamModel, piece: str):
+def test_a_megabyte_takes_no_longer_than_a_truncated_message(model: SpamModel, piece: str):
     message = piece * (1_000_000 // len(piece))
     started = time.process_time()
 
     model.verdict(message)
 
-    assert time.process_time() - started < 0.2  # 0.03 s
+    assert time.process_time() - started < 0.2  # takes 0.03 s
 
 
-def took(model: SpamModel, message: str) -> float:
+def cpu_seconds(model: SpamModel, message: str) -> float:
     times = []
     for _ in range(3):
         started = time.process_time()
         model.verdict(message)
         times.append(time.process_time() - started)
-    return max(0.001, min(times))  # less is not told from noise
+    return max(0.001, min(times))  # less is noise
 
 
 @pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=4))
-def test_time_grows_no_faster_than_length(model: SpamModel, pieces: list[str]):
+def test_time_grows_linearly_with_length(model: SpamModel, pieces: list[str]):
     pattern = "".join(pieces)
     quarter, whole = (pattern * (length // len(pattern)) for length in (2_048, 8_192))
 
-    growth = took(model, whole) / took(model, quarter)
+    growth = cpu_seconds(model, whole) / cpu_seconds(model, quarter)
 
     assert growth < 12  # 4 is linear, 16 quadratic
 
@@ -202,11 +205,11 @@ def test_a_model_whose_scores_have_changed_is_refused(model_folder: Path, tmp_pa
     manifest_path(folder).write_text(json.dumps(manifest))
     hashes_path(folder).write_text(sha256(manifest_path(folder).read_bytes()))
 
-    with pytest.raises(ModelCorrupt, match="scores in another way"):
+    with pytest.raises(ModelCorrupt, match="its scores differ from those at training"):
         SpamModel.load(folder)
 
 
-def test_golden_messages_show_each_kind_of_feature():
+def test_golden_messages_contain_each_kind_of_feature():
     cut = [window for message in GOLDEN for window in windows(undisguise(message).text, 160)]
     found = {term for window in cut for term in word_terms(views(window).words)}
 

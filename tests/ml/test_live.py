@@ -21,10 +21,10 @@ def folder(model_folder: Path, tmp_path: Path) -> Path:
 
 
 def train_again(corpus: Corpus, folder: Path) -> Manifest:
-    """Train on the same messages without the last, so that it is another model."""
-    less = Corpus(corpus.path, corpus.sha256, corpus.messages[:-1], corpus.duplicates)
-    folds = list(cross_validate(split(less.messages), SpamClassifier()))
-    return train(less, Channel.SMS, assess(folds, 0.002), 0.002, folder)
+    """Train a different model, by leaving out the last message."""
+    smaller = Corpus(corpus.path, corpus.sha256, corpus.messages[:-1], corpus.duplicates)
+    folds = list(cross_validate(split(smaller.messages), SpamClassifier()))
+    return train(smaller, Channel.SMS, assess(folds, 0.002), 0.002, folder)
 
 
 def test_the_same_model_is_not_loaded_twice(folder: Path):
@@ -33,7 +33,7 @@ def test_the_same_model_is_not_loaded_twice(folder: Path):
     assert live.current() is live.current()
 
 
-def test_a_new_model_is_in_use_with_the_next_message(folder: Path, corpus: Corpus):
+def test_a_new_model_is_used_for_the_next_message(folder: Path, corpus: Corpus):
     live = LiveModel(folder, Channel.SMS)
     before = live.current().version
 
@@ -43,7 +43,7 @@ def test_a_new_model_is_in_use_with_the_next_message(folder: Path, corpus: Corpu
 
 
 @pytest.mark.parametrize("damage", ["forged manifest", "altered model", "no manifest"])
-def test_a_model_that_is_not_trusted_leaves_the_old_one_in_use(
+def test_an_unusable_model_leaves_the_old_one_in_use(
     folder: Path, caplog: pytest.LogCaptureFixture, damage: str
 ):
     live = LiveModel(folder, Channel.SMS)
@@ -59,16 +59,16 @@ def test_a_model_that_is_not_trusted_leaves_the_old_one_in_use(
     with caplog.at_level(logging.ERROR):
         assert [live.current(), live.current()] == [before, before]
 
-    (record,) = caplog.records  # once, not at each message
+    (record,) = caplog.records  # logged once, not for each message
     assert f"spam model {before.version} stays in use: " in record.getMessage()
 
 
 def test_a_model_of_another_channel_is_refused(folder: Path):
-    with pytest.raises(ModelCorrupt, match="it is for sms, not for email"):
+    with pytest.raises(ModelCorrupt, match="it is for sms messages, not for email"):
         LiveModel(folder, Channel.EMAIL).current()
 
 
-def test_a_mended_model_is_taken_up(folder: Path, corpus: Corpus):
+def test_a_repaired_model_is_loaded(folder: Path, corpus: Corpus):
     live = LiveModel(folder, Channel.SMS)
     live.current()
     manifest_path(folder).write_text("{}")
@@ -79,13 +79,13 @@ def test_a_mended_model_is_taken_up(folder: Path, corpus: Corpus):
     assert live.current().version == manifest.version
 
 
-def test_without_any_model_the_failure_is_not_kept(model_folder: Path, tmp_path: Path):
+def test_a_first_failure_is_not_cached(model_folder: Path, tmp_path: Path):
     live = LiveModel(tmp_path / "sms", Channel.SMS)
     with pytest.raises(ModelNotTrained):
         live.current()
 
     shutil.copytree(model_folder, tmp_path / "sms")
-    with pytest.raises(ModelCorrupt):  # nobody vouches for it yet
+    with pytest.raises(ModelCorrupt):  # its hash is not trusted yet
         live.current()
 
     shutil.copy(hashes_path(model_folder), tmp_path)

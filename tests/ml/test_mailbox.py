@@ -35,7 +35,7 @@ def labels(path: Path) -> list[bool]:
     return [message.is_spam for message in read_mail(path)]
 
 
-def test_the_label_of_an_e_mail_is_the_name_of_its_folder(tmp_path: Path):
+def test_the_label_of_an_email_is_the_name_of_its_folder(tmp_path: Path):
     put(tmp_path / "ham" / "1", LUNCH)
     put(tmp_path / "spam" / "1", PRIZE)
 
@@ -61,13 +61,13 @@ def test_the_label_of_an_e_mail_is_the_name_of_its_folder(tmp_path: Path):
         ("ham/spammers/1.eml", False),
     ],
 )
-def test_the_last_part_of_a_path_with_a_label_counts(tmp_path: Path, place: str, is_spam: bool):
+def test_the_last_label_in_a_path_is_used(tmp_path: Path, place: str, is_spam: bool):
     put(tmp_path / place)
 
     assert labels(tmp_path) == [is_spam]
 
 
-def test_names_above_the_folder_do_not_count(tmp_path: Path):
+def test_labels_above_the_folder_are_ignored(tmp_path: Path):
     put(tmp_path / "spam" / "mails" / "ham" / "1")
 
     assert labels(tmp_path / "spam" / "mails") == [False]
@@ -80,14 +80,14 @@ def test_a_maildir_is_read(tmp_path: Path):
     assert labels(tmp_path) == [False, True]
 
 
-def test_e_mails_come_in_the_order_of_their_paths(tmp_path: Path):
+def test_emails_are_read_in_the_order_of_their_paths(tmp_path: Path):
     for name in ("spam/2", "ham/3", "ham/1"):
         put(tmp_path / name, f"Subject: {name}\n\n".encode())
 
     assert [message.text for message in read_mail(tmp_path)] == ["ham/1", "ham/3", "spam/2"]
 
 
-def test_an_mbox_in_a_folder_has_its_label_in_its_name(tmp_path: Path):
+def test_an_mbox_in_a_folder_is_labelled_by_its_name(tmp_path: Path):
     put(tmp_path / "ham.mbox", mbox(LUNCH, LUNCH))
     put(tmp_path / "spam.mbox", mbox(PRIZE))
 
@@ -98,35 +98,37 @@ def test_an_mbox_in_a_folder_has_its_label_in_its_name(tmp_path: Path):
     ]
 
 
-def test_an_mbox_on_its_own_may_have_its_label_in_its_name(tmp_path: Path):
+def test_a_single_mbox_can_be_labelled_by_its_name(tmp_path: Path):
     assert labels(put(tmp_path / "my-spam", mbox(LUNCH, PRIZE))) == [True, True]
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
-def test_an_mbox_may_have_labels_in_its_e_mails(tmp_path: Path, end: bytes):
+def test_emails_in_an_mbox_can_be_labelled_by_a_header(tmp_path: Path, end: bytes):
     content = mbox(b"X-Spam-Flag: NO\n" + LUNCH, b"From: Eve\nx-spam-flag: Yes\n" + PRIZE)
 
     assert labels(put(tmp_path / "inbox", content.replace(b"\n", end))) == [False, True]
 
 
-def test_a_label_in_the_body_does_not_count(tmp_path: Path):
+def test_a_label_in_the_body_is_ignored(tmp_path: Path):
     file = put(tmp_path / "inbox", mbox(LUNCH + b"X-Spam-Flag: YES\n"))
 
     with pytest.raises(BadCorpus):
         labels(file)
 
 
-def test_an_e_mail_without_a_label_is_named(tmp_path: Path):
+def test_an_email_without_a_label_is_reported_by_path(tmp_path: Path):
     put(tmp_path / "ham" / "1")
     put(tmp_path / "others" / "2")
 
-    with pytest.raises(BadCorpus, match="neither its path has `ham` or `spam`") as caught:
+    with pytest.raises(
+        BadCorpus, match="no label: put it in a folder named `ham` or `sp"
+    ) as caught:
         labels(tmp_path)
 
     assert caught.value.path == tmp_path / "others" / "2"
 
 
-def test_an_mbox_without_labels_is_named(tmp_path: Path):
+def test_an_mbox_without_labels_is_reported_by_path(tmp_path: Path):
     file = put(tmp_path / "inbox", mbox(LUNCH))
 
     with pytest.raises(BadCorpus) as caught:
@@ -136,26 +138,26 @@ def test_an_mbox_without_labels_is_named(tmp_path: Path):
 
 
 @pytest.mark.parametrize("place", ["ham/.DS_Store", ".git/spam/1", "ham/.index.mbox"])
-def test_hidden_files_are_left_out(tmp_path: Path, place: str):
+def test_hidden_files_are_ignored(tmp_path: Path, place: str):
     put(tmp_path / "ham" / "1")
     put(tmp_path / place, mbox(PRIZE))
 
     assert len(labels(tmp_path)) == 1
 
 
-def test_a_hidden_folder_that_is_asked_for_is_read(tmp_path: Path):
+def test_a_hidden_folder_passed_explicitly_is_read(tmp_path: Path):
     put(tmp_path / ".mail" / "ham" / "1")
 
     assert labels(tmp_path / ".mail") == [False]
 
 
-def test_of_a_huge_e_mail_the_beginning_is_read(tmp_path: Path):
+def test_only_the_start_of_a_huge_email_is_read(tmp_path: Path):
     put(tmp_path / "ham" / "1", LUNCH + b"a" * (2 << 20))
 
     assert [message.text[:15] for message in read_mail(tmp_path)] == ["Lunch\n\nAt noon?"]
 
 
-def test_an_archive_as_it_is_fetched_is_read(tmp_path: Path):
+def test_the_downloaded_archive_is_read(tmp_path: Path):
     files = {
         "package/package.json": b"{}",
         "package/data/spam-1/0001.txt": PRIZE,
@@ -170,7 +172,7 @@ def test_an_archive_as_it_is_fetched_is_read(tmp_path: Path):
     ]
 
 
-def test_links_in_an_archive_are_left_out(tmp_path: Path):
+def test_links_in_an_archive_are_ignored(tmp_path: Path):
     path = tmp_path / "corpus.tgz"
     with tarfile.open(path, "w:gz") as file:
         link = tarfile.TarInfo("package/data/spam-1/0001.txt")
@@ -180,7 +182,7 @@ def test_links_in_an_archive_are_left_out(tmp_path: Path):
     assert labels(path) == []
 
 
-def test_an_e_mail_without_a_label_in_an_archive_is_named(tmp_path: Path):
+def test_an_email_without_a_label_in_an_archive_is_reported_by_path(tmp_path: Path):
     path = archive(tmp_path / "corpus.tgz", {"package/data/all/1.txt": LUNCH})
 
     with pytest.raises(BadCorpus) as caught:
@@ -190,30 +192,30 @@ def test_an_e_mail_without_a_label_in_an_archive_is_named(tmp_path: Path):
 
 
 @pytest.mark.parametrize("size", [0, 5, 60, 120])
-def test_an_archive_that_is_cut_off_is_an_expected_error(tmp_path: Path, size: int):
+def test_a_truncated_archive_raises_bad_corpus(tmp_path: Path, size: int):
     path = archive(tmp_path / "corpus.tgz", {"package/data/spam/1.txt": PRIZE})
     path.write_bytes(path.read_bytes()[:size])
 
-    with pytest.raises(BadCorpus, match="it is not a whole archive") as caught:
+    with pytest.raises(BadCorpus, match="it is not an intact archive") as caught:
         labels(path)
 
     assert caught.value.path == path
 
 
 @pytest.mark.parametrize("content", [b"ham\tHi\n", b"\x1f\x8b\x08\0\0\0\0\0\0\0\xff\xff\xff"])
-def test_what_is_no_archive_is_an_expected_error(tmp_path: Path, content: bytes):
+def test_a_file_that_is_not_an_archive_raises_bad_corpus(tmp_path: Path, content: bytes):
     path = put(tmp_path / "corpus.tgz", content)
 
-    with pytest.raises(BadCorpus, match="it is not a whole archive"):
+    with pytest.raises(BadCorpus, match="it is not an intact archive"):
         labels(path)
 
 
-def test_folders_archives_and_mboxes_hold_e_mails(tmp_path: Path):
+def test_folders_archives_and_mboxes_hold_emails(tmp_path: Path):
     places = [tmp_path, tmp_path / "any.tgz", put(tmp_path / "any", mbox(LUNCH))]
 
     assert [is_mail(place) for place in places] == [True, True, True]
 
 
 @pytest.mark.parametrize("content", [b"", b"ham\tHi\n", b"spam\tFrom Eve\n", b"From", LUNCH])
-def test_another_file_does_not(tmp_path: Path, content: bytes):
+def test_other_files_do_not_hold_emails(tmp_path: Path, content: bytes):
     assert not is_mail(put(tmp_path / "any", content))

@@ -9,21 +9,21 @@ WORDS = TfidfVectorizer(lowercase=False, token_pattern=WORD_PATTERN, ngram_range
 CHARACTERS = TfidfVectorizer(lowercase=False, analyzer="char_wb", ngram_range=CHARACTER_NGRAMS)
 
 
-def test_words_signs_and_names_are_terms_and_so_are_pairs():
+def test_words_symbols_tokens_and_their_pairs_are_terms():
     assert word_terms("call «phone»!") == ["call", "«phone»", "!", "call «phone»", "«phone» !"]
 
 
-def test_fragments_know_where_the_word_begins_and_ends():
+def test_fragments_include_the_blanks_around_a_word():
     assert character_terms("up") == [" u", "up", "p ", " up", "up ", " up "]
 
 
 @given(TEXT)
-def test_words_are_cut_as_scikit_learn_cuts_them(text: str):
+def test_words_are_split_as_scikit_learn_splits_them(text: str):
     assert word_terms(text) == WORDS.build_analyzer()(text)
 
 
 @given(TEXT)
-def test_characters_are_cut_as_scikit_learn_cuts_them(text: str):
+def test_characters_are_split_as_scikit_learn_splits_them(text: str):
     terms = [term for word in text.split() for term in character_terms(word)]
 
     assert terms == CHARACTERS.build_analyzer()(text)

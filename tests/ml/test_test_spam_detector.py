@@ -13,27 +13,29 @@ def test_a_message_gets_a_verdict_with_reasons(
 ):
     code = main(["--model", str(model_folder), "You have WON £1000 cash! Reply YES"])
 
-    said = capsys.readouterr().out
-    assert (code, said.startswith("SPAM   probability 0.")) == (0, True)
-    assert "because of" in said
+    stdout = capsys.readouterr().out
+    assert (code, stdout.startswith("SPAM   probability 0.")) == (0, True)
+    assert "reasons: " in stdout
 
 
-def test_messages_alone_need_no_corpus(model_folder: Path, capsys: pytest.CaptureFixture[str]):
+def test_classifying_messages_needs_no_corpus(
+    model_folder: Path, capsys: pytest.CaptureFixture[str]
+):
     main(["--model", str(model_folder), "Hello", "Lunch?"])
 
     assert len(capsys.readouterr().out.splitlines()) == 4
 
 
-def test_a_corpus_that_the_model_has_seen_is_scored_by_a_twin(
+def test_the_training_corpus_is_scored_by_a_twin(
     model_folder: Path, corpus_file: Path, capsys: pytest.CaptureFixture[str]
 ):
     main(["--model", str(model_folder), "--data", str(corpus_file)])
 
-    said = capsys.readouterr().out
-    assert "A twin, trained on four fifths, scored\nthe other fifth: 3 ham and 4 spam." in said
+    stdout = capsys.readouterr().out
+    assert "A twin, trained on four\nfifths of them, scored the rest: 3 ham and 4 spam." in stdout
 
 
-def test_of_another_file_only_the_new_messages_are_scored(
+def test_only_messages_new_to_the_model_are_scored(
     model_folder: Path, corpus_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     more = tmp_path / "more.tsv"
@@ -41,12 +43,12 @@ def test_of_another_file_only_the_new_messages_are_scored(
 
     main(["--model", str(model_folder), "--data", str(more)])
 
-    said = capsys.readouterr().out
-    assert "1 ham and 1 spam are new to model" in said
-    assert "(32 are not, and were left out)" in said
+    stdout = capsys.readouterr().out
+    assert "1 ham and 1 spam are new to model" in stdout
+    assert "(32 messages that it was trained on are left out)" in stdout
 
 
-def test_figures_can_be_had_as_json(
+def test_metrics_can_be_printed_as_json(
     model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     new = tmp_path / "new.tsv"
@@ -65,7 +67,7 @@ def test_figures_can_be_had_as_json(
         assert {"precision", "recall", "f1", "mcc"} < set(found[name])
 
 
-def test_one_label_alone_has_no_roc_auc(
+def test_a_corpus_with_one_label_has_no_roc_auc(
     model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     (tmp_path / "new.tsv").write_text("ham\tTea at 5?\n")
@@ -75,7 +77,7 @@ def test_one_label_alone_has_no_roc_auc(
     assert (code, "ROC-AUC undefined" in capsys.readouterr().out) == (0, True)
 
 
-def test_a_missing_model_says_how_to_train_one_and_fails(tmp_path: Path):
+def test_a_missing_model_prints_how_to_train_one_and_exits_with_1(tmp_path: Path):
     command = [sys.executable, "-m", "ml.test_spam_detector", "--model", str(tmp_path), "Hello"]
 
     done = subprocess.run(command, capture_output=True, text=True, check=False)

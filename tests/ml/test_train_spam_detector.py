@@ -13,17 +13,17 @@ def test_a_model_is_trained_and_written(corpus_file: Path, tmp_path: Path):
     assert SpamModel.load(tmp_path).verdict("You have WON a holiday! Reply YES").label == "SPAM"
 
 
-def test_progress_figures_and_place_are_told(
+def test_training_prints_progress_metrics_and_the_folder(
     corpus_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     main(["--data", str(corpus_file), "--out", str(tmp_path)])
 
-    said = capsys.readouterr().out
+    stdout = capsys.readouterr().out
     expected = ["5 of 5 folds", "precision", "recall", "F1", "MCC", f"written to {tmp_path}"]
-    assert [word for word in expected if word not in said] == []
+    assert [word for word in expected if word not in stdout] == []
 
 
-def test_a_bad_file_is_one_sentence_and_a_failure(
+def test_a_missing_file_prints_one_sentence_and_exits_with_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     code = main(["--data", str(tmp_path / "none.tsv"), "--out", str(tmp_path)])
@@ -32,12 +32,12 @@ def test_a_bad_file_is_one_sentence_and_a_failure(
     assert (code, capsys.readouterr().err) == (1, error)
 
 
-def test_a_folder_that_cannot_be_written_is_a_failure(corpus_file: Path):
+def test_an_unwritable_folder_exits_with_1(corpus_file: Path):
     assert main(["--data", str(corpus_file), "--out", str(corpus_file)]) == 1
 
 
 @pytest.mark.slow
-def test_the_sms_corpus_is_fetched_and_learnt_as_well_as_promised(tmp_path: Path):
+def test_training_on_the_sms_corpus_reaches_the_promised_f1(tmp_path: Path):
     assert main(["--out", str(tmp_path)]) == 0
 
     training = read_manifest(tmp_path).training
