@@ -13,6 +13,7 @@ from redis.backoff import ExponentialBackoff, NoBackoff
 
 from celeryql.connections import Pool
 from celeryql.definition.task_definition import TaskDefinition
+from celeryql.errors import REDIS_DOES_NOT_ANSWER
 from celeryql.outages import OUTAGES
 from celeryql.settings import Settings
 from celeryql.state.json_documents import JsonDocumentReader
@@ -24,7 +25,6 @@ from celeryql.watching.event_reader import EventReader
 from celeryql.watching.event_stream import EventStream
 from celeryql.watching.queues_and_workers import ClusterReader
 from celeryql.watching.record_cache import RecordCache
-from celeryql.worker.health import NO_ANSWER
 from celeryql.worker.sweep import AsyncSweeper
 from tasks.celery_app import QUEUES
 
@@ -96,24 +96,24 @@ class Engine:
         self._clients.append(client)
         return client
 
-    async def ailment(self) -> str | None:
+    async def problem(self) -> str | None:
         """Say, within a second, what keeps this process from its work; None if nothing does."""
         try:
             async with asyncio.timeout(_READY_TIMEOUT_S):
                 await self.redis.ping()
                 # What failed in an outage is attempted again within this time.
-                while (ailment := self._failing()) == NO_ANSWER:  # noqa: ASYNC110
+                while (problem := self._failing()) == REDIS_DOES_NOT_ANSWER:  # noqa: ASYNC110
                     await asyncio.sleep(_LOOK_AGAIN_S)
         except OUTAGES:
-            return NO_ANSWER
-        return ailment
+            return REDIS_DOES_NOT_ANSWER
+        return problem
 
     def _failing(self) -> str | None:
         """What keeps the background tasks from their work."""
         return (
-            self.event_reader.duty.ailment
-            or self._sweeper.duty.ailment
-            or self.cluster_poller.ailment
+            self.event_reader.job.problem
+            or self._sweeper.job.problem
+            or self.cluster_poller.problem
         )
 
 

@@ -42,6 +42,11 @@ if TYPE_CHECKING:
 _SHOWN = 3  # problems in a message
 _KEPT = 100  # problems of one input, which may have one for each of its values
 
+# Problems of a process that come from Redis. Restarting the process does not solve them.
+REDIS = "Redis"
+REDIS_DOES_NOT_ANSWER = f"{REDIS} does not answer"
+REDIS_ANSWERS_WITH_AN_ERROR = f"{REDIS} answers with an error"
+
 
 class CeleryQLError(Exception):
     """Base of all expected failures."""

@@ -91,8 +91,8 @@ def _probes(engine: Engine) -> list[BaseRoute]:
         return JSONResponse({"status": "alive"})
 
     async def readyz(_: Request) -> JSONResponse:
-        ailment = await engine.ailment()
-        return JSONResponse({"status": ailment or "ready"}, status_code=503 if ailment else 200)
+        problem = await engine.problem()
+        return JSONResponse({"status": problem or "ready"}, status_code=503 if problem else 200)
 
     return [Route("/healthz", healthz), Route("/readyz", readyz)]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from celeryql.duties import Duty
+from celeryql.periodic_jobs import PeriodicJob
 from celeryql.watching.queues_and_workers import ClusterReader, QueueStatus, WorkerStatus
 
 # What moves on its own is no change worth telling, but is told with the next one.
@@ -46,14 +46,14 @@ class ClusterPoller:
         self.pollers: set[asyncio.Task[None]] = set()  # one at most, and such as are ending
         self._watchers = 0
         self._poller: asyncio.Task[None] | None = None
-        self._duty: Duty | None = None  # while somebody watches
+        self._job: PeriodicJob | None = None  # while somebody watches
         self._newest: ClusterSnapshot | None = None
         self._changed = asyncio.Event()
 
     @property
-    def ailment(self) -> str | None:
+    def problem(self) -> str | None:
         """What keeps this from looking at the cluster; None if nothing does."""
-        return self._duty.ailment if self._duty else None
+        return self._job.problem if self._job else None
 
     async def watch(self) -> AsyncGenerator[ClusterSnapshot, None]:
         """Give the cluster at once, then after each change, at most once in an interval."""
@@ -69,8 +69,8 @@ class ClusterPoller:
     def _polling(self) -> Iterator[None]:
         self._watchers += 1
         if self._poller is None:
-            self._duty = Duty("look at the cluster", self._interval_s)
-            poll = self._duty.keep_up(self._poll)
+            self._job = PeriodicJob("look at the cluster", self._interval_s)
+            poll = self._job.run_until_canceled(self._poll)
             self._poller = asyncio.create_task(poll, name="cluster poller")
             self.pollers.add(self._poller)
             self._poller.add_done_callback(self.pollers.discard)
@@ -80,7 +80,7 @@ class ClusterPoller:
             self._watchers -= 1
             if not self._watchers:
                 self._poller.cancel()
-                self._poller = self._duty = self._newest = None
+                self._poller = self._job = self._newest = None
 
     async def _poll(self) -> None:
         moment = await self._look()

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from redis.asyncio import Redis
 
-from celeryql.duties import Duty
+from celeryql.periodic_jobs import PeriodicJob
 from celeryql.records import KEY, Cursor, Event, Record
 from celeryql.state.listing import RecordFilter
 from celeryql.state.store import parse_event
@@ -40,7 +40,7 @@ class EventReader:
         """
         self._redis = redis
         self._record_cache = record_cache
-        self.duty = Duty("read the event stream")
+        self.job = PeriodicJob("read the event stream")
         self._of_root: dict[str, set[SubscriberQueue]] = {}
         self._of_owner: dict[
             str | None, set[SubscriberQueue]
@@ -72,7 +72,7 @@ class EventReader:
 
     async def run(self) -> None:
         """Read while somebody watches; resume where it was after a failure."""
-        await self.duty.keep_up(self._read_if_watched)
+        await self.job.run_until_canceled(self._read_if_watched)
 
     async def _read_if_watched(self) -> bool:
         if self._of_root or self._of_owner:

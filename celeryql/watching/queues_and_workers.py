@@ -19,7 +19,7 @@ from redis.client import NEVER_DECODE
 from celeryql.broker.captured_messages import PRIORITY_STEPS, queue_list
 from celeryql.records import KEY, TaskId, cursor_position
 from celeryql.state.store import Store
-from celeryql.worker.health import ailment_of
+from celeryql.worker.health import find_problem
 
 _RAW = {NEVER_DECODE: True}  # a message of another program need not be UTF-8
 _UNREADABLE = (ValueError, TypeError, KeyError, RecursionError)  # what JSON of others leads to
@@ -95,7 +95,7 @@ class ClusterReader:
         found = []
         for name, fields in zip(names, hashes, strict=True):
             with suppress(*_UNREADABLE):  # no worker of ours, or of another release
-                online = ailment_of(fields, now_s) is None
+                online = find_problem(fields, now_s) is None
                 found.append(WorkerStatus.model_validate(fields | {"name": name, "online": online}))
         return found
 

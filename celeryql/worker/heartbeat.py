@@ -14,12 +14,12 @@ import redis
 from celery import bootsteps, signals
 from celery.worker import state
 
-from celeryql.duties import Duty
+from celeryql.errors import REDIS_DOES_NOT_ANSWER
 from celeryql.outages import takes_no_writes
+from celeryql.periodic_jobs import PeriodicJob
 from celeryql.records import DEAF_AFTER_S, HEARTBEAT_S, KEY
 from celeryql.scripts import SWEEP_PAUSE_S
 from celeryql.settings import load_settings
-from celeryql.worker.health import NO_ANSWER
 from celeryql.worker.leases import Leases
 from celeryql.worker.sweep import Sweeper
 
@@ -66,11 +66,11 @@ class Heartbeat(bootsteps.StartStopStep):
             state.maybe_shutdown()
 
     def _keep_up(self, worker: Any) -> None:
-        duty = Duty("keep up the heartbeat")
+        job = PeriodicJob("keep up the heartbeat")
         while not self._stopped.is_set():
-            with duty.attempt():
+            with job.attempt():
                 self._beat(worker)
-            self._stopped.wait(duty.pause_s)
+            self._stopped.wait(job.pause_s)
 
     def _beat(self, worker: Any) -> None:
         settings = load_settings()
@@ -80,23 +80,23 @@ class Heartbeat(bootsteps.StartStopStep):
         # A message must be renewed well within the time after which it is redelivered.
         interval_s = min(HEARTBEAT_S, settings.visibility_timeout / 3)
         self._leases = Leases(client)
-        renewal = Duty("renew what it holds", interval_s)
-        stopping = Duty("stop what was canceled")
-        taking_over = Duty("take over from dead workers", _TAKE_OVER_S)
+        renewal = PeriodicJob("renew what it holds", interval_s)
+        stopping = PeriodicJob("stop what was canceled")
+        taking_over = PeriodicJob("take over from dead workers", _TAKE_OVER_S)
         tell = partial(self._tell, client, worker, (renewal, stopping))
         rounds = [
-            _Rounds(Duty("write the heartbeat", interval_s), tell),
+            _Rounds(PeriodicJob("write the heartbeat", interval_s), tell),
             _Rounds(renewal, partial(self._renew, worker)),
             _Rounds(stopping, partial(_stop_canceled, client, worker)),
             _Rounds(taking_over, partial(self._take_over, client)),
-            _Rounds(Duty("sweep"), Sweeper(client, settings).sweep),
+            _Rounds(PeriodicJob("sweep"), Sweeper(client, settings).sweep),
         ]
         with client:
             while not self._stopped.is_set():
                 for each in rounds:
                     each.do_if_due()
                 self._stopped.wait(min(interval_s, SWEEP_PAUSE_S))
-            with Duty("take its leave").attempt():
+            with PeriodicJob("take its leave").attempt():
                 self._take_leave(client, worker)
 
     def _deaf_s(self, worker: Any) -> float:
@@ -129,10 +129,10 @@ class Heartbeat(bootsteps.StartStopStep):
         if self._channel is not None and not self._channel.closed:
             self._channel.qos.restore_overdue(client)
 
-    def _tell(self, client: redis.Redis, worker: Any, others: Iterable[Duty]) -> None:
+    def _tell(self, client: redis.Redis, worker: Any, others: Iterable[PeriodicJob]) -> None:
         deaf_ms = int(self._deaf_s(worker) * 1_000)
-        ailments = {duty.ailment for duty in others} - {None, NO_ANSWER}
-        told = {"online": 1, "deaf_ms": deaf_ms, "ailment": "; ".join(map(str, ailments))}
+        problems = {job.problem for job in others} - {None, REDIS_DOES_NOT_ANSWER}
+        told = {"online": 1, "deaf_ms": deaf_ms, "ailment": "; ".join(map(str, problems))}
         try:
             _write(client, worker, told | _description(worker))
         except redis.RedisError as error:
@@ -152,19 +152,19 @@ def _running() -> list[str]:
 
 
 class _Rounds:
-    """A duty that is done in turn with others, and each time only if it is due."""
+    """A job that is done in turn with others, and each time only if it is due."""
 
-    def __init__(self, duty: Duty, do: Callable[[], None]) -> None:
-        self._duty, self._do = duty, do
+    def __init__(self, job: PeriodicJob, do: Callable[[], None]) -> None:
+        self._job, self._do = job, do
         self._due_at = 0.0
 
     def do_if_due(self) -> None:
         """Do it, if its time has come."""
         if (now := time.monotonic()) < self._due_at:
             return
-        with self._duty.attempt():
+        with self._job.attempt():
             self._do()
-        self._due_at = now + self._duty.pause_s
+        self._due_at = now + self._job.pause_s
 
 
 def _stop_canceled(client: redis.Redis, worker: Any) -> None:

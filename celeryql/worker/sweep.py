@@ -5,7 +5,7 @@ from __future__ import annotations
 import redis
 from redis import asyncio as aioredis
 
-from celeryql.duties import Duty
+from celeryql.periodic_jobs import PeriodicJob
 from celeryql.scripts import SWEEP_PAUSE_S, request, source
 from celeryql.settings import Settings
 
@@ -29,8 +29,8 @@ class AsyncSweeper:
     def __init__(self, client: aioredis.Redis, settings: Settings) -> None:
         self._script = client.register_script(source("sweep"))
         self._asked = request(settings)
-        self.duty = Duty("sweep", SWEEP_PAUSE_S)
+        self.job = PeriodicJob("sweep", SWEEP_PAUSE_S)
 
     async def run(self) -> None:
         """Sweep until the end of the process."""
-        await self.duty.keep_up(lambda: self._script(args=[self._asked]))
+        await self.job.run_until_canceled(lambda: self._script(args=[self._asked]))

@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from celeryql.worker.health import REDIS, ailment
+from celeryql.errors import REDIS
+from celeryql.worker.health import check_worker
 from graphql_api.local.processes import Program
 from graphql_api.local.redis_server import EmbeddedRedis, is_ready
 
@@ -68,7 +69,7 @@ def worker(queue: str, environment: Mapping[str, str]) -> Program:
         _module(command),
         ready=re.compile(rf"{queue}@\S+ ready\.(\"|$)"),
         environment=environment,
-        ailment=partial(asyncio.to_thread, ailment, environment["REDIS_URL"], node),
+        ailment=partial(asyncio.to_thread, check_worker, environment["REDIS_URL"], node),
     )
 
 

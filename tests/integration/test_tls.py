@@ -13,7 +13,7 @@ import pytest
 from redis import Redis
 
 from celeryql.settings import PROJECT_ROOT, Settings
-from celeryql.worker.health import ailment
+from celeryql.worker.health import check_worker
 from tests.client import Client
 from tests.processes import run_to_end, running, running_api, running_worker, wait_until
 from tests.tls import Authority, listening, tls_front
@@ -86,12 +86,12 @@ async def test_everything_works_over_tls_with_certificates_on_both_sides(authori
             events = await client.events(WATCH, id=await client.enqueue("add", x=4, y=5))
             plain = await asyncio.to_thread(run_to_end, ["-c", PLAIN], PROJECT_ROOT, REDIS_URL=url)
             workers = (await client.execute("{ workers { name online } }"))["workers"]
-            ill = ailment(Settings(redis_url=url).redis_url, workers[0]["name"])
+            problem = check_worker(Settings(redis_url=url).redis_url, workers[0]["name"])
 
     assert events[-1]["task"] == {"state": "SUCCEEDED", "result": 9}
     assert plain.stdout == "9.0\n", plain.stderr
     assert [worker["online"] for worker in workers] == [True]
-    assert ill is None
+    assert problem is None
 
 
 @pytest.mark.parametrize("has_ca", [False, True], ids=["unknown authority", "another host"])

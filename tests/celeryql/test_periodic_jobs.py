@@ -1,4 +1,4 @@
-"""What a process does again and again: no failure ends it, each is logged and told once."""
+"""Periodic jobs: no failure ends them, and each kind of failure is logged and reported once."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from redis import exceptions
 
-from celeryql.duties import Duty
+from celeryql.periodic_jobs import PeriodicJob
 
 
 class Work:
-    """Fails in a row as it is said, and then does not."""
+    """Raises the given errors in order, then succeeds."""
 
     def __init__(self, *errors):
         self._errors = list(errors)
@@ -27,8 +27,8 @@ class Work:
 
 
 @asynccontextmanager
-async def kept_up(duty, do):
-    task = asyncio.create_task(duty.keep_up(do))
+async def repeated(job, do):
+    task = asyncio.create_task(job.run_until_canceled(do))
     try:
         yield task
     finally:
@@ -48,15 +48,15 @@ async def kept_up(duty, do):
     ],
     ids=repr,
 )
-async def test_no_failure_ends_it(error):
+async def test_no_failure_ends_a_job(error):
     work = Work(error, error)
-    async with kept_up(Duty("dig", 0.01), work.do), asyncio.timeout(10):
+    async with repeated(PeriodicJob("dig", 0.01), work.do), asyncio.timeout(10):
         await work.has_succeeded.wait()
 
 
-async def test_a_row_of_failures_is_logged_once_with_a_traceback(caplog):
+async def test_repeated_failures_are_logged_once_with_a_traceback(caplog):
     work = Work(*[KeyError("spade")] * 3)
-    async with kept_up(Duty("dig", 0.01), work.do), asyncio.timeout(10):
+    async with repeated(PeriodicJob("dig", 0.01), work.do), asyncio.timeout(10):
         await work.has_succeeded.wait()
 
     (record,) = caplog.records
@@ -64,10 +64,10 @@ async def test_a_row_of_failures_is_logged_once_with_a_traceback(caplog):
     assert record.exc_info[0] is KeyError
 
 
-async def test_an_outage_is_logged_without_a_traceback_and_so_is_its_end(caplog):
+async def test_the_start_and_end_of_an_outage_are_logged_without_a_traceback(caplog):
     work = Work(*[exceptions.ConnectionError("gone")] * 2)
-    async with kept_up(Duty("dig", 0.01), work.do), asyncio.timeout(10):
-        while len(caplog.records) < 2:  # noqa: ASYNC110  # a log has no event for it
+    async with repeated(PeriodicJob("dig", 0.01), work.do), asyncio.timeout(10):
+        while len(caplog.records) < 2:  # noqa: ASYNC110  # caplog cannot be awaited
             await asyncio.sleep(0.01)
 
     assert [record.getMessage() for record in caplog.records] == [
@@ -77,21 +77,21 @@ async def test_an_outage_is_logged_without_a_traceback_and_so_is_its_end(caplog)
     assert not any(record.exc_info for record in caplog.records)
 
 
-def test_pauses_grow_up_to_half_a_second_and_are_as_ever_after_a_success():
-    duty, pauses_s = Duty("dig", 0.3), []
+def test_pauses_grow_to_half_a_second_and_are_reset_by_a_success():
+    job, pauses_s = PeriodicJob("dig", 0.3), []
     for _ in range(5):
-        with duty.attempt():
+        with job.attempt():
             raise ValueError
-        pauses_s.append(duty.pause_s)
-    with duty.attempt():
+        pauses_s.append(job.pause_s)
+    with job.attempt():
         pass
 
     assert pauses_s == [0.3, 0.3, 0.4, 0.5, 0.5]
-    assert duty.pause_s == 0.3
+    assert job.pause_s == 0.3
 
 
 @pytest.mark.parametrize(
-    ("error", "ailment"),
+    ("error", "problem"),
     [
         (ValueError("x"), "cannot dig (ValueError)"),
         (exceptions.ResponseError("WRONGTYPE"), "cannot dig (Redis answers with an error)"),
@@ -102,52 +102,52 @@ def test_pauses_grow_up_to_half_a_second_and_are_as_ever_after_a_success():
     ],
     ids=repr,
 )
-def test_it_says_what_is_wrong(error, ailment):
-    duty = Duty("dig")
-    assert duty.ailment is None
-    with duty.attempt():
+def test_a_job_reports_its_problem(error, problem):
+    job = PeriodicJob("dig")
+    assert job.problem is None
+    with job.attempt():
         raise error
-    assert duty.ailment == ailment
+    assert job.problem == problem
 
 
-def test_an_outage_is_over_with_the_first_success_and_an_error_of_ours_is_not():
-    outage, ours = Duty("dig"), Duty("sow")
-    for duty, error in ((outage, OSError()), (ours, ValueError())):
-        with duty.attempt():
+def test_a_success_ends_an_outage_at_once_but_not_another_error():
+    outage, other = PeriodicJob("dig"), PeriodicJob("sow")
+    for job, error in ((outage, OSError()), (other, ValueError())):
+        with job.attempt():
             raise error
-        with duty.attempt():
+        with job.attempt():
             pass
 
-    assert outage.ailment is None
-    assert ours.ailment == "cannot sow (ValueError)"
+    assert outage.problem is None
+    assert other.problem == "cannot sow (ValueError)"
 
 
-def test_an_attempt_that_takes_too_long_is_told():
-    duty = Duty("dig", stalled_after_s=0.0)
-    with duty.attempt():
-        assert duty.ailment == "has tried to dig for 0 s"
-    assert duty.ailment is None
+def test_an_attempt_that_takes_too_long_is_reported():
+    job = PeriodicJob("dig", stalled_after_s=0.0)
+    with job.attempt():
+        assert job.problem == "has tried to dig for 0 s"
+    assert job.problem is None
 
 
-async def test_what_has_more_to_do_does_not_wait():
+async def test_a_job_with_more_to_do_does_not_wait():
     left = list(range(20))
 
     async def do():
         return bool(left.pop() if left else 0)
 
-    async with kept_up(Duty("dig", 60.0), do), asyncio.timeout(10):
-        while left:  # noqa: ASYNC110  # as above
+    async with repeated(PeriodicJob("dig", 60.0), do), asyncio.timeout(10):
+        while left:  # noqa: ASYNC110  # nothing to await here
             await asyncio.sleep(0)
 
 
-async def test_it_ends_when_it_is_canceled_even_where_a_library_swallows_that():
+async def test_a_canceled_job_ends_even_if_a_library_swallows_the_cancellation():
     async def do():
         try:
             await asyncio.sleep(60)
         except asyncio.CancelledError:
             return "done"
 
-    async with kept_up(Duty("dig"), do) as task:
+    async with repeated(PeriodicJob("dig"), do) as task:
         await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait([task], timeout=10)
