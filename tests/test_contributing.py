@@ -12,7 +12,7 @@ CONTRIBUTING = (PROJECT_ROOT / "CONTRIBUTING.md").read_text()
 def test_every_file_it_names_is_there():
     folders: list[str] = []
     named = []
-    tree = re.search(r"^## Where things are\n+```\n(.*?)^```", CONTRIBUTING, re.M | re.S)[1]
+    tree = re.search(r"^## Where things are\n.*?^```\n(.*?)^```", CONTRIBUTING, re.M | re.S)[1]
     for line in tree.splitlines():
         depth = (len(line) - len(line.lstrip())) // 2
         names = re.match(r"(?:\S+ )*\S+", line.lstrip())[0].split()
