@@ -1,4 +1,4 @@
-"""CeleryQL's engine on Celery and Redis; the names below are what a task module needs."""
+"""CeleryQL's engine on Celery and Redis; the names below are what an application needs."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from celeryql.adopt.install import install
     from celeryql.definition.arguments import Sensitive
     from celeryql.worker.claim import Claim
     from celeryql.worker.progress import report_progress
     from celeryql.worker.retryable import Retryable
 
-__all__ = ["Claim", "Retryable", "Sensitive", "report_progress"]
+__all__ = ["Claim", "Retryable", "Sensitive", "install", "report_progress"]
 
 _MODULES = {
     "Claim": "celeryql.worker.claim",
     "Retryable": "celeryql.worker.retryable",
     "Sensitive": "celeryql.definition.arguments",
+    "install": "celeryql.adopt.install",
     "report_progress": "celeryql.worker.progress",
 }
 

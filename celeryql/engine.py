@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 from redis import exceptions
@@ -26,7 +26,6 @@ from celeryql.watching.event_stream import EventStream
 from celeryql.watching.queues_and_workers import ClusterReader
 from celeryql.watching.record_cache import RecordCache
 from celeryql.worker.sweep import AsyncSweeper
-from tasks.celery_app import QUEUES
 
 _CONNECT_TIMEOUT_S = 0.5
 _NO_END = 1_000_000  # tries; a subscriber waits as long as it likes
@@ -42,15 +41,21 @@ _LOOK_AGAIN_S = 0.02
 class Engine:
     """The engine's parts for one API process, opened and closed by the app's lifespan."""
 
-    def __init__(self, settings: Settings, definitions: Mapping[str, TaskDefinition]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        definitions: Mapping[str, TaskDefinition],
+        queues: Sequence[str],
+    ) -> None:
         self.settings = settings
         self.definitions = definitions
+        self.queues = queues
         self._clients: list[Redis] = []
         self.redis = self._client("read", 1.0, Retry(NoBackoff(), 2, (exceptions.ConnectionError,)))
         self.store = Store(self.redis)
         self.documents = JsonDocumentReader(self.redis)
         self.cluster_reader = ClusterReader(self.redis, self.store)
-        self.cluster_poller = ClusterPoller(self.cluster_reader, QUEUES)
+        self.cluster_poller = ClusterPoller(self.cluster_reader, queues)
         # What is accepted is never sent twice behind our back.
         writer = self._client("accept", 1.0, Retry(NoBackoff(), 0))
         self.submitter = Submitter(writer, settings)

@@ -258,7 +258,7 @@ class Unavailable(Refusal):
 
 
 @contextmanager
-def ending_in_one_sentence() -> Iterator[None]:
+def exit_on_bad_configuration() -> Iterator[None]:
     """End this process where a task or a setting cannot be used, and say why without a traceback.
 
     The exit code is the one by which the supervisor knows that starting again does not help.

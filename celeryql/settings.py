@@ -1,8 +1,8 @@
-"""The one settings model: every knob of the API, the workers and the tasks, with its unit.
+"""The settings of the API and the workers, each with its unit and its limits.
 
-Values come from the environment, then from the file that a running `./dev up` leaves in
-`.data/running.env` (so that a Celery command typed beside it reaches the same private Redis), then
-from the defaults below.
+A value comes from the environment, else from the file that a running `./dev up` leaves in
+`.data/running.env` (so that a `celery` command beside it reaches the same private Redis), else from
+the defaults below.
 """
 
 from __future__ import annotations
@@ -12,24 +12,32 @@ import signal
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, HttpUrl, SecretStr, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from celeryql.bounds import Bounds
 from celeryql.errors import BadSettings
 from celeryql.redis_url import RedisUrl
-from celeryql.setting_values import LARGEST, Count, Folder, Host, Listed, Port, Proxies, Token
-from tasks.mail_settings import MailSettings
+from celeryql.setting_values import (
+    LARGEST,
+    Count,
+    Folder,
+    Host,
+    Listed,
+    Port,
+    Proxies,
+    Seconds,
+    Token,
+)
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 DATA_DIR = PROJECT_ROOT / ".data"
 RUNNING_ENV = DATA_DIR / "running.env"
 
-# Celery follows these before an app's configuration (5.7); its command sets them from options such
+# Celery 5.7 prefers these to the configuration of the app. Its command sets them from options such
 # as `--broker` and from variables such as BROKER_URL.
-_PAST_SETTINGS = (
+_VARIABLES_THAT_OVERRIDE = (
     "CELERY_BROKER_URL",
     "CELERY_BROKER_READ_URL",
     "CELERY_BROKER_WRITE_URL",
@@ -37,12 +45,11 @@ _PAST_SETTINGS = (
     "CELERY_LOADER",
 )
 
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[^/\s]+)$")]
 
 
 class LogFormat(StrEnum):
-    """How a line of a log looks."""
+    """The format of log lines."""
 
     AUTO = "auto"
     JSON = "json"
@@ -50,7 +57,7 @@ class LogFormat(StrEnum):
 
 
 class LogLevel(StrEnum):
-    """From which level on there are lines."""
+    """The lowest level that is logged."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -58,11 +65,35 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
-class Settings(Bounds, MailSettings, BaseSettings):
-    """Everything that differs between one installation and the next."""
+class EnvironmentSettings(BaseSettings):
+    """Settings that are read from the environment, then from the file of a running `./dev up`."""
 
     model_config = SettingsConfigDict(
         env_file=RUNNING_ENV, extra="ignore", frozen=True, env_ignore_empty=True
+    )
+
+    @classmethod
+    def read(cls) -> Self:
+        """Read the settings as they are now.
+
+        Raises:
+            BadSettings: a setting is malformed or out of range. The message does not contain the
+                value, which may be secret.
+        """
+        try:
+            return cls()
+        except ValidationError as error:
+            problem = error.errors(include_input=False, include_url=False)[0]
+            name = f"{problem['loc'][0]}: ".upper() if problem["loc"] else ""
+            raise BadSettings(f"setting {name}{problem['msg']}") from None
+
+
+class Settings(EnvironmentSettings):
+    """Everything that differs between one installation and the next."""
+
+    celery_app: str = Field(
+        default="tasks.celery_app:app",
+        description="Celery app that the API serves, named as for `celery -A`.",
     )
 
     redis_url: RedisUrl = Field(
@@ -163,39 +194,103 @@ class Settings(Bounds, MailSettings, BaseSettings):
         default=None, description="What tokens must name as `iss`, if set."
     )
 
-    model_dir: Folder = Field(
-        default=DATA_DIR / "models", description="Folder with one trained model per channel."
-    )
-    model_sha256: Listed[Sha256] = Field(
-        default=(),
-        description="SHA-256, as a JSON list, of the `manifest.json` of each model to trust, "
-        "instead of those that training wrote beside the models' folders.",
-    )
-
     graphiql_dir: Folder = Field(
         default=DATA_DIR / "graphiql",
         description="Folder with the files of the page at `/graphql`.",
     )
 
+    # Limits on what one client may ask for, so that it leaves room for the others. What a fragment
+    # holds counts wherever the fragment is spread.
+    max_body_bytes: int = Field(
+        default=1_000_000, ge=1_000, description="Size of one request, or of one WebSocket message."
+    )
+    max_tokens: int = Field(
+        default=5_000, ge=100, description="Tokens, and lines, of one document."
+    )
+    max_operations: int = Field(default=20, ge=1, description="Operations in one document.")
+    max_root_fields: int = Field(
+        default=20, ge=1, description="Fields that one operation begins with."
+    )
+    max_depth: int = Field(default=20, ge=5, description="Fields within each other.")
+    # Validation compares fields of one name with each other, a thousand of them for 0.3 s.
+    max_fields: int = Field(default=1_000, ge=10, description="Fields of one operation.")
+    max_aliases: int = Field(default=200, ge=0, description="Aliases of one operation.")
+    max_directives: int = Field(default=200, ge=0, description="Directives of one operation.")
+    # What is handed over is made into inputs, which takes 20 to 50 us a value.
+    max_values: int = Field(
+        default=25_000,
+        ge=1_000,
+        description="Values in the variables of one operation, each as often as its variable is "
+        "named; 1,000 characters weigh as much as one.",
+    )
+    max_answer_items: int = Field(
+        default=25_000,
+        ge=1_000,
+        description="List items and tasks in one answer, or in one event; five fields or 1,000 "
+        "characters weigh as much as one.",
+    )
+    query_timeout_s: Seconds = Field(default=10.0, description="Seconds that a query may take.")
 
-def read_settings() -> Settings:
-    """Read the settings as they are now.
+    max_sockets: int = Field(
+        default=10_000, ge=1, description="WebSockets and streams open in one process."
+    )
+    max_sockets_per_address: int = Field(
+        default=2_000, ge=1, description="The same, of one client address."
+    )
+    max_operations_per_socket: int = Field(
+        default=50, ge=1, description="Operations at a time on one WebSocket."
+    )
+    connection_init_timeout_s: Seconds = Field(
+        default=5.0, description="Seconds that a new WebSocket has to say who it is."
+    )
+    send_timeout_s: Seconds = Field(
+        default=1.0,
+        description="Seconds that a client may leave what is sent to it unread, once all buffers "
+        "on the way to it are full.",
+    )
+
+    enqueue_rate: float = Field(
+        default=1_000.0,
+        ge=0.001,
+        le=1_000_000,
+        allow_inf_nan=False,
+        description="Tasks that one owner may enqueue in a second, in the long run.",
+    )
+    enqueue_burst: int = Field(
+        default=100_000,
+        ge=1,
+        description="Tasks that one owner may enqueue at once, after a pause.",
+    )
+    max_waiting: int = Field(
+        default=1_000_000,
+        ge=1,
+        description="About how many tasks may wait in one queue at one priority, or for their "
+        "start time.",
+    )
+
+    @classmethod
+    def read(cls) -> Self:
+        """Read the settings as they are now.
+
+        Raises:
+            BadSettings: as above, or a variable of Celery's overrides a setting.
+        """
+        _check_variables_of_celery()
+        return super().read()
+
+
+@cache
+def load_settings() -> Settings:
+    """Read the settings once in this process.
 
     Raises:
-        BadSettings: one is malformed or out of range; the message does not show its value, which
-            may be secret.
+        BadSettings: a setting is malformed or out of range.
     """
-    _check_variables_of_celery()
-    try:
-        return Settings()
-    except ValidationError as error:
-        problem = error.errors(include_input=False, include_url=False)[0]
-        name = f"{problem['loc'][0]}: ".upper() if problem["loc"] else ""
-        raise BadSettings(f"setting {name}{problem['msg']}") from None
+    return Settings.read()
 
 
 def _check_variables_of_celery() -> None:
-    for name in _PAST_SETTINGS:
+    for name in _VARIABLES_THAT_OVERRIDE:
         if os.environ.get(name):
             raise BadSettings(
                 f"{name} is set, by the environment or an option of `celery`, and overrides the "
@@ -206,13 +301,3 @@ def _check_variables_of_celery() -> None:
         raise BadSettings(
             "setting REMAP_SIGTERM: not the name of a signal: write SIGQUIT, or unset it"
         )
-
-
-@cache
-def load_settings() -> Settings:
-    """Read the settings once for this process.
-
-    Raises:
-        BadSettings: one is malformed or out of range.
-    """
-    return read_settings()

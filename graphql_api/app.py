@@ -13,8 +13,9 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp
 
+from celeryql.adopt.find import load_app
 from celeryql.engine import Engine
-from celeryql.errors import ending_in_one_sentence
+from celeryql.errors import exit_on_bad_configuration
 from celeryql.observability import traces
 from celeryql.settings import Settings, load_settings
 from graphql_api.auth.authenticator import Authenticator
@@ -38,11 +39,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         SystemExit: a task cannot be offered, or settings make no sense; the reason is on standard
             error.
     """
-    with ending_in_one_sentence():
-        api = build_schema()
+    with exit_on_bad_configuration():
         settings = settings or load_settings()
+        api = build_schema(load_app(settings.celery_app))
         authenticator = Authenticator(settings)
-    engine = Engine(settings, api.definitions)
+    engine = Engine(settings, api.definitions, api.queues)
     metrics = Metrics(engine.submitter.durations)
     services = Services(engine, api.present, authenticator, metrics)
     router = Router(api.schema, services)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import strawberry
+from celery import Celery
 from graphql import GraphQLError, Undefined
 from strawberry.exceptions import DuplicatedTypeName
 from strawberry.extensions import SchemaExtension
@@ -19,11 +20,13 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import create_type
 from strawberry.types import ExecutionContext
 
+from celeryql.adopt.exposed_tasks import exposed_tasks, queue_names
+from celeryql.adopt.find import load_app
 from celeryql.definition.task_definition import TaskDefinition
-from celeryql.errors import ending_in_one_sentence
+from celeryql.errors import exit_on_bad_configuration
 from celeryql.observability import traces
 from celeryql.records import WORKFLOW, Record, WorkflowSummary
-from celeryql.settings import PROJECT_ROOT
+from celeryql.settings import PROJECT_ROOT, load_settings
 from graphql_api.derived.models import Clones
 from graphql_api.derived.names import Names
 from graphql_api.derived.task_api import Derivation, complete_step_input
@@ -40,7 +43,6 @@ from graphql_api.resolvers.workflows import WorkflowMutation
 from graphql_api.types.naming import CachedNameConverter
 from graphql_api.types.scalars import SCALARS
 from graphql_api.types.task import Task, UndefinedTask, Workflow
-from tasks.celery_app import definitions
 
 SDL_FILE = PROJECT_ROOT / "schema.graphql"
 
@@ -77,10 +79,11 @@ class StagedSchema(Schema):
 
 @dataclass(frozen=True)
 class Api:
-    """The schema, and what presents records in it."""
+    """The schema of a Celery app, and what presents records in it."""
 
     schema: strawberry.Schema
     definitions: Mapping[str, TaskDefinition]
+    queues: Sequence[str]
     task_types: Mapping[str, Any]
 
     def present(self, record: Record, summary: WorkflowSummary | None = None) -> Task:
@@ -98,13 +101,18 @@ class Api:
 
 
 @cache
-def build_schema() -> Api:
-    """Derive the schema from the task modules.
+def build_schema(app: Celery | None = None) -> Api:
+    """Derive the schema from the tasks of a Celery app.
+
+    Args:
+        app: None for the one that the setting CELERY_APP names.
 
     Raises:
-        BadTaskDefinition: a task cannot be offered, or a name that is derived for it is taken.
+        BadSettings: CELERY_APP names no app that CeleryQL is installed into.
+        BadTaskDefinition: a task cannot be exposed, or a name that is derived for it is taken.
     """
-    known = definitions()
+    app = app or load_app(load_settings().celery_app)
+    known = exposed_tasks(app)
     names = Names(known.values())
     clones = Clones(names)
     derived = [Derivation(definition, clones) for definition in known.values()]
@@ -121,7 +129,7 @@ def build_schema() -> Api:
         derivation.check_examples()
     _leave_null_defaults_out(schema)
     one_of.check_by_core(schema)
-    return Api(schema, known, task_types)
+    return Api(schema, known, queue_names(app), task_types)
 
 
 def _schema(mutation: type, task_types: Mapping[str, Any]) -> StagedSchema:
@@ -159,7 +167,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m graphql_api.schema", description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare with schema.graphql")
     arguments = parser.parse_args()
-    with ending_in_one_sentence():
+    with exit_on_bad_configuration():
         sdl = build_schema().schema.as_str() + "\n"
     if not arguments.check:
         sys.stdout.write(sdl)

@@ -1,4 +1,4 @@
-"""The task modules, and under `engine` what runs them; `celery -A tasks` finds the app here."""
+"""The reference application: an ordinary Celery app with typed tasks, run by `celery -A tasks`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["app"]
 
 
 def __getattr__(name: str) -> Any:
-    # Only who asks for the app loads Celery: the supervisor, whose start people wait for, does not.
+    # On first use, because importing `tasks.settings` must not import every task.
     if name == "app":
         from tasks.celery_app import app  # noqa: PLC0415
 

@@ -14,11 +14,10 @@ from celery import Task
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from celeryql import Claim, Retryable
-from celeryql.settings import Settings, load_settings
 from tasks.addresses import Address, bare_address, in_header, one_line
 from tasks.celery_app import app
 from tasks.mail import encoded, listed, write
-from tasks.mail_settings import OnUnknown, SmtpSecurity
+from tasks.settings import OnUnknown, SmtpSecurity, TaskSettings, load_settings
 
 _BODY_MAX = 1_000_000  # characters; servers commonly refuse messages above 10 MB
 
@@ -109,7 +108,9 @@ def _in_header(addresses: list[str]) -> str:
     return listed([in_header(address) for address in addresses])
 
 
-def _deliver(message: bytes, recipients: list[str], settings: Settings, claim: Claim) -> list[str]:
+def _deliver(
+    message: bytes, recipients: list[str], settings: TaskSettings, claim: Claim
+) -> list[str]:
     """Send a message, and name the recipients that the server refused.
 
     Raises:
@@ -145,7 +146,7 @@ def _is_temporary(error: smtplib.SMTPException) -> bool:
 
 
 @contextmanager
-def _connected(settings: Settings) -> Iterator[_Session]:
+def _connected(settings: TaskSettings) -> Iterator[_Session]:
     """Log in to the mail server; how it takes the farewell is of no interest."""
     where = (settings.smtp_host, settings.smtp_port)
     smtp: _Session

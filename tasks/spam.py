@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from celeryql import report_progress
-from celeryql.settings import load_settings
 from tasks.celery_app import app
+from tasks.settings import load_settings
 
 if TYPE_CHECKING:
     from ml.inference import SpamModel

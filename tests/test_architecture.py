@@ -1,88 +1,124 @@
-"""The directions of the house, held by reading the code."""
+"""Imports point down and form no cycle, and each library stays in its place."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 
 from celeryql.settings import PROJECT_ROOT
 
-PACKAGES = ("celeryql", "graphql_api", "tasks", "ml")
-FILES = [path for name in PACKAGES for path in sorted((PROJECT_ROOT / name).rglob("*.py"))]
+# What each package may import of the others.
+FLOORS = {
+    "bench": {"celeryql", "graphql_api", "ml", "tasks"},
+    "graphql_api": {"celeryql"},
+    "tasks": {"celeryql", "ml"},
+    "celeryql": set(),
+    "ml": set(),
+}
+# Where a library may be imported.
+LIBRARIES = {
+    "strawberry": ("graphql_api/",),
+    "fastapi": ("graphql_api/",),
+    "graphql": ("graphql_api/",),
+    "uvicorn": ("graphql_api/",),
+    # A user's own Celery app names its queues with kombu, too; `./dev up` starts a Redis.
+    "kombu": ("celeryql/", "tasks/celery_app.py"),
+    "redis": ("celeryql/", "graphql_api/local/"),
+    "sklearn": ("ml/",),
+    "joblib": ("ml/",),
+}
 
 
-def imports(path: Path) -> list[tuple[str, int]]:
-    """List what a file imports, with the depth of the statement: 0 is the module's own level."""
-    found: list[tuple[str, int]] = []
+@dataclass(frozen=True)
+class Import:
+    """One imported module, wherever the statement is.
 
-    def visit(node: ast.AST, depth: int) -> None:
+    Attributes:
+        place: `module`, `function` or `typing`, which is under `TYPE_CHECKING`.
+    """
+
+    file: str
+    module: str
+    place: str
+
+    @property
+    def package(self) -> str:
+        return self.module.split(".")[0]
+
+    def __str__(self) -> str:
+        return f"{self.file} imports {self.module}"
+
+
+def files() -> dict[str, ast.Module]:
+    paths = [path for name in FLOORS for path in sorted((PROJECT_ROOT / name).rglob("*.py"))]
+    return {str(path.relative_to(PROJECT_ROOT)): ast.parse(path.read_text()) for path in paths}
+
+
+def module_of(file: str) -> str:
+    return file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+FILES = files()
+MODULES = {module_of(file): file for file in FILES}
+
+
+def imports(file: str) -> Iterator[Import]:
+    def visit(node: ast.AST, place: str) -> Iterator[Import]:
         if isinstance(node, ast.Import):
-            found.extend((alias.name, depth) for alias in node.names)
+            yield from (Import(file, alias.name, place) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path} has a relative import"
-            found.append((node.module or "", depth))
+            assert node.level == 0, f"{file} has a relative import"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield Import(file, inner if inner in MODULES else str(node.module), place)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            place = "function"
         elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            return
-        is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            place = "typing"
         for child in ast.iter_child_nodes(node):
-            visit(child, depth + is_function)
+            yield from visit(child, place)
 
-    visit(ast.parse(path.read_text()), 0)
-    return found
+    yield from visit(FILES[file], "module")
 
 
-def offenders(allowed: str | tuple[str, ...], *modules: str) -> list[str]:
-    return [
-        f"{path.relative_to(PROJECT_ROOT)} imports {module}"
-        for path in FILES
-        if not str(path.relative_to(PROJECT_ROOT)).startswith(allowed)
-        for module, _ in imports(path)
-        if module.split(".")[0] in modules
+IMPORTS = [found for file in FILES for found in imports(file)]
+
+
+def test_packages_import_only_what_is_below_them():
+    above = [
+        str(found)
+        for found in IMPORTS
+        if found.package in FLOORS
+        and found.package not in FLOORS[found.file.split("/")[0]] | {found.file.split("/")[0]}
     ]
 
-
-def test_only_the_api_imports_strawberry_and_fastapi():
-    assert offenders("graphql_api/", "strawberry", "fastapi", "graphql", "uvicorn") == []
+    assert above == []
 
 
-def test_only_the_engine_imports_redis_and_kombu_directly():
-    assert (
-        offenders(("celeryql/", "graphql_api/local/", "tasks/celery_app.py"), "redis", "kombu")
-        == []
-    )
-
-
-def test_nothing_imports_against_the_stream():
-    assert offenders("graphql_api/", "graphql_api") == []
-    assert [o for o in offenders("tasks/", "tasks") if o.startswith("ml/")] == []
-    assert [o for o in offenders("tasks/", "celery") if o.startswith("ml/")] == []
-
-
-def test_the_engine_names_no_task_module():
-    names = {f"tasks.{p.stem}" for p in (PROJECT_ROOT / "tasks").glob("*.py")} - {"tasks.__init__"}
-    engine = [path for path in FILES if "celeryql/" in str(path)]
-
-    # The app and its mail settings are separated from the engine next.
-    assert [(p.name, m) for p in engine for m, _ in imports(p) if m in names] == [
-        ("engine.py", "tasks.celery_app"),
-        ("settings.py", "tasks.mail_settings"),
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_library_is_imported_only_in_its_place(library):
+    elsewhere = [
+        str(found)
+        for found in IMPORTS
+        if found.package == library and not found.file.startswith((*LIBRARIES[library], "bench/"))
     ]
+
+    assert elsewhere == []
 
 
 def test_ml_is_imported_only_inside_functions_of_task_modules():
     found = {
-        (str(path.relative_to(PROJECT_ROOT)), depth)
-        for path in FILES
-        if path.relative_to(PROJECT_ROOT).parts[0] != "ml"
-        for module, depth in imports(path)
-        if module.split(".")[0] == "ml"
+        (found.file, found.place)
+        for found in IMPORTS
+        if found.package == "ml" and not found.file.startswith(("ml/", "bench/"))
     }
 
-    assert found == {("tasks/spam.py", 1)}
+    assert found == {("tasks/spam.py", "function"), ("tasks/spam.py", "typing")}
 
 
 @pytest.mark.slow
@@ -90,6 +126,24 @@ def test_building_the_schema_loads_no_machine_learning():
     script = (
         "import sys; from graphql_api.schema import build_schema; build_schema();"
         "print(sorted({'sklearn', 'numpy', 'joblib', 'ml'} & set(sys.modules)))"
+    )
+
+    answer = subprocess.run(
+        [sys.executable, "-c", script], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert answer.stdout.strip() == "[]"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("package", ["celeryql", "graphql_api"])
+def test_neither_the_engine_nor_the_api_needs_the_tasks(package):
+    modules = [module for module in MODULES if module.split(".")[0] == package]
+    modules = [name for name in modules if not name.endswith(("__main__", "execution.tracing"))]
+    script = (
+        "import sys, importlib;"
+        f"[importlib.import_module(name) for name in {modules!r}];"
+        "print(sorted(name for name in sys.modules if name.split('.')[0] in ('tasks', 'ml')))"
     )
 
     answer = subprocess.run(

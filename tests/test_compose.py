@@ -12,6 +12,7 @@ import yaml
 
 from celeryql.settings import Settings
 from tasks.celery_app import QUEUES
+from tasks.settings import TaskSettings
 
 ROOT = Path(__file__).parents[1]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -152,7 +153,8 @@ def test_any_service_can_have_replicas():
 def test_every_variable_that_is_handed_on_is_a_setting():
     names = {name for s in SERVICES.values() for name in s.get("environment", {})} - NOT_SETTINGS
 
-    assert {name.lower() for name in names} <= set(Settings.model_fields)
+    settings = Settings.model_fields | TaskSettings.model_fields
+    assert {name.lower() for name in names} <= set(settings)
 
 
 def test_only_the_email_worker_knows_the_mail_servers_password():

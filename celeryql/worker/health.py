@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
-from celeryql.errors import ending_in_one_sentence
+from celeryql.errors import exit_on_bad_configuration
 from celeryql.records import DEAF_AFTER_S, KEY, OFFLINE_AFTER_S
 from celeryql.settings import load_settings
 
@@ -58,7 +58,7 @@ def find_problem(heartbeat: Mapping[str, str], now_s: float) -> str | None:
 
 
 if __name__ == "__main__":
-    with ending_in_one_sentence():
+    with exit_on_bad_configuration():
         url = load_settings().redis_url
     problem = check_worker(url, sys.argv[1])
     sys.exit(problem and f"{sys.argv[1]} {problem}")

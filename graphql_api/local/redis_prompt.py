@@ -10,7 +10,7 @@ from redis import Redis
 from redis.connection import AbstractConnection
 from redis.exceptions import RedisError, ResponseError
 
-from celeryql.errors import ending_in_one_sentence
+from celeryql.errors import exit_on_bad_configuration
 from celeryql.settings import load_settings
 from graphql_api.local.redis_server import ping_failure
 
@@ -101,6 +101,6 @@ def main(redis_url: str, words: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    with ending_in_one_sentence():
+    with exit_on_bad_configuration():
         url = load_settings().redis_url
     sys.exit(main(url, sys.argv[1:]))

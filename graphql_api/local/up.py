@@ -20,8 +20,6 @@ from celeryql.settings import (
     PROJECT_ROOT,
     RUNNING_ENV,
     LogFormat,
-    Settings,
-    read_settings,
 )
 from graphql_api.auth.authenticator import Authenticator
 from graphql_api.auth.trusted_hosts import StartRefused, is_loopback, refuse_public
@@ -34,6 +32,7 @@ from graphql_api.local.preflight import (
 )
 from graphql_api.local.redis_server import EmbeddedRedis, check_data, reserve_port, write_config
 from graphql_api.local.running_env import removed, write_running_env
+from graphql_api.local.settings import LocalSettings
 from graphql_api.local.supervisor import Supervisor
 
 # What helps those who develop; switched on where nobody else can reach the API.
@@ -158,9 +157,8 @@ def main(
     running_env = data_dir / RUNNING_ENV.name
     try:
         with only_one(data_dir / "up.lock"), removed(running_env):
-            settings = (
-                read_settings()
-            )  # with no file to read, since one left behind names a dead Redis
+            # The file of an earlier run is removed by now: it would name a Redis that has stopped.
+            settings = LocalSettings.read()
             host, port = host or settings.host, port or settings.port
             if not (Authenticator(settings).is_on or insecure):
                 refuse_public(host)
@@ -180,7 +178,7 @@ async def serve(machine: Machine, wanted_port: int, *, restart: bool) -> int:
     return await supervisor.run(lambda: machine.bring_up(supervisor, console))
 
 
-def prepare(settings: Settings, host: str, port: int, data_dir: Path) -> Machine:
+def prepare(settings: LocalSettings, host: str, port: int, data_dir: Path) -> Machine:
     """Decide what a start is made of.
 
     Raises:

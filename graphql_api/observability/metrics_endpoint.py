@@ -25,7 +25,6 @@ from celeryql.state.durations import BOUNDS_MS, DurationCounts, TaskDurations, r
 from celeryql.watching.queues_and_workers import QueueStatus, WorkerStatus
 from graphql_api.auth.trusted_hosts import is_trusted_host
 from graphql_api.observability.metrics import Metrics
-from tasks.celery_app import QUEUES
 
 _REDIS_TIMEOUT_S = 0.8  # a scrape is answered within a second, without Redis too
 _BOUNDS = (*(str(bound / 1_000) for bound in BOUNDS_MS), "+Inf")
@@ -147,7 +146,7 @@ class Scrape:
             async with asyncio.timeout(_REDIS_TIMEOUT_S):
                 return _Page(
                     process,
-                    await cluster.queues(QUEUES),
+                    await cluster.queues(self._engine.queues),
                     await cluster.workers(),
                     await read_task_durations(self._engine.redis, definitions),
                 )

@@ -15,7 +15,6 @@ from graphql_api.types.filters import FilterArgument, parse_filter
 from graphql_api.types.node import IdArgument, Node
 from graphql_api.types.pagination import TaskConnection, Window, connect
 from graphql_api.types.task import Task
-from tasks.celery_app import QUEUES
 
 
 @decorators.type
@@ -36,7 +35,7 @@ class Query:
         needed = Scope.CLUSTER if kind in ("queue", "worker") else Scope.READ
         info.context.viewer.require(needed)
         if kind == "queue":
-            return Queue.named(name) if name in QUEUES else None
+            return Queue.named(name) if name in info.context.engine.queues else None
         if kind == "definition":
             definition = info.context.engine.definitions.get(name)
             return TaskDefinition.of(definition) if definition else None
@@ -83,9 +82,9 @@ class Query:
         return [TaskDefinition.of(d) for d in info.context.engine.definitions.values()]
 
     @decorators.field(scopes=(Scope.CLUSTER,))
-    def queues(self) -> list[Queue]:
+    def queues(self, info: Info) -> list[Queue]:
         """Every queue."""
-        return [Queue.named(name) for name in QUEUES]
+        return [Queue.named(name) for name in info.context.engine.queues]
 
     @decorators.field(scopes=(Scope.CLUSTER,))
     async def workers(self, info: Info) -> list[Worker]:

@@ -10,11 +10,12 @@ from celery import Task, states
 from celery.app.task import Context
 from redis import Redis
 
+from celeryql.adopt.exposed_tasks import exposed_tasks, queue_names
 from celeryql.broker.captured_messages import start_capture
 from celeryql.engine import Engine
 from celeryql.settings import Settings
 from celeryql.worker.result_backend import Backend
-from tasks.celery_app import app, definitions
+from tasks.celery_app import app
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def url(empty_redis: Redis, redis_url: str) -> str:
 
 @pytest.fixture
 async def engine(url: str) -> AsyncIterator[Engine]:
-    async with Engine(Settings(redis_url=url), definitions()) as parts:
+    async with Engine(Settings(redis_url=url), exposed_tasks(app), queue_names(app)) as parts:
         yield parts
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from celeryql.settings import PROJECT_ROOT, Settings
 from graphql_api.api_errors import Code
+from tasks.settings import TaskSettings
 from tests.docs.pages import page, section
 
 SCHEMA = graphql.build_schema((PROJECT_ROOT / "schema.graphql").read_text())
@@ -45,7 +46,7 @@ def test_the_settings_tables_are_the_settings():
 
     assert sorted(rows(page("docs/settings.md"))) == sorted(
         (f"`{name.upper()}`", default(field.default), field.description)
-        for name, field in Settings.model_fields.items()
+        for name, field in (Settings.model_fields | TaskSettings.model_fields).items()
     )
 
 

@@ -17,7 +17,6 @@ from graphql_api.auth.authenticator import Authenticator, Scope, Viewer
 from graphql_api.context import Context, Services
 from graphql_api.observability.metrics import Metrics
 from graphql_api.schema import build_schema
-from tasks.celery_app import QUEUES
 from tests.celeryql.conftest import backend, engine, report, url
 
 __all__ = ["backend", "engine", "report", "url"]  # fixtures
@@ -126,7 +125,7 @@ Doors = Callable[..., Door]
 def door_of(engine) -> Doors:
     """Make doors for those who came with a token: by default all may all but see others' tasks."""
     settings = Settings(auth_jwt_secret="a secret that is long enough for everyone")
-    engine.cluster_poller = ClusterPoller(engine.cluster_reader, QUEUES, interval_s=0.05)
+    engine.cluster_poller = ClusterPoller(engine.cluster_reader, engine.queues, interval_s=0.05)
     services = services_of(engine, settings)
 
     def make(subject: str, *scopes: Scope, **narrowed: Any) -> Door:
@@ -139,5 +138,5 @@ def door_of(engine) -> Doors:
 
 @pytest.fixture
 def door(engine) -> Door:  # the fixture of this name
-    engine.cluster_poller = ClusterPoller(engine.cluster_reader, QUEUES, interval_s=0.05)
+    engine.cluster_poller = ClusterPoller(engine.cluster_reader, engine.queues, interval_s=0.05)
     return Door(engine, Viewer())

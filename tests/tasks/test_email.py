@@ -16,9 +16,10 @@ from aiosmtpd.handlers import Mailbox
 from aiosmtpd.smtp import AuthResult
 
 from celeryql.errors import InvalidArguments
-from celeryql.settings import DATA_DIR, PROJECT_ROOT, load_settings
+from celeryql.settings import DATA_DIR, PROJECT_ROOT
 from graphql_api.local.redis_server import private_redis, reserve_port
 from tasks.email import send_email
+from tasks.settings import load_settings
 from tests.processes import running_worker
 
 MAIL = {"to": ["ann@example.org"], "subject": "Hello", "text": "How are you?"}

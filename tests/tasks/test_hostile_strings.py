@@ -7,9 +7,10 @@ from contextlib import suppress
 
 import pytest
 
+from celeryql.adopt.exposed_tasks import exposed_tasks
 from celeryql.definition.arguments import STRING_MAX
 from celeryql.errors import InvalidInput
-from tasks.celery_app import definitions
+from tasks.celery_app import app
 
 # What makes parsers go back, or decode, again and again.
 HOSTILE = (
@@ -69,7 +70,7 @@ def taken_s(definition, given):
 
 
 @pytest.mark.parametrize("piece", HOSTILE, ids=ascii)
-@pytest.mark.parametrize("definition", definitions().values(), ids=lambda d: d.name)
+@pytest.mark.parametrize("definition", exposed_tasks(app).values(), ids=lambda d: d.name)
 def test_the_time_of_a_check_grows_with_the_length(definition, piece):
     schema = definition.arguments.model_json_schema()
     few, all_ = (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from celeryql.errors import InvalidArguments
-from celeryql.settings import load_settings
 from ml.errors import ModelNotTrained
+from tasks.settings import load_settings
 from tasks.spam import SpamChannel, SpamLabel, SpamVerdict, detect_spam, detect_spam_batch
 
 PRIZE = "URGENT! You have won a 1 week FREE membership in our 100000 prize jackpot! Txt CLAIM"

@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from celeryql.errors import ending_in_one_sentence
+from celeryql.errors import exit_on_bad_configuration
 from celeryql.settings import PROJECT_ROOT, load_settings
 
 PAGE_DIR = Path(__file__).parent / "page"
@@ -106,7 +106,7 @@ def _run(argv: list[str], complaint: str, workshop: Path, log: Path) -> None:
 
 def main() -> int:
     """Build into the folder of the settings, and return the exit code."""
-    with ending_in_one_sentence():
+    with exit_on_bad_configuration():
         folder = load_settings().graphiql_dir
     try:
         build(folder)

@@ -11,6 +11,7 @@ from celery import signals
 from celery.app.task import Task
 from structlog.contextvars import bound_contextvars
 
+from celeryql.adopt.exposed_tasks import exposed_tasks
 from celeryql.broker.captured_messages import build_only_options, capturing
 from celeryql.definition.arguments import Sensitive
 from celeryql.definition.options import EnqueueOptions
@@ -18,7 +19,7 @@ from celeryql.definition.task_definition import TaskDefinition
 from celeryql.records import Priority
 from celeryql.submission.build import build_task
 from celeryql.submission.message_template import message_for
-from tasks.celery_app import app, definitions
+from tasks.celery_app import app
 
 KWARGS = {
     "text": "Zoë \U0001f40d", "x": 2.0, "none": None, "list": [{"a": 1}], "long": "x" * 2_000,
@@ -34,7 +35,7 @@ def read(payload: str) -> dict[str, Any]:
     return message
 
 
-@pytest.mark.parametrize("definition", definitions().values(), ids=lambda d: d.name)
+@pytest.mark.parametrize("definition", exposed_tasks(app).values(), ids=lambda d: d.name)
 def test_it_is_the_message_that_celery_makes(definition: TaskDefinition):
     with bound_contextvars(request_id="first", owner="ann"):
         message_for(definition, "1", {"of": "another"}, 6)
@@ -53,7 +54,7 @@ def test_it_is_the_message_that_celery_makes(definition: TaskDefinition):
 
 
 def test_each_has_a_tag_of_its_own():
-    add = definitions()["add"]
+    add = exposed_tasks(app)["add"]
 
     first, second = [message_for(add, "1", {"x": 1, "y": 2}, 1) for _ in range(2)]
 
@@ -65,7 +66,7 @@ def test_each_has_a_tag_of_its_own():
 
 
 def test_whoever_is_told_of_each_message_may_change_it():
-    add = definitions()["add"]
+    add = exposed_tasks(app)["add"]
 
     def mark(headers: dict[str, Any], **_: Any) -> None:
         headers["mark"] = headers["id"]
@@ -140,7 +141,7 @@ def test_a_task_that_expires_does_so_after_its_own_call():
 
 
 def test_priorities_have_lists_of_their_own():
-    add = definitions()["add"]
+    add = exposed_tasks(app)["add"]
 
     def list_of(priority: Priority) -> str:
         arguments = add.arguments(x=1, y=2)

@@ -160,7 +160,7 @@ async def test_one_key_sent_at_once_by_many_is_accepted_once(engine, empty_redis
 
 async def test_without_redis_nothing_is_accepted_and_the_answer_says_so(engine):
     settings = Settings(redis_url=f"redis://127.0.0.1:{reserve_port()}/0")
-    async with Engine(settings, engine.definitions) as cut_off:
+    async with Engine(settings, engine.definitions, engine.queues) as cut_off:
         with pytest.raises(Unavailable) as caught:
             await accept(cut_off, x=1, y=2)
 
@@ -170,7 +170,9 @@ async def test_without_redis_nothing_is_accepted_and_the_answer_says_so(engine):
 async def test_a_redis_that_stops_answering_leaves_the_outcome_unknown(engine, tmp_path):
     server, process = launch(tmp_path)
     try:
-        async with Engine(Settings(redis_url=server.url), engine.definitions) as cut_off:
+        async with Engine(
+            Settings(redis_url=server.url), engine.definitions, engine.queues
+        ) as cut_off:
             await accept(cut_off, x=1, y=2)
             os.kill(process.pid, signal.SIGSTOP)
             began = time.monotonic()

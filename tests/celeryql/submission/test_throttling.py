@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
+from celeryql.adopt.exposed_tasks import exposed_tasks, queue_names
 from celeryql.definition.options import EnqueueOptions
 from celeryql.engine import Engine
 from celeryql.errors import Throttled
@@ -14,9 +15,9 @@ from celeryql.settings import Settings
 from celeryql.submission.build import build_task
 from celeryql.workflow.canvas import GroupNode, StepNode
 from celeryql.workflow.planner import plan
-from tasks.celery_app import definitions
+from tasks.celery_app import app
 
-ADD = definitions()["add"]
+ADD = exposed_tasks(app)["add"]
 
 
 def one(**options):
@@ -31,7 +32,7 @@ def group_of(size):
 @pytest.fixture
 def started(url):
     def start(**bounds):
-        return Engine(Settings(redis_url=url, **bounds), definitions())
+        return Engine(Settings(redis_url=url, **bounds), exposed_tasks(app), queue_names(app))
 
     return start
 

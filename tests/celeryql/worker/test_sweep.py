@@ -33,7 +33,7 @@ async def reaches(engine: Engine, task_id: str, state: str) -> None:
 
 async def test_what_is_due_is_sent_once_by_several_who_sweep(engine, empty_redis, url):
     ids = [await accept(engine, start_in_s=0.1) for _ in range(300)]
-    async with Engine(Settings(redis_url=url), engine.definitions):  # sweeps, too
+    async with Engine(Settings(redis_url=url), engine.definitions, engine.queues):  # sweeps, too
         for task_id in ids:
             await reaches(engine, task_id, "QUEUED")
 
@@ -60,13 +60,15 @@ async def test_more_than_one_script_sweeps_are_swept_at_once(engine, empty_redis
 
 async def test_what_waits_for_its_time_outlives_redis_itself(engine, tmp_path):
     server, process = launch(tmp_path)
-    async with Engine(Settings(redis_url=server.url), engine.definitions) as before:
+    async with Engine(Settings(redis_url=server.url), engine.definitions, engine.queues) as before:
         task_id = await accept(before, start_in_s=1)
     stop(process)
 
     server, process = launch(tmp_path)
     try:
-        async with Engine(Settings(redis_url=server.url), engine.definitions) as after:
+        async with Engine(
+            Settings(redis_url=server.url), engine.definitions, engine.queues
+        ) as after:
             await reaches(after, task_id, "QUEUED")
         with Redis.from_url(server.url, decode_responses=True) as redis:
             assert redis.llen("celery") == 1

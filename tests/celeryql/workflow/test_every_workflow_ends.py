@@ -267,7 +267,7 @@ def test_every_retry_runs_what_did_not_succeed_and_only_that(
 
 async def _retry(url: str, record: Record) -> TaskId:
     definitions = {"start": START, "take": TAKE}
-    async with Engine(Settings(redis_url=url), definitions) as engine:
+    async with Engine(Settings(redis_url=url), definitions, ()) as engine:
         accepted = await engine.control.retry(record, RetryFrom.FAILED_STEPS, None, "ann")
     return accepted.record.id
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from celeryql.settings import Settings
 from graphql_api.auth.trusted_hosts import StartRefused
 from graphql_api.local.console import Console
 from graphql_api.local.processes import Program
 from graphql_api.local.redis_server import private_redis
 from graphql_api.local.running_env import removed, write_running_env
+from graphql_api.local.settings import LocalSettings
 from graphql_api.local.up import Machine, main, prepare
 
 
@@ -29,7 +29,7 @@ def _no_settings_around(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def machine(folder: Path, **settings: str) -> Machine:
-    return prepare(Settings(_env_file=None, **settings), "127.0.0.1", 8000, folder)
+    return prepare(LocalSettings(_env_file=None, **settings), "127.0.0.1", 8000, folder)
 
 
 def test_without_settings_it_brings_redis_and_mail(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_the_model_folder_is_told_as_a_full_path(
 def test_what_helps_developers_is_on_only_where_nobody_else_looks(
     tmp_path: Path, host: str, shown: bool
 ) -> None:
-    made = prepare(Settings(_env_file=None), host, 8000, tmp_path)
+    made = prepare(LocalSettings(_env_file=None), host, 8000, tmp_path)
 
     for name in ("INTROSPECTION", "SUGGESTIONS", "TRACEBACKS"):
         assert (name in made.environment) is shown
@@ -215,7 +215,7 @@ def test_other_commands_read_the_settings_back(tmp_path: Path) -> None:
 
     write_running_env(tmp_path / "running.env", values)
 
-    settings = Settings(_env_file=tmp_path / "running.env")
+    settings = LocalSettings(_env_file=tmp_path / "running.env")
     assert settings.redis_url == "redis://:p%23w%27d@127.0.0.1:7/0"
     assert settings.model_dir == awkward
 

@@ -9,7 +9,6 @@ import pytest
 
 from celeryql.watching.cluster_poller import ClusterPoller
 from tasks.arithmetic import add
-from tasks.celery_app import QUEUES
 
 TASK = """
 subscription($id: ID!, $after: EventCursor) {
@@ -216,7 +215,7 @@ async def test_the_cluster_is_told_as_it_changes_and_of_one_moment(door, empty_r
 
 async def test_many_watchers_of_the_cluster_read_redis_no_more_than_one(door, engine, empty_redis):
     # Longer than it takes to tell them all, also on a busy machine, which would else look again.
-    engine.cluster_poller = ClusterPoller(engine.cluster_reader, QUEUES, interval_s=0.5)
+    engine.cluster_poller = ClusterPoller(engine.cluster_reader, engine.queues, interval_s=0.5)
     async with asyncio.timeout(10):
         watching = [door.subscribe(CLUSTER) for _ in range(30)]
         await asyncio.gather(*[anext(moments) for moments in watching])

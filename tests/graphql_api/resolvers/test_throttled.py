@@ -7,12 +7,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from celeryql.adopt.exposed_tasks import exposed_tasks, queue_names
 from celeryql.engine import Engine
 from celeryql.errors import InvalidInput
 from celeryql.settings import Settings
 from graphql_api.auth.viewer import Viewer
 from graphql_api.execution.input_checks import in_time
-from tasks.celery_app import definitions
+from tasks.celery_app import app
 from tests.graphql_api.conftest import Door
 
 ADD = (
@@ -34,7 +35,7 @@ BATCH = (
 async def slow(url):
     """A door through which one task comes, and another after ten seconds."""
     settings = Settings(redis_url=url, enqueue_rate=0.1, enqueue_burst=1)
-    async with Engine(settings, definitions()) as engine:
+    async with Engine(settings, exposed_tasks(app), queue_names(app)) as engine:
         yield Door(engine, Viewer())
 
 
@@ -91,7 +92,7 @@ async def test_refused_items_of_a_batch_cost_as_much_as_tasks(slow):
 
 async def test_another_owner_does_not_wait_for_refused_input(slow, url):
     await slow.execute(f"mutation {{ {WRONG['enqueueWait']} {{ __typename }} }}")
-    async with Engine(Settings(redis_url=url), definitions()) as engine:
+    async with Engine(Settings(redis_url=url), exposed_tasks(app), queue_names(app)) as engine:
         other = await Door(engine, Viewer("bob")).execute(f"mutation {{ {ADD} }}")
 
     assert other["enqueueAdd"]["__typename"] == "EnqueueAddSuccess"
@@ -108,7 +109,9 @@ async def test_the_input_of_one_operation_has_a_time_to_be_checked():
 
 
 async def test_wrong_input_is_refused_as_such_without_redis_too():
-    async with Engine(Settings(redis_url="redis://127.0.0.1:1/0"), definitions()) as engine:
+    async with Engine(
+        Settings(redis_url="redis://127.0.0.1:1/0"), exposed_tasks(app), queue_names(app)
+    ) as engine:
         mutation = "enqueueWait(input: {seconds: -1}) { __typename }"
         answers = await Door(engine, Viewer()).execute(
             f"mutation {{ a: {mutation} b: {mutation} }}"

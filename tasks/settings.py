@@ -1,14 +1,18 @@
-"""How mail is sent: a part of the settings."""
+"""The settings of the tasks: how mail is sent, and where the spam models are."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Self
+from functools import cache
+from typing import Annotated, Self
 
-from pydantic import BaseModel, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from celeryql.setting_values import Host, Port, Seconds, Sender
+from celeryql.setting_values import Folder, Host, Listed, Port, Seconds, Sender
+from celeryql.settings import DATA_DIR, EnvironmentSettings
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class SmtpSecurity(StrEnum):
@@ -20,14 +24,14 @@ class SmtpSecurity(StrEnum):
 
 
 class OnUnknown(StrEnum):
-    """What to do where it is not known whether a mail was sent."""
+    """What to do if a crash leaves open whether a mail was sent."""
 
     RESEND = "resend"
     FAIL = "fail"
 
 
-class MailSettings(BaseModel):
-    """The mail server, and what its tasks do."""
+class TaskSettings(EnvironmentSettings):
+    """The mail server and the spam models."""
 
     smtp_host: Host = Field(default="127.0.0.1", description="Mail server.")
     smtp_port: Port = Field(default=1025, description="Port of the mail server.")
@@ -50,6 +54,15 @@ class MailSettings(BaseModel):
         default="CeleryQL <celeryql@localhost>", description="From header and envelope sender."
     )
 
+    model_dir: Folder = Field(
+        default=DATA_DIR / "models", description="Folder with one trained model per channel."
+    )
+    model_sha256: Listed[Sha256] = Field(
+        default=(),
+        description="SHA-256, as a JSON list, of the `manifest.json` of each model to trust, "
+        "instead of those that training wrote beside the models' folders.",
+    )
+
     @model_validator(mode="after")
     def _login_is_whole(self) -> Self:
         if (self.smtp_username is None) is not (self.smtp_password is None):
@@ -57,3 +70,13 @@ class MailSettings(BaseModel):
                 "login", "SMTP_USERNAME and SMTP_PASSWORD: set both, or neither"
             )
         return self
+
+
+@cache
+def load_settings() -> TaskSettings:
+    """Read the settings once in this process.
+
+    Raises:
+        BadSettings: a setting is malformed or out of range.
+    """
+    return TaskSettings.read()

@@ -1,0 +1,1 @@
+"""Install CeleryQL into a Celery app, find that app, and list the tasks that it exposes."""
