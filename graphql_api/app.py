@@ -24,8 +24,8 @@ from graphql_api.observability.metrics import Metrics
 from graphql_api.observability.metrics_endpoint import Scrape
 from graphql_api.pages import graphiql
 from graphql_api.schema import build_schema
-from graphql_api.transport.endpoint import Router
-from graphql_api.transport.request_id import RequestId
+from graphql_api.transport.endpoint import GraphQLEndpoint
+from graphql_api.transport.request_id import RequestIdMiddleware
 
 _NOT_TRACED = {"/healthz", "/readyz", "/metrics"}  # asked for all the time, by machines
 
@@ -46,7 +46,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     engine = Engine(settings, api.definitions, api.queues)
     metrics = Metrics(engine.submitter.durations)
     services = Services(engine, api.present, authenticator, metrics)
-    router = Router(api.schema, services)
+    endpoint = GraphQLEndpoint(api.schema, services)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -54,7 +54,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         traces.carry()
         async with engine:
             yield
-            await router.finish()
+            await endpoint.finish()
         await asyncio.to_thread(traces.flush)
 
     app = FastAPI(
@@ -64,10 +64,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,  # it would lead to whatever `Host` says
         telemetry={"exclude": lambda scope: scope["path"] in _NOT_TRACED},
     )
-    app.add_middleware(RequestId)
+    app.add_middleware(RequestIdMiddleware)
     if settings.cors_origins:
         _let_pages_in(app, settings.cors_origins)
-    app.router.routes += _at("/graphql", router)
+    app.router.routes += _at("/graphql", endpoint)
     app.mount("/graphql/assets", graphiql.Assets(settings.graphiql_dir))
     is_public = authenticator.is_on or settings.proxy_headers
     scrape = Scrape(metrics, engine, is_public=is_public)

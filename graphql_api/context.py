@@ -19,7 +19,7 @@ from celeryql.state.json_documents import JsonDocument, input_key, meta_key
 from celeryql.watching.queues_and_workers import QueueStatus, WorkerStatus
 from graphql_api.api_errors import ApiError, Code
 from graphql_api.auth.authenticator import Authenticator, Viewer
-from graphql_api.execution.documents import Policy, policy_of
+from graphql_api.execution.documents import DocumentLimits
 from graphql_api.execution.shared_answers import SharedAnswers
 from graphql_api.execution.turns import Turns
 from graphql_api.observability.metrics import Metrics
@@ -44,9 +44,9 @@ class Services:
     metrics: Metrics
 
     @cached_property
-    def policy(self) -> Policy:
-        """What documents may come to."""
-        return policy_of(self.engine.settings)
+    def document_limits(self) -> DocumentLimits:
+        """The limits on documents."""
+        return DocumentLimits.of(self.engine.settings)
 
     @cached_property
     def shared_answers(self) -> SharedAnswers:
@@ -78,7 +78,7 @@ class Context:
         self.authenticator = services.authenticator
         self.metrics = services.metrics
         self.viewer = viewer
-        self.policy = services.policy
+        self.document_limits = services.document_limits
         self.weight = 0.0  # of its document and variables; `documents.py` finds it
         self.checked_s = 0.0  # how long its input took to check so far
         self.turns = services.turns

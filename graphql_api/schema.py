@@ -56,7 +56,7 @@ class Schema(strawberry.Schema):
         """Replace errors in the list that goes to the client; every path ends here."""
         errors[:] = report_all(errors)
         context = execution_context and execution_context.context
-        if context and not context.policy.suggestions:
+        if context and not context.document_limits.suggestions:
             for error in errors:  # those of variables come past validation, which leaves them out
                 error.message = error.message.partition(" Did you mean ")[0]
 

@@ -18,7 +18,7 @@ from graphql_api.auth.authenticator import Authenticator
 from graphql_api.auth.trusted_hosts import StartRefused, refuse_public
 from graphql_api.local.__main__ import port_number
 from graphql_api.local.preflight import choose_port
-from graphql_api.transport.uvicorn_protocols import Protocol, SocketProtocol
+from graphql_api.transport.uvicorn_protocols import LimitedHttpProtocol, LimitedWebSocketProtocol
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -31,8 +31,8 @@ def options(settings: Settings) -> dict[str, Any]:
     """Give uvicorn's options, but for where to listen."""
     return {
         "workers": 1,  # else uvicorn takes WEB_CONCURRENCY, and then refuses an app that is no name
-        "http": Protocol,
-        "ws": partial(SocketProtocol, send_timeout_s=settings.send_timeout_s),
+        "http": LimitedHttpProtocol,
+        "ws": partial(LimitedWebSocketProtocol, send_timeout_s=settings.send_timeout_s),
         "ws_max_size": settings.max_body_bytes,
         "ws_ping_interval": PING_S,
         "ws_ping_timeout": PING_S,

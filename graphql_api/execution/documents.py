@@ -77,8 +77,8 @@ _RULES = (
 )
 
 
-class Policy(NamedTuple):
-    """What a document may come to, and what its sender is told."""
+class DocumentLimits(NamedTuple):
+    """What a document may contain, and what its errors may show."""
 
     most: Size
     tokens: int  # and lines
@@ -87,24 +87,24 @@ class Policy(NamedTuple):
     introspection: bool
     suggestions: bool
 
-
-def policy_of(settings: Settings) -> Policy:
-    """Give the policy that settings name."""
-    most = Size(
-        depth=settings.max_depth,
-        roots=settings.max_root_fields,
-        fields=settings.max_fields,
-        aliases=settings.max_aliases,
-        directives=settings.max_directives,
-    )
-    return Policy(
-        most,
-        settings.max_tokens,
-        settings.max_operations,
-        settings.max_values,
-        settings.introspection,
-        settings.suggestions,
-    )
+    @classmethod
+    def of(cls, settings: Settings) -> DocumentLimits:
+        """Read the limits from settings."""
+        most = Size(
+            depth=settings.max_depth,
+            roots=settings.max_root_fields,
+            fields=settings.max_fields,
+            aliases=settings.max_aliases,
+            directives=settings.max_directives,
+        )
+        return cls(
+            most,
+            settings.max_tokens,
+            settings.max_operations,
+            settings.max_values,
+            settings.introspection,
+            settings.suggestions,
+        )
 
 
 class Document(NamedTuple):
@@ -130,9 +130,9 @@ class Documents:
         end a WebSocket operation as if it had succeeded.
         """
         asked = self._asked
-        asked.parse_options["max_tokens"] = asked.context.policy.tokens
+        asked.parse_options["max_tokens"] = asked.context.document_limits.tokens
         with suppress(GraphQLError):
-            self._document = look(asked.schema, asked.query or "", asked.context.policy)
+            self._document = look(asked.schema, asked.query or "", asked.context.document_limits)
             asked.graphql_document = self._document.parsed
 
     def validate(self) -> None:
@@ -144,7 +144,7 @@ class Documents:
             if not errors and document.operations > 1 and not named:
                 # Strawberry would run the first.
                 errors = [GraphQLError("Name the operation to run: the document has several")]
-            most = asked.context.policy.values
+            most = asked.context.document_limits.values
             weight = weigh_variables(document.named, asked.variables or {}, most)
             asked.context.weight = weight + len(asked.query or "") / _CHARACTERS_OF_VALUE
             if not errors and weight > most:
@@ -158,15 +158,17 @@ class Kept:
 
     def __init__(self, most_bytes: int) -> None:
         self._left_bytes = most_bytes
-        self._documents: OrderedDict[tuple[Any, str, Policy], tuple[Document, int]] = OrderedDict()
+        self._documents: OrderedDict[tuple[Any, str, DocumentLimits], tuple[Document, int]] = (
+            OrderedDict()
+        )
 
-    def look(self, schema: Any, text: str, policy: Policy) -> Document:
+    def look(self, schema: Any, text: str, limits: DocumentLimits) -> Document:
         """Give what is kept of a document, or look at it and keep that."""
-        key = schema, text, policy
+        key = schema, text, limits
         if kept := self._documents.get(key):
             self._documents.move_to_end(key)
             return kept[0]
-        document = _look(schema, text, policy)
+        document = _look(schema, text, limits)
         tokens = sum(1 for _ in _tokens(document.parsed))
         size_bytes = tokens * _TOKEN_BYTES + len(text) * _CHARACTER_BYTES
         self._documents[key] = document, size_bytes
@@ -180,38 +182,38 @@ class Kept:
 _kept = Kept(_CACHE_BYTES)
 
 
-def look(schema: Any, text: str, policy: Policy) -> Document:
+def look(schema: Any, text: str, limits: DocumentLimits) -> Document:
     """Parse, measure and validate a document; what was seen of late is remembered.
 
     Raises:
         GraphQLError: its syntax is wrong, or it has too many tokens.
     """
-    return (_kept.look if len(text) <= _CACHED_LENGTH else _look)(schema, text, policy)
+    return (_kept.look if len(text) <= _CACHED_LENGTH else _look)(schema, text, limits)
 
 
-def _parse(text: str, policy: Policy) -> DocumentNode:
-    return parse(text, max_tokens=policy.tokens)
+def _parse(text: str, limits: DocumentLimits) -> DocumentNode:
+    return parse(text, max_tokens=limits.tokens)
 
 
-def _look(schema: Any, text: str, policy: Policy) -> Document:
-    parsed = _parse(text, policy)
-    measure = Measure(parsed, policy.most)
-    excess = _many_lines(text, policy.tokens) or _long_name(parsed)
-    if excess := excess or measure.excess(policy.operations):
+def _look(schema: Any, text: str, limits: DocumentLimits) -> Document:
+    parsed = _parse(text, limits)
+    measure = Measure(parsed, limits.most)
+    excess = _many_lines(text, limits.tokens) or _long_name(parsed)
+    if excess := excess or measure.excess(limits.operations):
         errors = [GraphQLError(excess)]
     else:
-        errors = _validate(schema, parsed, policy)
+        errors = _validate(schema, parsed, limits)
     return Document(parsed, tuple(errors), len(measure.operations), named_variables(text))
 
 
-def _validate(schema: Any, parsed: DocumentNode, policy: Policy) -> list[GraphQLError]:
-    rules = _RULES if policy.introspection else (*_RULES, NoSchemaIntrospectionCustomRule)
+def _validate(schema: Any, parsed: DocumentNode, limits: DocumentLimits) -> list[GraphQLError]:
+    rules = _RULES if limits.introspection else (*_RULES, NoSchemaIntrospectionCustomRule)
     errors = validate(
         schema._schema,  # noqa: SLF001  # no public way
         parsed,
         rules,
         max_errors=_ERRORS_MAX,
-        hide_suggestions=not policy.suggestions,
+        hide_suggestions=not limits.suggestions,
     )
     for error in errors:
         if error.message == _ABORTED:
@@ -245,11 +247,11 @@ def _long_name(parsed: DocumentNode) -> str | None:
     return None
 
 
-def is_mutation(schema: Any, text: str, operation_name: str | None, policy: Policy) -> bool:
+def is_mutation(schema: Any, text: str, operation_name: str | None, limits: DocumentLimits) -> bool:
     """Tell whether a document's operation is a mutation; False where it has no such operation."""
     with suppress(GraphQLError):
         is_known = len(text) <= _CACHED_LENGTH
-        parsed = look(schema, text, policy).parsed if is_known else _parse(text, policy)
+        parsed = look(schema, text, limits).parsed if is_known else _parse(text, limits)
         operation = get_operation_ast(parsed, operation_name)
         return operation is not None and operation.operation is OperationType.MUTATION
     return False

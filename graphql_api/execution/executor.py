@@ -41,7 +41,7 @@ def items_below(info: Info) -> float:
     """Count what an answer holds for each item of a list, by the fields that are selected of it."""
     raw = info._raw_info  # noqa: SLF001  # there is no public way
     document = DocumentNode(definitions=(raw.operation, *raw.fragments.values()))
-    fields = Measure(document, info.context.policy.most).fields_below(raw.field_nodes)
+    fields = Measure(document, info.context.document_limits.most).fields_below(raw.field_nodes)
     return 1 + fields / _FIELDS
 
 

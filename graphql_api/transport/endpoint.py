@@ -1,13 +1,13 @@
-"""GraphQL at one URL: one answer over HTTP, many as a stream, both over WebSocket.
+"""The GraphQL endpoint at `/graphql`: single answers and streams over HTTP, and WebSockets.
 
-It is Strawberry's own view with what it gets wrong put right; each method says what that is. Its
-version is pinned, because not all that is overridden is public.
+It extends Strawberry's view and corrects some of its behaviour; each method says what it corrects.
+Strawberry's version is pinned, because some of the overridden methods are private.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from datetime import timedelta
 from json import JSONDecodeError
@@ -18,27 +18,44 @@ from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
+from strawberry.asgi import GraphQL
 from strawberry.exceptions import ConnectionRejectionError
+from strawberry.http import GraphQLHTTPResponse, process_result
 from strawberry.schema.base import BaseSchema
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.subscriptions import (
     GRAPHQL_SSE_PROTOCOL,
     GRAPHQL_TRANSPORT_WS_PROTOCOL,
     MULTIPART_SUBSCRIPTION_PROTOCOL,
 )
+from strawberry.types import ExecutionResult
+from strawberry.types.graphql import OperationType
 from structlog.contextvars import bind_contextvars
 
 from celeryql.submission.accept import ANSWER_TIMEOUT_S
 from graphql_api.api_errors import ApiError, Code, mask
-from graphql_api.auth.authenticator import Unauthenticated, Viewer
+from graphql_api.auth.authenticator import Unauthenticated
 from graphql_api.auth.trusted_hosts import is_trusted_host
+from graphql_api.auth.viewer import Viewer
 from graphql_api.context import Context, Services
+from graphql_api.execution.documents import is_mutation
 from graphql_api.pages import graphiql
-from graphql_api.transport.answers import Answers
-from graphql_api.transport.connection_limits import Sockets, TooManySockets
-from graphql_api.transport.negotiation import JSON, negotiate
-from graphql_api.transport.request_body import decode_json
-from graphql_api.transport.websocket import Connection, SocketAdapter, SocketHandler
+from graphql_api.transport.connection_limits import OpenConnections, TooManyConnections
+from graphql_api.transport.negotiation import JSON, RESPONSE, AcceptedFormats, negotiate
+from graphql_api.transport.request_body import decode_json, parse_request, read_parameters
+from graphql_api.transport.streams import MultipartStream, ServerSentEvents, until_token_expires
+from graphql_api.transport.websocket import (
+    WebSocketAdapter,
+    WebSocketConnection,
+    WebSocketHandler,
+)
 
+_ALLOWED = {
+    "GET": {OperationType.QUERY},
+    "POST": {OperationType.QUERY, OperationType.MUTATION},
+}
+_NO_STORE = {"Cache-Control": "no-store"}
+_HOW_TO_SUBSCRIBE = "over WebSocket (graphql-transport-ws) or with `Accept: text/event-stream`"
 _CODES = {
     401: Code.UNAUTHENTICATED,
     403: Code.FORBIDDEN,
@@ -52,11 +69,19 @@ _HEADERS = {
 }
 
 
-class Router(Answers):
-    """Serves one schema, with one engine, to whom the authenticator knows."""
+class GraphQLEndpoint(GraphQL[Any, None]):
+    """Serves one schema with one engine.
 
-    websocket_adapter_class = SocketAdapter
-    graphql_transport_ws_handler_class = SocketHandler
+    `request.state` holds what is known about a request before it is executed: the formats that the
+    client accepts (`accepted`), and when its token expires (`expires_at`).
+    """
+
+    websocket_adapter_class = WebSocketAdapter
+    graphql_transport_ws_handler_class = WebSocketHandler
+    stream_transport_classes_by_protocol = {  # noqa: RUF012  # declared so by Strawberry
+        GRAPHQL_SSE_PROTOCOL: ServerSentEvents,
+        MULTIPART_SUBSCRIPTION_PROTOCOL: MultipartStream,
+    }
 
     def __init__(self, schema: BaseSchema, services: Services) -> None:
         settings = services.engine.settings
@@ -69,97 +94,99 @@ class Router(Answers):
                 MULTIPART_SUBSCRIPTION_PROTOCOL,
             ],
             connection_init_wait_timeout=timedelta(seconds=settings.connection_init_timeout_s),
-            max_subscriptions_per_connection=None,  # the socket's handler says it with a code
+            max_subscriptions_per_connection=None,  # `WebSocketHandler` limits all operations
             allowed_origins=settings.cors_origins,
         )
         self.engine = services.engine
         self._services = services
-        self.finishing: set[asyncio.Task[None]] = set()  # mutations whose clients have left
-        self._sockets = Sockets(settings)
-        services.metrics.open_sockets.set_function(lambda: self._sockets.total)
+        self.unfinished_mutations: set[asyncio.Task[None]] = set()  # of WebSockets
+        self._open_connections = OpenConnections(settings)
+        services.metrics.open_sockets.set_function(lambda: self._open_connections.total)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request or a socket; what goes wrong is an answer, too."""
+        """Serve a request or a WebSocket; every failure gets a response."""
         if scope["type"] == "websocket":
-            await self._serve(WebSocket(scope, receive, send))
+            await self._serve_websocket(WebSocket(scope, receive, send))
             return
         request = Request(scope, receive)
-        request.state.wanted = negotiate(request.headers.get("accept"))
+        request.state.accepted = negotiate(request.headers.get("accept"))
         response = await self._respond(request)
-        with suppress(ClientDisconnect):  # who does not read is let go
+        with suppress(ClientDisconnect):
             if isinstance(response, StreamingResponse):
-                await self._stream_out(response, request, send)
+                await self._send_stream(response, request, send)
             else:
-                await self._in_time(response(scope, receive, send))
+                await self._send_in_time(response(scope, receive, send))
 
-    async def _stream_out(self, response: StreamingResponse, request: Request, send: Send) -> None:
+    async def finish(self) -> None:
+        """Wait for mutations whose clients have disconnected; each has its own timeout."""
+        if self.unfinished_mutations:
+            await asyncio.wait(self.unfinished_mutations, timeout=2 * ANSWER_TIMEOUT_S)
+
+    async def _send_stream(self, response: StreamingResponse, request: Request, send: Send) -> None:
         async def send_in_time(message: Message) -> None:
-            await self._in_time(send(message))
+            await self._send_in_time(send(message))
 
         stream: Any = response.body_iterator
-        async with aclosing(stream):  # wherever it is broken off
+        async with aclosing(stream):  # wherever it is interrupted
             try:
-                with self._sockets.opened(_address(request)):
+                with self._open_connections.opened(_address(request)):
                     await response(request.scope, request.receive, send_in_time)
-            except TooManySockets as error:
-                refused = _refusal(429, str(error), request)
-                await refused(request.scope, request.receive, send_in_time)
+            except TooManyConnections as error:
+                refusal = _refusal(429, str(error), request)
+                await refusal(request.scope, request.receive, send_in_time)
 
-    async def _in_time(self, sending: Awaitable[None]) -> None:
+    async def _send_in_time(self, sending: Awaitable[None]) -> None:
         try:
             async with asyncio.timeout(self.engine.settings.send_timeout_s) as timeout:
                 await sending
         except TimeoutError as error:
             raise (ClientDisconnect() if timeout.expired() else error) from error
 
-    async def finish(self) -> None:
-        """Wait for mutations whose clients have left; each has its time."""
-        if self.finishing:
-            await asyncio.wait(self.finishing, timeout=2 * ANSWER_TIMEOUT_S)
-
     async def _respond(self, request: Request) -> Response:
         try:
-            self._refuse_strange_host(request)
+            self._refuse_untrusted_host(request)
             if (
-                request.state.wanted.page
+                request.state.accepted.page
                 and request.method == "GET"
                 and "query" not in request.query_params
             ):
                 return graphiql.page(self.engine.settings.graphiql_dir)
-            return await self.answer(request, await self._authenticated(request))
+            return await self._answer(request, await self._authenticate(request))
         except HTTPException as refusal:
             return _refusal(refusal.status_code, refusal.reason, request)
         except ClientDisconnect:
-            return Response(status_code=400)  # to nobody
-        except Exception as error:  # noqa: BLE001  # it is logged
+            return Response(status_code=400)  # nobody receives it
+        except Exception as error:  # noqa: BLE001  # `mask` logs it
             return _refusal(500, mask(error), request)
 
-    async def _serve(self, socket: WebSocket) -> None:
+    async def _serve_websocket(self, socket: WebSocket) -> None:
         try:
-            self._refuse_strange_host(socket)
-            with self._sockets.opened(_address(socket)):
+            self._refuse_untrusted_host(socket)
+            with self._open_connections.opened(_address(socket)):
                 await self.run(socket)
         except HTTPException:
             await self.reject_websocket(socket)
-        except TooManySockets as error:
+        except TooManyConnections as error:
             await socket.send_denial_response(_refusal(429, str(error)))
 
-    def _refuse_strange_host(self, connection: HTTPConnection) -> None:
+    def _refuse_untrusted_host(self, connection: HTTPConnection) -> None:
         host = connection.headers.get("host", "")
         trusted = self.engine.settings.allowed_hosts
         if not self._services.authenticator.is_on and not is_trusted_host(host, trusted):
-            raise HTTPException(403, f"This API is not reached as {host!r}: see ALLOWED_HOSTS")
+            raise HTTPException(
+                403, f"The host name {host!r} is not trusted: add it to ALLOWED_HOSTS"
+            )
 
     def new_context(self, viewer: Viewer) -> Context:
-        """Make what one operation of a viewer has."""
-        bind_contextvars(owner=viewer.subject)  # for what is logged and sent from here on
+        """Create the context of one operation."""
+        bind_contextvars(owner=viewer.subject)  # for logs and messages from here on
         return Context(self._services, viewer)
 
-    async def get_context(self, request: Any, response: Any) -> Any:  # noqa: ARG002  # its signature
-        """Give what a socket begins with; it says later who it is."""
-        return Connection(request)
+    async def get_context(self, request: Any, response: Any) -> Any:  # noqa: ARG002  # Strawberry's signature
+        """Create the context of a WebSocket, which authenticates later."""
+        return WebSocketConnection(request)
 
-    async def _authenticated(self, request: Request) -> Context:
+    async def _authenticate(self, request: Request) -> Context:
         try:
             viewer = await self._services.authenticator.viewer(request.headers.get("authorization"))
         except Unauthenticated as error:
@@ -167,9 +194,10 @@ class Router(Answers):
         request.state.expires_at = viewer.expires_at
         return self.new_context(viewer)
 
-    async def on_ws_connect(self, context: Connection) -> Any:
-        """Authenticate a socket, by what it is opened with or by its first message."""
-        given, context.connection_params = context.connection_params or {}, None  # not to be kept
+    async def on_ws_connect(self, context: WebSocketConnection) -> Any:
+        """Authenticate a WebSocket by the payload of `connection_init`, or else by its header."""
+        given = context.connection_params or {}
+        context.connection_params = None  # it may be large, and a WebSocket lives long
         named = given.get("Authorization") or given.get("authorization")
         try:
             context.viewer = await self._services.authenticator.viewer(
@@ -180,15 +208,104 @@ class Router(Answers):
         return await super().on_ws_connect(context)
 
     def decode_json(self, data: str | bytes) -> object:
-        """Decode what is sent over a socket strictly, and fail in one way."""
+        """Decode a WebSocket message strictly; any malformed message raises `JSONDecodeError`."""
         if len(data) > self.engine.settings.max_body_bytes:
-            raise JSONDecodeError("This is too long", "", 0)
+            raise JSONDecodeError("The message is too long", "", 0)
         return decode_json(data)
+
+    async def _answer(self, request: Request, context: Context) -> Response:
+        """Answer a request: with one response or a stream, depending on the operation.
+
+        Strawberry's view decides by the headers alone.
+
+        Raises:
+            HTTPException: the request is refused.
+        """
+        if request.method not in _ALLOWED:
+            raise HTTPException(405, "Send a GraphQL request by GET or POST")
+        data = parse_request(await read_parameters(request, context.engine.settings))
+        operation = {
+            "query": data.query,
+            "variable_values": data.variables,
+            "context_value": context,
+            "operation_name": data.operation_name,
+            "operation_extensions": data.extensions,
+        }
+        accepted: AcceptedFormats = request.state.accepted
+        if accepted.single:
+            try:
+                result = await self._execute(operation, _ALLOWED[request.method])
+            except InvalidOperationTypeError as error:
+                if not accepted.stream and error.operation_type is OperationType.SUBSCRIPTION:
+                    raise HTTPException(400, f"Subscribe {_HOW_TO_SUBSCRIBE}") from error
+            else:
+                return self._single_response(result, accepted.single)
+        return await self._stream_response(request, operation)
+
+    async def _execute(
+        self, operation: dict[str, Any], allowed: set[OperationType]
+    ) -> ExecutionResult:
+        try:
+            return await self.schema.execute(**operation, allowed_operation_types=allowed)
+        except CannotGetOperationTypeError as error:
+            refused = ApiError(error.as_http_error_reason(), Code.BAD_USER_INPUT)
+            return ExecutionResult(data=None, errors=[refused])
+
+    def _single_response(self, result: ExecutionResult, media_type: str) -> Response:
+        status = 400 if media_type == RESPONSE and _is_request_error(result) else 200
+        content = self.encode_json(_formatted(result, media_type))
+        return Response(content, status, _NO_STORE, f"{media_type}; charset=utf-8")
+
+    async def _stream_response(self, request: Request, operation: dict[str, Any]) -> Response:
+        document = operation["query"], operation["operation_name"]
+        limits = operation["context_value"].document_limits
+        if request.method == "GET" and is_mutation(self.schema, *document, limits):
+            raise HTTPException(405, "Send mutations by POST")
+        accepted: AcceptedFormats = request.state.accepted
+        if accepted.stream is None:
+            raise HTTPException(
+                406, f"Accept {JSON} or {RESPONSE}; to subscribe, connect {_HOW_TO_SUBSCRIBE}"
+            )
+        transport = self._stream_transport_map[accepted.stream]
+        allowed = transport.allowed_operation_types(
+            _ALLOWED[request.method] | {OperationType.SUBSCRIPTION}
+        )
+        result: Any = await self.schema.stream(**operation, allowed_operation_types=allowed)
+        return await self._create_streaming_response(request, result, accepted.stream, Response())
+
+    async def process_result(self, request: Any, result: ExecutionResult) -> GraphQLHTTPResponse:
+        """Format one result of a stream."""
+        return _formatted(result, request.state.accepted.single)
+
+    async def create_streaming_response(
+        self,
+        request: Any,
+        stream: Callable[[], Any],  # returns an async generator of text
+        sub_response: Response,  # noqa: ARG002  # Strawberry's signature
+        headers: Mapping[str, str],
+    ) -> Response:
+        """Stream until the client's token expires, with the headers of the stream format only."""
+        transport = self._stream_transport_map[request.state.accepted.stream]
+        texts = until_token_expires(request.state.expires_at, stream(), transport)
+        return StreamingResponse(texts, headers=headers)
+
+
+def _formatted(result: ExecutionResult, media_type: str | None) -> GraphQLHTTPResponse:
+    """Leave out `data` if nothing was executed; clients of plain JSON have always got a null."""
+    answer = process_result(result)
+    if media_type != JSON and _is_request_error(result):
+        del answer["data"]
+    return answer
+
+
+def _is_request_error(result: ExecutionResult) -> bool:
+    """Whether nothing was executed: an error of execution has a path."""
+    return result.data is None and not any(error.path for error in result.errors or ())
 
 
 def _refusal(status: int, reason: str, request: Request | None = None) -> Response:
     error = ApiError(reason, _CODES.get(status, Code.BAD_USER_INPUT))
-    media_type = (request and request.state.wanted.single) or JSON
+    media_type = (request and request.state.accepted.single) or JSON
     return JSONResponse(
         {"errors": [error.formatted]}, status, _HEADERS.get(status), f"{media_type}; charset=utf-8"
     )

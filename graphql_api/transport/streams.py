@@ -1,4 +1,4 @@
-"""The formats of answers that go on: server-sent events, and parts of a multipart body."""
+"""Streams over HTTP: server-sent events and multipart bodies, which end when the token expires."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from strawberry.http.streaming import (
 
 from graphql_api.api_errors import ApiError, Code
 
-HEARTBEAT_S = 10.0  # proxies commonly close what is silent for a minute, some for less
+HEARTBEAT_S = 10.0  # proxies commonly close a connection that is silent for a minute, some sooner
 
 
 class ServerSentEvents(SSETransport):
-    """Events framed by LF: urql, and whoever else splits at two of them, knows no CRLF.
+    r"""Server-sent events with LF line ends: urql and others split at `\n\n` and fail with CRLF.
 
     Source: the GraphQL over SSE protocol, "Distinct connections mode".
     """
@@ -30,20 +30,21 @@ class ServerSentEvents(SSETransport):
         super().__init__(heartbeat_interval=HEARTBEAT_S)
 
     def encode_event(self, event: str, data: str | None = None) -> str:
-        """Encode one event; its data is one line, as JSON without indentation is."""
+        """Encode one event; its data is one line, because the JSON is not indented."""
         return f"event: {event}\ndata: {data or ''}\n\n"
 
     def encode_comment(self, comment: str) -> str:
-        """Encode what clients leave out."""
+        """Encode a comment, which clients ignore."""
         return f": {comment}\n\n"
 
 
-class Multipart(MultipartSubscriptionTransport):
-    """Apollo's multipart subscriptions, framed as strict readers of MIME need them.
+class MultipartStream(MultipartSubscriptionTransport):
+    """Apollo's multipart subscriptions, in a form that strict MIME parsers can read.
 
-    Strawberry ends with an empty part, which has not even a header, and lets the media type run on
-    into the next one of `Accept`. A part is followed by its delimiter, or it would be read only
-    when the next comes; so the first heartbeat is the preamble, which all readers leave out.
+    Strawberry ends the body with a part that has no headers, and its media type runs into the next
+    one of `Accept`. Here each part is followed by its delimiter at once, since a client cannot read
+    a part before the delimiter has arrived. This makes the first heartbeat the preamble of the
+    body, which clients ignore.
 
     Source: Apollo's "Multipart protocol for GraphQL subscriptions", 1.0; RFC 2046, 5.1.1.
     """
@@ -53,23 +54,23 @@ class Multipart(MultipartSubscriptionTransport):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Name the format and what parts it."""
+        """The format and the boundary of its parts."""
         return {"Content-Type": f"multipart/mixed;boundary={self.separator};subscriptionSpec=1.0"}
 
     def encode_complete(self) -> str:
-        """Make the last delimiter the closing one."""
+        """Turn the last delimiter into the closing one."""
         return "--\r\n"
 
 
-async def until(
+async def until_token_expires(
     expires_at: float | None, texts: AsyncGenerator[str, None], transport: HTTPStreamTransport
 ) -> AsyncGenerator[str, None]:
-    """Give a stream while a token is valid, and then its end.
+    """Pass a stream on until a token expires, and then end it with an error.
 
     Args:
         expires_at: in seconds since 1970; None for never.
-        texts: what to send.
-        transport: whose format it is in.
+        texts: the encoded stream.
+        transport: encodes the error in the format of the stream.
     """
     async with aclosing(texts):
         while True:

@@ -1,7 +1,6 @@
-"""HTTP/1.1 and WebSocket on the wire: uvicorn's protocols, with bounds on what a peer can hold.
+"""uvicorn's HTTP/1.1 and WebSocket protocols, with limits on what a client can make them hold.
 
-Whoever connects can take memory without having said anything that the app gets to see: these are
-the places where that is bounded.
+A client can take memory and connections before the app sees any request; these limits prevent it.
 """
 
 from __future__ import annotations
@@ -15,71 +14,71 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode
 
-# What a client has not taken for so long ends its connection, which nothing else does where it has
-# stopped to read, and acknowledges the question whether it would go on.
+# After this time, the kernel drops a connection whose peer accepts no data. Keep-alive does not
+# notice a peer that has stopped reading but still acknowledges probes of its closed window.
 _UNSENT_TIMEOUT_MS = 20_000
-_UNREAD_TIMEOUT_S = 3.0  # the same, where what is written waits in our own memory
-# The head of a request, its line and headers, is some kilobytes and comes at once; uvicorn would
-# read and keep it however long it is and takes. The same is true of what may follow a body.
+_STALL_TIMEOUT_S = 3.0  # the same for data in our own write buffer
+# A request line with its headers takes some kilobytes and arrives at once. uvicorn has no limit on
+# its size or time, nor on the trailers that may follow a body.
 _HEAD_MAX_BYTES = 64_000
-_PIPELINED_MAX = 8  # requests behind one that is being answered; no client sends so many
-_NO_OPENING = (
+_PIPELINED_MAX = 8  # requests that wait behind another; no common client sends so many
+_NOT_A_HANDSHAKE = (
     b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n"
-    b"Content-Type: text/plain\r\nContent-Length: 23\r\n\r\nThis opens no WebSocket"
+    b"Content-Type: text/plain\r\nContent-Length: 33\r\n\r\nThis is not a WebSocket handshake"
 )
 
 
-class Unread:
-    """Ends the connection of a peer that takes nothing of what is written to it."""
+class StalledWriteGuard:
+    """Closes a connection whose client stops reading what is sent to it."""
 
     transport: Any
-    _unread_timer: asyncio.TimerHandle | None = None
+    _stall_timer: asyncio.TimerHandle | None = None
 
     def pause_writing(self) -> None:
-        """Wait until the peer reads, for as long as it takes something."""
+        """Start to watch the write buffer."""
         super().pause_writing()  # type: ignore[misc]  # of uvicorn's protocol
         self._watch()
 
     def resume_writing(self) -> None:
-        """Write on."""
-        self._forget()
+        """Stop watching."""
+        self._stop_watching()
         super().resume_writing()  # type: ignore[misc]  # of uvicorn's protocol
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the peer."""
-        self._forget()
+        """Stop watching."""
+        self._stop_watching()
         super().connection_lost(exc)  # type: ignore[misc]  # of uvicorn's protocol
 
     def _watch(self) -> None:
         unread = self.transport.get_write_buffer_size()
         loop = asyncio.get_running_loop()
-        self._unread_timer = loop.call_later(_UNREAD_TIMEOUT_S, self._end_if_stuck, unread)
+        self._stall_timer = loop.call_later(_STALL_TIMEOUT_S, self._close_if_stalled, unread)
 
-    def _end_if_stuck(self, unread: int) -> None:
+    def _close_if_stalled(self, unread: int) -> None:
         if self.transport.get_write_buffer_size() < unread:
             self._watch()
         else:
             self.transport.abort()
 
-    def _forget(self) -> None:
-        if self._unread_timer is not None:
-            self._unread_timer.cancel()
-            self._unread_timer = None
+    def _stop_watching(self) -> None:
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
 
 
-class Protocol(Unread, HttpToolsProtocol):
-    """HTTP/1.1, and the beginning of each WebSocket, on connections that do not outlive peers.
+class LimitedHttpProtocol(StalledWriteGuard, HttpToolsProtocol):
+    """HTTP/1.1 and WebSocket handshakes, with limits on the size and time of a request's head.
 
-    Whoever connects has to send a head, of a size and in a time that is bounded; from the end of an
-    answer to the next request it is uvicorn's time that counts.
+    The time limit holds from the connection on, and within a request. Between a response and the
+    next request, uvicorn's keep-alive timeout holds.
     """
 
     head_timeout_s = 10.0
-    _unended_bytes = 0  # received behind the last end of a head or part of a body
+    _head_bytes = 0  # received since the last complete head or part of a body
     _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
-        """Have the system end the connection of a peer that has gone, or does not read."""
+        """Let the kernel close the connection if the client disappears or stops reading."""
         connection = transport.get_extra_info("socket")
         if connection is not None and connection.family != socket.AF_UNIX:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -87,83 +86,85 @@ class Protocol(Unread, HttpToolsProtocol):
                 option = socket.TCP_USER_TIMEOUT
                 connection.setsockopt(socket.IPPROTO_TCP, option, _UNSENT_TIMEOUT_MS)
         super().connection_made(transport)
-        self._await_head()
+        self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the peer."""
-        self._ended()
+        """Stop the timer."""
+        self._head_ended()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on, but no head without end."""
-        self._unended_bytes += len(data)
+        """Read data, but no head of unlimited size."""
+        self._head_bytes += len(data)
         super().data_received(data)
-        # Where it was the beginning of a WebSocket, another protocol has the connection now.
+        # After a WebSocket handshake, another protocol owns the connection.
         is_left = self.transport.is_closing() or self.transport.get_protocol() is not self
-        if self._unended_bytes and not is_left:
-            self._await_head()
-            if self._unended_bytes > _HEAD_MAX_BYTES:
-                self.send_400_response(f"A request's head has at most {_HEAD_MAX_BYTES:,} bytes")
+        if self._head_bytes and not is_left:
+            self._start_head_timer()
+            if self._head_bytes > _HEAD_MAX_BYTES:
+                self.send_400_response(
+                    f"The request line and headers are longer than {_HEAD_MAX_BYTES:,} bytes"
+                )
 
     def on_headers_complete(self) -> None:
-        """Begin to serve a request.
+        """Start to serve a request.
 
         Raises:
-            ValueError: there are too many before it; this ends the connection with a 400.
+            ValueError: too many requests wait; the client gets a 400.
         """
-        self._ended()
+        self._head_ended()
         if len(self.pipeline) >= _PIPELINED_MAX:
-            raise ValueError("too many requests at once")
+            raise ValueError("Too many pipelined requests")
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Hand over a part of a body; who sends it behind its answer gets no more time for it."""
+        """Receive a part of a body; after the response, it no longer extends the time limit."""
         if not self.cycle.response_complete:
-            self._ended()
+            self._head_ended()
         super().on_body(body)
 
     def on_response_complete(self) -> None:
-        """Wait for the next request, but not for ever for the rest of this one's body."""
+        """Wait for the next request, and limit the time for the rest of this one's body."""
         if self.cycle.more_body:
-            self._await_head()
+            self._start_head_timer()
         super().on_response_complete()
 
     def on_message_complete(self) -> None:
         """End a request."""
-        self._ended()
+        self._head_ended()
         super().on_message_complete()
 
-    def _await_head(self) -> None:
+    def _start_head_timer(self) -> None:
         if self._head_timer is None:
             loop = asyncio.get_running_loop()
             self._head_timer = loop.call_later(self.head_timeout_s, self.transport.close)
 
-    def _ended(self) -> None:
-        self._unended_bytes = 0
+    def _head_ended(self) -> None:
+        self._head_bytes = 0
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
 
 
-class SocketProtocol(Unread, WebSocketsSansIOProtocol):
-    """WebSockets that end without a traceback, which any client could fill the log with."""
+class LimitedWebSocketProtocol(StalledWriteGuard, WebSocketsSansIOProtocol):
+    """WebSockets with a send timeout, and without tracebacks for a client's protocol errors."""
 
     def __init__(self, send_timeout_s: float, **given: Any) -> None:
-        """Serve one socket.
+        """Serve one WebSocket.
 
         Args:
-            send_timeout_s: how long a message may wait for room in the buffers on its way.
-            given: by uvicorn.
+            send_timeout_s: how long a message may wait for room in the write buffer.
+            given: uvicorn's arguments.
         """
         super().__init__(**given)
         self._send_timeout_s = send_timeout_s
 
     async def send(self, message: Any) -> None:
-        """Send a message, in time or not at all: who takes nothing is let go."""
-        if not self.writable.is_set():  # a clock for each message would be a tenth of its cost
+        """Send a message, or close the connection if the write buffer stays full."""
+        if not self.writable.is_set():  # a timeout for every message would add a tenth to its cost
             try:
                 async with asyncio.timeout(self._send_timeout_s):
-                    while not self.writable.is_set():  # others who waited may fill it again
+                    while not self.writable.is_set():  # another message may fill the buffer first
                         await self.writable.wait()
             except TimeoutError:
                 self.transport.abort()
@@ -171,17 +172,17 @@ class SocketProtocol(Unread, WebSocketsSansIOProtocol):
         await super().send(message)
 
     def data_received(self, data: bytes) -> None:
-        """Read, and answer who asks for a WebSocket in no way that opens one.
+        """Read data, and answer an invalid handshake.
 
-        uvicorn would be silent, and keep the connection: to a body, or too many headers.
+        uvicorn neither answers nor closes if the handshake has a body or too many headers.
         """
         super().data_received(data)
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
-            self.transport.write(b"".join(self.conn.data_to_send()) or _NO_OPENING)
+            self.transport.write(b"".join(self.conn.data_to_send()) or _NOT_A_HANDSHAKE)
             self.transport.close()
 
     def send_receive_event_to_app(self) -> None:
-        """Hand over a message, or end the socket of who sends as text what is none."""
+        """Pass a message to the app, or close the WebSocket if its text is not UTF-8."""
         if self.curr_msg_data_type == "text":
             try:
                 b"".join(self.frames).decode()
@@ -192,9 +193,9 @@ class SocketProtocol(Unread, WebSocketsSansIOProtocol):
         super().send_receive_event_to_app()
 
     def handle_parser_exception(self) -> None:
-        """End the socket of who breaks the protocol, and let the app know at once.
+        """Close the WebSocket after a protocol error, and tell the app at once.
 
-        Else what it still sends, in answer to what came before, would be its error.
+        The app may still send answers to earlier messages; those would raise in the app.
         """
         super().handle_parser_exception()
         self.disconnected = True

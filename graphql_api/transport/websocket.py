@@ -1,8 +1,17 @@
-"""GraphQL over WebSocket: the graphql-transport-ws protocol, to the letter.
+"""GraphQL over WebSocket: the graphql-transport-ws protocol, its messages and its close codes.
 
-Strawberry keeps the states of the protocol. What is put right here: a message of another shape ends
-the socket with 4400 instead of a traceback, a bad document ends its own operation only, each
-operation has a context of its own, a mutation is not broken off, and a socket ends with its token.
+Strawberry keeps the state of the protocol, and closes a WebSocket with:
+
+- 4400: a message that is not one of the protocol's; here also for wrong shapes and bad JSON.
+- 4401: `subscribe` before `connection_ack`.
+- 4403: authentication failed, or, here, the token has expired.
+- 4406: no common subprotocol.
+- 4408: no `connection_init` in time.
+- 4409: an operation id that is in use.
+- 4429: a second `connection_init`.
+
+This module also changes these: an invalid document ends its own operation only, each operation has
+its own context, and a mutation is completed even if its client disconnects.
 
 Source: PROTOCOL.md of the npm package `graphql-ws`.
 """
@@ -14,10 +23,10 @@ from collections.abc import Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from time import time
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from graphql import GraphQLError
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, TypeAdapter, ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from strawberry.asgi import ASGIWebSocketAdapter
 from strawberry.http.exceptions import WebSocketDisconnected
@@ -27,113 +36,150 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
 )
 
 from graphql_api.api_errors import ApiError, Code, mask
-from graphql_api.auth.authenticator import Viewer
+from graphql_api.auth.viewer import Viewer
 from graphql_api.context import Context
 from graphql_api.execution.documents import is_mutation
-from graphql_api.transport.messages import MESSAGE
 
-_REASON_MAX_BYTES = 123  # RFC 6455, 5.5: a control frame has 125 bytes, two of them for the code
-NOBODY = Viewer("nobody", frozenset())
+_TOKEN_EXPIRED = 4403
+_REASON_MAX_BYTES = 123  # RFC 6455, 5.5: 125 bytes in a control frame, less two for the code
+_UNAUTHENTICATED = Viewer("nobody", frozenset())
+
+_OperationId = Annotated[str, Field(max_length=255)]  # every event of the operation repeats it
+
+
+class _ClientMessage(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+
+class _ConnectionMessage(_ClientMessage):
+    type: Literal["connection_init", "ping", "pong"]
+    payload: dict[str, Any] | None = None
+
+
+class _SubscribePayload(_ClientMessage):
+    query: str
+    operationName: str | None = None  # noqa: N815  # the protocol's name
+    variables: dict[str, Any] | None = None
+    extensions: dict[str, Any] | None = None
+
+
+class _SubscribeMessage(_ClientMessage):
+    type: Literal["subscribe"]
+    id: _OperationId
+    payload: _SubscribePayload
+
+
+class _CompleteMessage(_ClientMessage):
+    type: Literal["complete"]
+    id: _OperationId
+
+
+#: Every message that a client may send.
+_CLIENT_MESSAGE: TypeAdapter[_ConnectionMessage | _SubscribeMessage | _CompleteMessage] = (
+    TypeAdapter(
+        Annotated[_ConnectionMessage | _SubscribeMessage | _CompleteMessage, Discriminator("type")]
+    )
+)
 
 
 @dataclass
-class Connection:
-    """What is known of one socket; Strawberry puts the payload of `connection_init` here."""
+class WebSocketConnection:
+    """One WebSocket and its viewer; Strawberry stores the payload of `connection_init` here."""
 
     socket: WebSocket
     connection_params: dict[str, Any] | None = None
-    viewer: Viewer = NOBODY  # until the socket is acknowledged
+    viewer: Viewer = _UNAUTHENTICATED  # until `connection_ack`
 
 
-class SocketAdapter(ASGIWebSocketAdapter):
-    """Tells in one way that a client has gone: whenever that is, and whoever notices it."""
+class WebSocketAdapter(ASGIWebSocketAdapter):
+    """Raises one kind of error when the client has disconnected, whoever notices it first."""
 
     async def send_json(self, message: Mapping[str, object]) -> None:
         """Send a message.
 
         Raises:
-            WebSocketDisconnected: there is nobody who takes it.
+            WebSocketDisconnected: the client has disconnected.
         """
         if self.ws.application_state is WebSocketState.DISCONNECTED:
             raise WebSocketDisconnected
         await super().send_json(message)
 
     async def close(self, code: int, reason: str) -> None:
-        """Close the socket, once; a reason that repeats what was sent is cut to fit a frame."""
+        """Close the WebSocket once; a reason that repeats client input is cut to fit a frame."""
         reason = reason.encode()[:_REASON_MAX_BYTES].decode(errors="ignore")
         if self.ws.application_state is not WebSocketState.DISCONNECTED:
             with suppress(WebSocketDisconnected, WebSocketDisconnect):
                 await super().close(code, reason)
 
 
-class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
-    """Serves one socket."""
+class WebSocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
+    """Serves one WebSocket."""
 
     view: Any
     websocket: Any
-    context: Connection
+    context: WebSocketConnection
     _expiry: asyncio.Task[None] | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._left: set[asyncio.Task[None]] = set()  # mutations whose client waits no more
+        self._abandoned: set[asyncio.Task[None]] = set()  # mutations that the client completed
 
     async def shutdown(self) -> None:
-        """Stop all that goes on."""
+        """Stop every operation."""
         if self._expiry:
             self._expiry.cancel()
         await super().shutdown()
 
     async def handle_message(self, message: Any) -> None:
-        """Refuse what is no message of the protocol."""
+        """Close the WebSocket on a message that the protocol does not have."""
         try:
-            MESSAGE.validate_python(message)
+            _CLIENT_MESSAGE.validate_python(message)
         except ValidationError:
-            await self.handle_invalid_message("This is no message of graphql-transport-ws")
+            await self.handle_invalid_message("Not a message of graphql-transport-ws")
         else:
             await super().handle_message(message)
 
     async def handle_connection_init(self, message: Any) -> None:
-        """Know who is there, until their token expires."""
+        """Authenticate the client, and close the WebSocket when its token expires."""
         await super().handle_connection_init(message | {"payload": message.get("payload") or {}})
         expires_at = self.context.viewer.expires_at
         if self.connection_acknowledged and expires_at is not None and not self._expiry:
-            self._expiry = asyncio.create_task(self._end_at(expires_at))
+            self._expiry = asyncio.create_task(self._close_at(expires_at))
 
-    async def _end_at(self, expires_at: float) -> None:
+    async def _close_at(self, expires_at: float) -> None:
         await asyncio.sleep(expires_at - time())
         for operation_id in list(self.operations):
             await self.cleanup_operation(operation_id)
-        await self.websocket.close(code=4403, reason="Token expired")
+        await self.websocket.close(code=_TOKEN_EXPIRED, reason="Token expired")
 
     async def handle_subscribe(self, message: Any) -> None:
-        """Refuse an operation too many, and it alone."""
+        """Start an operation; one above the limit is refused and the others go on."""
         most = self.view.engine.settings.max_operations_per_socket
         is_new = self.connection_acknowledged and message["id"] not in self.operations
-        if is_new and len(self.operations) + len(self._left) >= most:
-            text = f"A socket has at most {most} operations at a time"
+        if is_new and len(self.operations) + len(self._abandoned) >= most:
+            text = f"This WebSocket already runs {most} operations: complete one first"
             error = ApiError(text, Code.UNAVAILABLE).formatted
             await self.send_message({"id": message["id"], "type": "error", "payload": [error]})
         else:
             await super().handle_subscribe(message)
-            await asyncio.sleep(0)  # so that it has begun before the client can take it back
+            await asyncio.sleep(0)  # the operation starts before a `complete` can cancel it
 
     async def run_operation(self, operation: Operation[Any, None]) -> None:
-        """Run an operation; a mutation to its end, even if its client leaves."""
+        """Run an operation; a mutation runs to its end even if the client leaves."""
         context: Context = self.view.new_context(self.context.viewer)
         text, name = operation.query, operation.operation_name
-        if not is_mutation(self.view.schema, text, name, context.policy):
+        if not is_mutation(self.view.schema, text, name, context.document_limits):
             await self._run(operation, context)
             return
         running = asyncio.create_task(self._run(operation, context))
-        self.view.finishing.add(running)
-        running.add_done_callback(self.view.finishing.discard)
+        self.view.unfinished_mutations.add(running)
+        running.add_done_callback(self.view.unfinished_mutations.discard)
         try:
             await asyncio.shield(running)
         except asyncio.CancelledError:
-            operation.completed = True  # so that nothing more is sent
-            self._left.add(running)
-            running.add_done_callback(self._left.discard)
+            operation.completed = True  # nothing more is sent
+            self._abandoned.add(running)
+            running.add_done_callback(self._abandoned.discard)
             raise
 
     async def _run(self, operation: Operation[Any, None], context: Context) -> None:
@@ -149,13 +195,13 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
             await operation.send_operation_message({"id": operation.id, "type": "complete"})
         except WebSocketDisconnected:
             pass
-        except Exception as error:  # noqa: BLE001  # it is logged
+        except Exception as error:  # noqa: BLE001  # `mask` logs it
             await operation.send_initial_errors([ApiError(mask(error), Code.INTERNAL)])
 
     @staticmethod
     def _get_pre_execution_close_reason(_: GraphQLError) -> None:
-        """Leave the socket open, whatever is wrong with a document."""
+        """Keep the WebSocket open after an invalid document."""
 
     def forget_id(self, id: str) -> None:
-        """Make an id free again; it may be already."""
+        """Free an operation id; it may be free already."""
         self.operations.pop(id, None)

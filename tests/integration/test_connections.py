@@ -10,7 +10,7 @@ import pytest
 from psutil import Process
 
 from celeryql.settings import Settings
-from graphql_api.transport.uvicorn_protocols import Protocol
+from graphql_api.transport.uvicorn_protocols import LimitedHttpProtocol
 from tests.public import KINDS, TOKEN, public_settings
 from tests.serving import serving
 
@@ -25,7 +25,7 @@ STREAM = (
 )
 
 
-class Hasty(Protocol):
+class Hasty(LimitedHttpProtocol):
     """Ends connections sooner."""
 
     head_timeout_s = 0.5

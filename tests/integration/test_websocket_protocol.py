@@ -14,7 +14,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.frames import Frame, Opcode
 
 from celeryql.settings import Settings
-from graphql_api.transport.websocket import Connection
+from graphql_api.transport.websocket import WebSocketConnection
 from tests.client import Client
 from tests.processes import Server, running_api
 from tests.public import HEADERS, KINDS, public_environment
@@ -214,7 +214,7 @@ async def test_a_socket_does_not_keep_what_it_began_with(redis_url):
     ):
         await send(socket, type="connection_init", payload={"x": "a" * 900_000})
         assert await receive(socket) == {"type": "connection_ack"}
-        (connection,) = (o for o in gc.get_objects() if type(o) is Connection)
+        (connection,) = (o for o in gc.get_objects() if type(o) is WebSocketConnection)
 
         assert connection.connection_params is None
 

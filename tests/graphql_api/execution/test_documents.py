@@ -12,7 +12,7 @@ import pytest
 
 from celeryql.settings import Settings
 from graphql_api.api_errors import Code
-from graphql_api.execution.documents import Kept, policy_of
+from graphql_api.execution.documents import DocumentLimits, Kept
 from graphql_api.schema import build_schema
 from tasks.arithmetic import add
 
@@ -147,12 +147,12 @@ async def test_an_answer_does_not_repeat_what_is_wrong(door, document, variables
 
 
 def test_documents_are_kept_up_to_a_size_in_memory():
-    kept, schema, policy = Kept(500_000), build_schema().schema, policy_of(Settings())
+    kept, schema, limits = Kept(500_000), build_schema().schema, DocumentLimits.of(Settings())
     names = "subject " * 150
-    kept.look(schema, f"{{ viewer {{ {names} }} }}", policy)  # what graphql-core makes once
+    kept.look(schema, f"{{ viewer {{ {names} }} }}", limits)  # what graphql-core makes once
     tracemalloc.start()
     for i in range(20):  # of 0.1 MB each
-        kept.look(schema, f"query Q{i} {{ viewer {{ {names} }} }}", policy)
+        kept.look(schema, f"query Q{i} {{ viewer {{ {names} }} }}", limits)
     gc.collect()
     held_bytes, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
