@@ -21,7 +21,7 @@ CeleryQLError
     ├── Throttled
     └── Unavailable
 
-What a task body raises to be run again, in `retryable.py`, is no failure of the engine.
+The exceptions of task bodies are in `task_errors.py`.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ from celeryql.errors import (
     message_of,
     problems_of,
 )
-from celeryql.worker.raised import run_task_code
+from celeryql.task_errors import run_task_code
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class TaskDefinition:
 
         Raises:
             ValidationError: they do not fit the parameters.
-            Raised: a validator of the task raised what is no `Exception`.
+            ReportableError: a validator of the task raised something other than an `Exception`.
         """
         arguments: TaskArguments = run_task_code(partial(validate_json_values, self._reader, given))
         return arguments

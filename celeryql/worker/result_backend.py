@@ -31,9 +31,9 @@ from celeryql.scripts import TRANSITION, source
 from celeryql.scripts import request as script_request
 from celeryql.settings import load_settings
 from celeryql.state.graph import Join, leaves
+from celeryql.task_errors import ReportableError
 from celeryql.worker.leases import Leases
 from celeryql.worker.next_steps import build_next_steps
-from celeryql.worker.raised import Raised
 from celeryql.worker.state_mapping import record_changes
 
 _CHORD_PART_STATES = (states.SUCCESS, states.FAILURE)
@@ -143,7 +143,7 @@ class Backend(RedisBackend):
         The module is left out, so `AsyncResult.get` raises an `Exception` of that name. With its
         module, a stored SystemExit would end the process that calls `get`.
         """
-        if isinstance(exc, Raised):
+        if isinstance(exc, ReportableError):
             return {"exc_type": exc.name, "exc_message": [exc.text], "exc_module": None}
         return super().prepare_exception(exc, serializer)
 

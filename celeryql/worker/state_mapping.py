@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
 from celeryql.records import Failure, Progress, TaskState
-from celeryql.worker.raised import is_retryable, name_of, text_of
+from celeryql.task_errors import error_name, error_text, is_retryable
 
 _STATES = {
     states.PENDING: TaskState.QUEUED,
@@ -34,8 +34,8 @@ def record_changes(state: str, result: Any, request: Context | None) -> dict[str
         changes["worker"] = request.hostname
     if state in (states.FAILURE, states.RETRY) and result is not None:
         failure = Failure(
-            type=name_of(result),
-            message=text_of(result),
+            type=error_name(result),
+            message=error_text(result),
             retryable=state == states.RETRY or is_retryable(result),
         )
         changes["failure"] = failure.model_dump_json()

@@ -17,9 +17,8 @@ from celeryql.broker.captured_messages import end_capture, is_capturing, start_c
 from celeryql.definition.options import MAX_ATTEMPTS
 from celeryql.definition.task_definition import TaskDefinition
 from celeryql.errors import BadTaskDefinition
+from celeryql.task_errors import ReportableError, Retryable, error_name, error_text, make_reportable
 from celeryql.worker.progress import publish_pending_progress
-from celeryql.worker.raised import Raised, handed_on, name_of, text_of
-from celeryql.worker.retryable import Retryable
 
 FIRST_RETRY_S = 1.0  # pause before the second attempt at the longest; doubles with each
 LONGEST_RETRY_S = 600.0
@@ -84,7 +83,7 @@ class TypedTask(Task):
         try:
             return self._run_typed(args, kwargs)
         except BaseException as error:
-            stored = error if self.request.is_eager else handed_on(error)
+            stored = error if self.request.is_eager else make_reportable(error)
             if stored is error:
                 raise
             raise stored from error
@@ -102,7 +101,7 @@ class TypedTask(Task):
             if self.request.is_eager or self.request.get("goes_on"):
                 raise
             # Raised by hand: nothing was sent, so Celery would leave the task open for ever.
-            raise Raised(name_of(left), text_of(left)) from left
+            raise ReportableError(error_name(left), error_text(left)) from left
         except Retryable as error:
             self._try_again(error)
         result = self.definition.dump_result(returned)
@@ -136,7 +135,7 @@ class TypedTask(Task):
         """Send this task once more, as Celery does; the message leaves together with the state."""
         self.request.goes_on = True
         if attempt := self.request.get("attempt"):
-            exc = exc and handed_on(exc)
+            exc = exc and make_reportable(exc)
             replaced = self.request.get("replaced_task_nesting") or 0  # which is no attempt
             left = (attempt.max_attempts or MAX_ATTEMPTS) - attempt.number + replaced
             options.setdefault("max_retries", self.request.retries + left)

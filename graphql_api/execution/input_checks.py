@@ -21,7 +21,7 @@ from celeryql.errors import (
     WorkflowTypeMismatch,
     in_plain_words,
 )
-from celeryql.worker.raised import run_task_code
+from celeryql.task_errors import run_task_code
 from graphql_api.context import Info
 
 T = TypeVar("T")

@@ -1,4 +1,4 @@
-"""What a body raised keeps its name and text; what Celery can hand on is left as it is."""
+"""Exceptions of task bodies keep their name and text, in a form that Celery can report."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ import pickle
 import pytest
 from celery.exceptions import Ignore, Retry
 
-from celeryql.worker.raised import Raised, handed_on
-from celeryql.worker.retryable import Retryable
+from celeryql.task_errors import ReportableError, Retryable, make_reportable
 
 
 class Declined(ValueError):
-    """Hands on one of its two arguments."""
+    """Passes only one of its two arguments on, so unpickling it fails."""
 
     def __init__(self, text: str, code: int) -> None:
         super().__init__(text)
@@ -20,14 +19,14 @@ class Declined(ValueError):
 
 
 class Mute(Exception):
-    """Cannot be shown."""
+    """Has no text."""
 
     def __str__(self) -> str:
         raise RuntimeError
 
 
 class Busy(Retryable):
-    """Takes no text."""
+    """Takes other arguments than a text."""
 
     def __init__(self, service: str, code: int) -> None:
         super().__init__(f"{service}: {code}")
@@ -38,8 +37,8 @@ class Busy(Retryable):
     [ValueError("no"), FileNotFoundError(2, "none", "/x"), KeyError("k"), Ignore(), Retry("later")],
     ids=repr,
 )
-def test_what_celery_can_hand_on_is_handed_on_itself(error):
-    assert handed_on(error) is error
+def test_an_exception_that_celery_can_report_stays_itself(error):
+    assert make_reportable(error) is error
 
 
 @pytest.mark.parametrize(
@@ -56,16 +55,16 @@ def test_what_celery_can_hand_on_is_handed_on_itself(error):
     ],
     ids=repr,
 )
-def test_anything_else_is_handed_on_by_its_name_and_text(error, name, text):
-    stored = pickle.loads(pickle.dumps(handed_on(error)))
+def test_any_other_exception_is_replaced_with_its_name_and_text(error, name, text):
+    reported = pickle.loads(pickle.dumps(make_reportable(error)))
 
-    assert isinstance(stored, Raised)
-    assert (stored.name, str(stored), repr(stored)) == (name, text, f"{name}({text!r})")
-    assert not stored.is_retryable
+    assert isinstance(reported, ReportableError)
+    assert (reported.name, str(reported), repr(reported)) == (name, text, f"{name}({text!r})")
+    assert not reported.is_retryable
 
 
-def test_a_failure_that_asked_for_another_run_still_says_so():
-    stored = handed_on(Busy("printer", 3))
+def test_a_replaced_retryable_error_is_still_retryable():
+    reported = make_reportable(Busy("printer", 3))
 
-    assert isinstance(stored, Raised)
-    assert (stored.name, stored.text, stored.is_retryable) == ("Busy", "printer: 3", True)
+    assert isinstance(reported, ReportableError)
+    assert (reported.name, reported.text, reported.is_retryable) == ("Busy", "printer: 3", True)
