@@ -1,4 +1,7 @@
-"""Top-level errors: what happens outside of any payload, with a code that clients can rely on."""
+"""Top-level GraphQL errors and the codes that clients find in `extensions.code`.
+
+Errors that a mutation expects are members of its payload instead (`types/payload_errors.py`).
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,13 @@ from graphql import GraphQLError
 
 logger = logging.getLogger(__name__)
 
-FIELD_ERRORS_MAX = 100  # in one answer, which could have one for each of its fields
-QUOTED_MAX = 100  # characters of a value that a message repeats, before it says what to do
-_SHOWN_MAX = 300  # characters of a message; what is wrong may be as long as a request
+FIELD_ERRORS_MAX = 100  # per answer; without a limit each field could add one
+QUOTED_MAX = 100  # characters of a value that a message repeats before it says what to do
+_MESSAGE_MAX = 300  # characters; a message may repeat a value as long as the request
 
 
-class Code(StrEnum):
-    """What clients find in `extensions.code`."""
+class ErrorCode(StrEnum):
+    """The code of a top-level error."""
 
     UNAUTHENTICATED = "UNAUTHENTICATED"
     FORBIDDEN = "FORBIDDEN"
@@ -29,24 +32,24 @@ class Code(StrEnum):
 
 
 class ApiError(GraphQLError):
-    """A top-level error with a code; its message is cut, as it may repeat what a client sent."""
+    """A top-level error with a code. A long message is shortened."""
 
-    def __init__(self, message: str, code: Code) -> None:
-        super().__init__(cut(message), extensions={"code": code})
+    def __init__(self, message: str, code: ErrorCode) -> None:
+        super().__init__(shorten(message), extensions={"code": code})
 
 
 def not_found(what: str) -> ApiError:
-    """Say that something does not exist, or not for this viewer."""
-    return ApiError(f"{what} was never accepted, or has passed retention", Code.NOT_FOUND)
+    """Make the error for something that does not exist, or that the viewer may not see."""
+    return ApiError(f"{what} was never accepted, or has passed retention", ErrorCode.NOT_FOUND)
 
 
-def cut(message: str, most: int = _SHOWN_MAX) -> str:
-    """Shorten a message, or a part of one, that repeats what a client sent."""
+def shorten(message: str, most: int = _MESSAGE_MAX) -> str:
+    """Shorten a text that may repeat what a client sent."""
     return message if len(message) <= most else f"{message[: most - 1]}…"
 
 
-def mask(error: BaseException | None) -> str:
-    """Log an error that was not expected, with an id; give the message that names it alone."""
+def log_and_mask(error: BaseException | None) -> str:
+    """Log an unexpected error under a new id, and return a message that contains only this id."""
     error_id = uuid4().hex[:12]
     logger.error("Unexpected error %s", error_id, exc_info=error)
     return f"Internal error {error_id}: it was logged"

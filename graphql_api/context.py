@@ -17,7 +17,7 @@ from celeryql.records import Record
 from celeryql.state.graph import Graph
 from celeryql.state.json_documents import JsonDocument, input_key, meta_key
 from celeryql.watching.queues_and_workers import QueueStatus, WorkerStatus
-from graphql_api.api_errors import ApiError, Code
+from graphql_api.api_errors import ApiError, ErrorCode
 from graphql_api.auth.authenticator import Authenticator, Viewer
 from graphql_api.execution.documents import DocumentLimits
 from graphql_api.execution.shared_answers import SharedAnswers
@@ -79,12 +79,12 @@ class Context:
         self.metrics = services.metrics
         self.viewer = viewer
         self.document_limits = services.document_limits
-        self.weight = 0.0  # of its document and variables; `documents.py` finds it
-        self.checked_s = 0.0  # how long its input took to check so far
+        self.input_weight = 0.0  # of its document and variables; `documents.py` finds it
+        self.input_check_s = 0.0  # how long its input took to check so far
         self.turns = services.turns
         self.shared_answers = services.shared_answers
         self.is_refused = False  # whether the answer holds an error that was expected
-        self.is_cut_off = False  # whether Redis did not answer a mutation
+        self.is_redis_unavailable = False  # whether Redis did not answer a mutation
         self.begin_answer()
 
     # Loaders are made when they are asked for: most operations need none or one of them, and a
@@ -93,10 +93,10 @@ class Context:
     @cached_property
     def records(self) -> Loader[Record | None]:
         """Records that the viewer may see, by id."""
-        return _Records(self._load_records, self.take)
+        return _Records(self._load_records, self.reserve_items)
 
     @cached_property
-    def metas(self) -> Loader[JsonDocument | None]:
+    def result_metas(self) -> Loader[JsonDocument | None]:
         """Celery's result metas, by task id."""
         return Loader(partial(self._load_documents, meta_key))
 
@@ -106,7 +106,7 @@ class Context:
         return Loader(partial(self._load_documents, input_key))
 
     @cached_property
-    def reading(self) -> asyncio.Lock:
+    def large_read_lock(self) -> asyncio.Lock:
         """Held while a large document is read: what was read before has its place in the answer."""
         return asyncio.Lock()
 
@@ -130,7 +130,7 @@ class Context:
         self._left: float = self.engine.settings.max_answer_items
         self._bytes_left = self._left * CHARACTERS
 
-    def take(self, count: float, *, is_refused: bool = True) -> None:
+    def reserve_items(self, count: float, *, is_refused: bool = True) -> None:
         """Count what an answer holds, before it is made.
 
         Args:
@@ -142,9 +142,9 @@ class Context:
         """
         self._left -= count
         if is_refused and self._left < 0:
-            raise ApiError(f"{self.too_much}: ask for less at a time", Code.BAD_USER_INPUT)
+            raise ApiError(f"{self.too_large}: ask for less at a time", ErrorCode.BAD_USER_INPUT)
 
-    def take_bytes(self, count: int) -> None:
+    def reserve_bytes(self, count: int) -> None:
         """Count what is read for an answer, before it is read.
 
         Raises:
@@ -154,10 +154,10 @@ class Context:
         if self._bytes_left < 0:
             most = self.engine.settings.max_answer_items * CHARACTERS
             text = f"More than {most:,} bytes of inputs and results would be read: ask for fewer"
-            raise ApiError(text, Code.BAD_USER_INPUT)
+            raise ApiError(text, ErrorCode.BAD_USER_INPUT)
 
     @property
-    def room(self) -> float:
+    def items_left(self) -> float:
         """How many more items the answer may hold."""
         return self._left
 
@@ -167,15 +167,15 @@ class Context:
             await self.turns.next()
 
     @property
-    def too_much(self) -> str:
+    def too_large(self) -> str:
         """What is wrong with an answer that has no room."""
         return f"The answer would hold more than {self.engine.settings.max_answer_items:,} items"
 
-    async def known(self, task_id: str) -> Record | None:
+    async def cached_record(self, task_id: str) -> Record | None:
         """Find what never changes of a task that an event tells of."""
         return self._visible(await self.engine.event_stream.record_cache.get(task_id))
 
-    async def watched(self, task_id: str) -> Record | None:
+    async def record_to_watch(self, task_id: str) -> Record | None:
         """Find a task to watch."""
         return self._visible(await self.engine.event_stream.find(task_id))
 

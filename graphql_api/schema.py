@@ -27,15 +27,15 @@ from celeryql.errors import exit_on_bad_configuration
 from celeryql.observability import traces
 from celeryql.records import WORKFLOW, Record, WorkflowSummary
 from celeryql.settings import PROJECT_ROOT, load_settings
-from graphql_api.derived.models import Clones
-from graphql_api.derived.names import Names
-from graphql_api.derived.task_api import Derivation, complete_step_input
+from graphql_api.derived.models import DerivedModels
+from graphql_api.derived.names import SchemaNames
+from graphql_api.derived.task_api import TaskApi, complete_step_input
 from graphql_api.execution import one_of
 from graphql_api.execution.executor import Executor
 from graphql_api.execution.stages import Stages
 from graphql_api.resolvers.batch import BatchMutation
 from graphql_api.resolvers.cancel_retry import ControlMutation
-from graphql_api.resolvers.error_mapping import HANDLERS, report_all
+from graphql_api.resolvers.error_mapping import EXCEPTION_HANDLERS, report_all
 from graphql_api.resolvers.queries import Query
 from graphql_api.resolvers.subscriptions import Subscription
 from graphql_api.resolvers.tokens import TokenMutation
@@ -113,9 +113,9 @@ def build_schema(app: Celery | None = None) -> Api:
     """
     app = app or load_app(load_settings().celery_app)
     known = exposed_tasks(app)
-    names = Names(known.values())
-    clones = Clones(names)
-    derived = [Derivation(definition, clones) for definition in known.values()]
+    names = SchemaNames(known.values())
+    models = DerivedModels(names)
+    derived = [TaskApi(definition, models) for definition in known.values()]
     complete_step_input(derived)
     generated = create_type("Generated", [d.mutation for d in derived])
     written = (WorkflowMutation, BatchMutation, ControlMutation, TokenMutation)
@@ -138,7 +138,7 @@ def _schema(mutation: type, task_types: Mapping[str, Any]) -> StagedSchema:
         mutation=strawberry.type(mutation, description="What can be set to work."),
         subscription=Subscription,
         types=[*task_types.values(), UndefinedTask],
-        exception_handlers=HANDLERS,
+        exception_handlers=EXCEPTION_HANDLERS,
         execution_context_class=Executor,
         config=StrawberryConfig(name_converter=CachedNameConverter(), scalar_map=SCALARS),
     )

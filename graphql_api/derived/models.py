@@ -23,8 +23,8 @@ from pydantic.fields import FieldInfo
 
 from celeryql.definition.number_limits import INT_MAX, Limits, number_range
 from celeryql.definition.unions import union_members
-from graphql_api.derived.names import Names
-from graphql_api.execution.stored_values import LATER, STORED
+from graphql_api.derived.names import SchemaNames
+from graphql_api.execution.stored_values import DEFERRED, STORED_CONFIG
 from graphql_api.types import decorators
 from graphql_api.types.scalars import BigInt
 
@@ -41,7 +41,7 @@ class Role(StrEnum):
 # Only the arguments themselves can be left out or unknown, not what is inside of one.
 _NESTED = {Role.STEP: Role.INPUT, Role.ARGUMENTS: Role.RESULT}
 _UNCHECKED = ConfigDict(protected_namespaces=())  # the task's own model checks the values
-_CONFIG = {Role.STEP: _UNCHECKED, Role.ARGUMENTS: STORED, Role.RESULT: STORED}
+_CONFIG = {Role.STEP: _UNCHECKED, Role.ARGUMENTS: STORED_CONFIG, Role.RESULT: STORED_CONFIG}
 #: What another release has stored may not fit these.
 _READABLE = {
     int: Annotated[int, Field(ge=-(2**31), lt=2**31)],
@@ -61,10 +61,10 @@ _LIMITS = {
 }
 
 
-class Clones:
+class DerivedModels:
     """Makes and keeps the clones of models, one for each role."""
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: SchemaNames) -> None:
         self.names = names
         self._made: dict[tuple[type, Role], Any] = {}
         self._enums: set[type] = set()
@@ -103,7 +103,7 @@ class Clones:
             base: Any = model if role is Role.INPUT else None
             config = None if base else _CONFIG[role]
             clone = create_model(
-                f"{name}{role}", __base__=base, __config__=config, __cls_kwargs__=LATER, **fields
+                f"{name}{role}", __base__=base, __config__=config, __cls_kwargs__=DEFERRED, **fields
             )
             is_input = role in _COMING_IN
             decorate: Any = strawberry.pydantic.input if is_input else strawberry.pydantic.type

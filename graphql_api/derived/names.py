@@ -10,7 +10,7 @@ from celeryql.definition.task_definition import TaskDefinition
 from celeryql.errors import BadTaskDefinition
 
 
-class Names:
+class SchemaNames:
     """The names of what is derived, each with the Python type that it is derived from.
 
     What belongs to a task itself is owned by the model of its arguments.

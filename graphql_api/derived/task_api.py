@@ -19,9 +19,9 @@ from celeryql.records import TaskState
 from celeryql.state.json_documents import JsonDocument
 from graphql_api.auth.viewer import Scope
 from graphql_api.context import Info
-from graphql_api.derived.models import Clones, Role, maybe
+from graphql_api.derived.models import DerivedModels, Role, maybe
 from graphql_api.execution.input_checks import Unchecked, check_later, checked, priced
-from graphql_api.execution.stored_values import PAGE_MAX, STORED, Stored
+from graphql_api.execution.stored_values import PAGE_MAX, STORED_CONFIG, StoredField
 from graphql_api.types import decorators
 from graphql_api.types.inputs import StepTaskInput, read_step_task
 from graphql_api.types.options import OptionsArgument, TaskOptions, parse_options
@@ -35,10 +35,10 @@ from graphql_api.types.payload_errors import (
 from graphql_api.types.task import Task
 
 
-class Derivation:
+class TaskApi:
     """Everything derived from one task definition; what two tasks share is made once."""
 
-    def __init__(self, definition: TaskDefinition, clones: Clones) -> None:
+    def __init__(self, definition: TaskDefinition, clones: DerivedModels) -> None:
         self.definition = definition
         self.name = pascal_case(definition.name)
         self._clones = clones
@@ -91,7 +91,7 @@ class Derivation:
         """
         given, returned = self.definition.examples()
         arguments = self._arguments(Role.ARGUMENTS)
-        shown: TypeAdapter[Any] = TypeAdapter(self._result | None, config=STORED)
+        shown: TypeAdapter[Any] = TypeAdapter(self._result | None, config=STORED_CONFIG)
         try:
             for value in given if arguments else ():
                 arguments.model_validate(value)
@@ -118,7 +118,7 @@ _ROLE_TEXTS = {
 }
 
 
-def complete_step_input(derivations: list[Derivation]) -> None:
+def complete_step_input(derivations: list[TaskApi]) -> None:
     """Give `StepTaskInput` a member for each task definition."""
     for derivation in derivations:
         name = derivation.definition.name
@@ -129,7 +129,7 @@ def complete_step_input(derivations: list[Derivation]) -> None:
 
 
 def _input_field(task: str, arguments: Any) -> Any:
-    stored = Stored(task, "input", arguments)
+    stored = StoredField(task, "input", arguments)
 
     async def input(self: Task, info: Info) -> Any:
         """What it was given, sensitive arguments left out; null if it cannot be read."""
@@ -141,7 +141,7 @@ def _input_field(task: str, arguments: Any) -> Any:
 
 
 def _result_field(task: str, result: Any) -> Any:
-    stored = Stored(task, "result", result)
+    stored = StoredField(task, "result", result)
 
     async def resolve(self: Task, info: Info) -> Any:
         """What it returned; null until it has succeeded, and if it cannot be read."""
@@ -165,7 +165,7 @@ def _result_field(task: str, result: Any) -> Any:
 
 async def _result_document(task: Task, info: Info) -> JsonDocument | None:
     is_there = task.record.state is TaskState.SUCCEEDED
-    return await info.context.metas.load(task.record.id) if is_there else None
+    return await info.context.result_metas.load(task.record.id) if is_there else None
 
 
 FirstArgument = Annotated[

@@ -29,7 +29,7 @@ from graphql.validation.validate import ValidationAbortedError
 from strawberry.types import ExecutionContext
 
 from celeryql.settings import Settings
-from graphql_api.api_errors import cut
+from graphql_api.api_errors import shorten
 from graphql_api.execution.document_cost import Measure, Size, named_variables, weigh_variables
 from graphql_api.execution.one_of import LiteralsRule
 
@@ -146,7 +146,7 @@ class Documents:
                 errors = [GraphQLError("Name the operation to run: the document has several")]
             most = asked.context.document_limits.values
             weight = weigh_variables(document.named, asked.variables or {}, most)
-            asked.context.weight = weight + len(asked.query or "") / _CHARACTERS_OF_VALUE
+            asked.context.input_weight = weight + len(asked.query or "") / _CHARACTERS_OF_VALUE
             if not errors and weight > most:
                 text = f"The variables hold more than {most:,} values: send less at a time"
                 errors = [GraphQLError(text)]
@@ -221,7 +221,7 @@ def _validate(schema: Any, parsed: DocumentNode, limits: DocumentLimits) -> list
                 "The document spreads fragments too often, or too deep within each other, to be "
                 "validated: write out some of them, or send several documents"
             )
-        error.message = cut(error.message)
+        error.message = shorten(error.message)
     return errors
 
 

@@ -21,11 +21,11 @@ from graphql import (
 from graphql.pyutils import Path
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
-from graphql_api.api_errors import FIELD_ERRORS_MAX, ApiError, Code
+from graphql_api.api_errors import FIELD_ERRORS_MAX, ApiError, ErrorCode
 from graphql_api.context import CHARACTERS, CHEAP, Info
 from graphql_api.execution.document_cost import Measure
 from graphql_api.execution.shared_answers import SharedAnswer
-from graphql_api.execution.stored_values import Large
+from graphql_api.execution.stored_values import LargeValue
 
 _FIELDS = 5  # fields, each of which is resolved, weigh as much as one item of a list
 _OBJECTS_AT_ONCE, _LEAVES_AT_ONCE = 50, 1_000  # items of a list take some milliseconds
@@ -94,12 +94,12 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
 
     def _take(self, path: Path | None, count: float) -> None:
         if self._nullable is None:
-            self.context_value.take(count)
+            self.context_value.reserve_items(count)
             return
         above = path
         while above and above not in self._nullable:
             above = above.prev
-        self.context_value.take(count, is_refused=above is not None)
+        self.context_value.reserve_items(count, is_refused=above is not None)
 
     def handle_field_error(
         self, raw_error: Exception, return_type: Any, details: Any, path: Path
@@ -159,7 +159,7 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
     ) -> Any:
         """Complete what is stored of a task in a thread where it is large: it needs no loop."""
         complete = super().complete_value
-        if type(result) is not Large:
+        if type(result) is not LargeValue:
             return complete(return_type, nodes, info, path, result, context)
         plain = partial(complete, return_type, nodes, info, path, result.value, context)
         return self.context_value.engine.documents.run_in_thread(plain)
@@ -171,7 +171,7 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
             ApiError: there are too many.
         """
         if isinstance(result, str) and len(result) > _SHORT:
-            self.context_value.take(len(result) / CHARACTERS)
+            self.context_value.reserve_items(len(result) / CHARACTERS)
         return super().complete_leaf_value(return_type, result)
 
     def execute_fields(self, parent_type: Any, source: Any, path: Any, fields: Any, _: Any) -> Any:
@@ -216,4 +216,4 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
             if not timeout.expired():
                 raise
             text = f"The query took longer than {most_s:g} s: ask for less at a time"
-            raise ApiError(text, Code.UNAVAILABLE) from None
+            raise ApiError(text, ErrorCode.UNAVAILABLE) from None

@@ -74,17 +74,17 @@ async def in_time(info: Info, work: Callable[[], T], argument: str = "input") ->
         InvalidInput: together with what was checked before, it takes too long.
     """
     context = info.context
-    if context.weight < _HEAVY:
+    if context.input_weight < _HEAVY:
         return run_task_code(work)
     began = perf_counter()
     try:
-        async with asyncio.timeout(_TIME_S - context.checked_s):
+        async with asyncio.timeout(_TIME_S - context.input_check_s):
             return await asyncio.to_thread(run_task_code, work)
     except TimeoutError as error:
         text = f"To check all of it takes more than {_TIME_S:g} s: send less at a time"
         raise InvalidInput([Problem((argument,), text)]) from error
     finally:
-        context.checked_s += perf_counter() - began
+        context.input_check_s += perf_counter() - began
 
 
 @asynccontextmanager
@@ -102,5 +102,5 @@ async def priced(info: Info) -> AsyncIterator[None]:
         try:
             await submitter.charge(owner)
         except Unavailable:
-            info.context.is_cut_off = True  # that the input is wrong is known all the same
+            info.context.is_redis_unavailable = True  # the input is wrong all the same
         raise

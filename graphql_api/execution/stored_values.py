@@ -21,16 +21,16 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from celeryql.definition.unions import RESULT_CLASSES, has_unions
 from celeryql.errors import DocumentTooLarge, problems_of
 from celeryql.state.json_documents import JsonDocument
-from graphql_api.api_errors import ApiError, Code
+from graphql_api.api_errors import ApiError, ErrorCode
 from graphql_api.context import CHEAP, Context
 
 PAGE_MAX = 10_000  # items of a result
 
 #: What checks values is made when the first comes: of most tasks, a process sees none.
-LATER: Any = ConfigDict(defer_build=True)
+DEFERRED: Any = ConfigDict(defer_build=True)
 #: Stored values were checked when they were stored, and limits may have changed since: only their
 #: types are checked. A limit on strings, whatever its size, has pydantic refuse lone surrogates.
-STORED: Any = LATER | ConfigDict(
+STORED_CONFIG: Any = DEFERRED | ConfigDict(
     str_max_length=sys.maxsize, allow_inf_nan=True, protected_namespaces=()
 )
 
@@ -39,13 +39,13 @@ _OPTIONAL = 2  # types of a union: one, and None
 
 
 @dataclass(frozen=True, slots=True)
-class Large:
+class LargeValue:
     """A value that was read apart from the event loop, and is made an answer there, too."""
 
     value: Any
 
 
-class Stored:
+class StoredField:
     """A field of a task that is stored as JSON, with the type that it has in this release.
 
     Args:
@@ -59,13 +59,13 @@ class Stored:
 
     def __init__(self, task: str, name: str, type_: Any) -> None:
         self._task, self._name = task, name
-        self._whole: TypeAdapter[Any] = TypeAdapter(type_ | None, config=STORED)
+        self._whole: TypeAdapter[Any] = TypeAdapter(type_ | None, config=STORED_CONFIG)
         self._item: TypeAdapter[Any] | None = None
         parts = typing.get_args(type_ | None)
         self.is_list = len(parts) == _OPTIONAL and typing.get_origin(parts[0]) is list
         if self.is_list and not has_unions(type_):  # whose classes are named for all items at once
             (item,) = typing.get_args(parts[0])
-            self._item = TypeAdapter(item, config=None if _is_model(item) else STORED)
+            self._item = TypeAdapter(item, config=None if _is_model(item) else STORED_CONFIG)
             inner = typing.get_args(item) or (item,)
             self._weight = 1.0 if any(map(_is_model, inner)) else CHEAP
 
@@ -86,9 +86,9 @@ class Stored:
             await context.turn()
             return self._typed(*await self._parsed(context, document, member))
         async with _alone(context):
-            context.take_bytes(document.size_bytes)
+            context.reserve_bytes(document.size_bytes)
             parsed = await self._parsed(context, document, member)
-            return Large(
+            return LargeValue(
                 await context.engine.documents.run_in_thread(partial(self._typed, *parsed))
             )
 
@@ -102,23 +102,23 @@ class Stored:
         """
         if after < 0 or (first is not None and not 1 <= first <= PAGE_MAX):
             text = f"`first` is 1 to {PAGE_MAX:,}, and `after` is not below 0"
-            raise ApiError(text, Code.BAD_USER_INPUT)
+            raise ApiError(text, ErrorCode.BAD_USER_INPUT)
         if document.text is None and self._item:
             async with _alone(context):
                 items = await self._items(context, document, member, after, first)
             if items is not None:
-                return Large(items)
+                return LargeValue(items)
         found = await self.read(context, document, member)
-        value = found.value if isinstance(found, Large) else found
+        value = found.value if isinstance(found, LargeValue) else found
         part = value[after:][:first] if isinstance(value, list) else value
-        return Large(part) if isinstance(found, Large) else part
+        return LargeValue(part) if isinstance(found, LargeValue) else part
 
     async def _items(
         self, context: Context, document: JsonDocument, member: str, after: int, first: int | None
     ) -> list[Any] | None:
-        most, documents = int(context.room / self._weight), context.engine.documents
+        most, documents = int(context.items_left / self._weight), context.engine.documents
         count = most + 1 if first is None else first
-        items = await documents.items(document, member, after, count, context.take_bytes)
+        items = await documents.items(document, member, after, count, context.reserve_bytes)
         if items is not None and len(items) > most:
             raise self._too_large(most)
         return items and await documents.run_in_thread(partial(self._typed_items, items, after))
@@ -126,7 +126,7 @@ class Stored:
     async def _parsed(
         self, context: Context, document: JsonDocument, member: str | None
     ) -> tuple[Any, list[str] | None]:
-        most = context.room
+        most = context.items_left
         try:
             value = await context.engine.documents.value(document, most)
             if member is None or value is None:
@@ -163,7 +163,7 @@ class Stored:
             f"its types in this release ({problems}). Restore what the types lost, or read it with "
             "that release."
         )
-        return ApiError(text, Code.STORED_BY_ANOTHER_RELEASE)
+        return ApiError(text, ErrorCode.STORED_BY_ANOTHER_RELEASE)
 
     def _too_large(self, most: int) -> ApiError:
         remedy = (
@@ -172,14 +172,14 @@ class Stored:
             else "only a list without unions of models can be read in parts"
         )
         text = f"The {self._name} has too many items for this answer ({most:,} fit): {remedy}"
-        return ApiError(text, Code.BAD_USER_INPUT)
+        return ApiError(text, ErrorCode.BAD_USER_INPUT)
 
 
 @asynccontextmanager
 async def _alone(context: Context) -> AsyncIterator[None]:
     """Wait until no other large document is read for an operation, and see that there is room."""
-    async with asyncio.timeout(context.engine.settings.query_timeout_s), context.reading:
-        context.take(0)
+    async with asyncio.timeout(context.engine.settings.query_timeout_s), context.large_read_lock:
+        context.reserve_items(0)
         yield
 
 

@@ -11,7 +11,7 @@ from graphql import GraphQLError
 from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.types import ExecutionContext
 
-from graphql_api.api_errors import Code
+from graphql_api.api_errors import ErrorCode
 from graphql_api.observability.operations import OperationName, name_of
 
 OK, REFUSED, MASKED, CANCELED = "ok", "refused", "masked", "canceled"
@@ -77,5 +77,5 @@ def _code(errors: Sequence[Exception]) -> str:
     error = errors[0]
     if not isinstance(error, GraphQLError):
         return MASKED
-    code = str((error.extensions or {}).get("code", Code.BAD_USER_INPUT))
-    return MASKED if code == Code.INTERNAL else code
+    code = str((error.extensions or {}).get("code", ErrorCode.BAD_USER_INPUT))
+    return MASKED if code == ErrorCode.INTERNAL else code

@@ -97,8 +97,8 @@ async def _build_all(info: Info, tasks: list[BatchItemInput]) -> list[Submission
     """
     if not 1 <= len(tasks) <= BATCH_MAX:
         raise _refusal(f"A batch has 1 to {BATCH_MAX:,} tasks, not {len(tasks)}")
-    if len(tasks) * items_below(info) > info.context.room:
-        raise _refusal(f"{info.context.too_much}: select less of each task, or split the batch")
+    if len(tasks) * items_below(info) > info.context.items_left:
+        raise _refusal(f"{info.context.too_large}: select less of each task, or split the batch")
     engine, viewer = info.context.engine, info.context.viewer
     built = await in_time(info, lambda: [_attempt(engine, viewer, i) for i in tasks], "tasks")
     messages = [m for asked in built if isinstance(asked, Submission) for m in asked.messages]

@@ -21,7 +21,7 @@ from strawberry.utils.str_converters import to_camel_case
 
 from celeryql import errors as engine
 from celeryql.outages import is_outage
-from graphql_api.api_errors import FIELD_ERRORS_MAX, ApiError, Code, cut, mask
+from graphql_api.api_errors import FIELD_ERRORS_MAX, ApiError, ErrorCode, log_and_mask, shorten
 from graphql_api.context import Info
 from graphql_api.types.enums import Scope
 from graphql_api.types.payload_errors import (
@@ -53,8 +53,8 @@ def present_refusal(error: engine.Refusal, info: Info, path: tuple[str, ...] = (
         path: where that stands in the field's arguments.
     """
     info.context.is_refused = True
-    info.context.is_cut_off |= isinstance(error, engine.Unavailable)
-    message = cut(str(error))
+    info.context.is_redis_unavailable |= isinstance(error, engine.Unavailable)
+    message = shorten(str(error))
     match error:
         case engine.IdempotencyConflict() | engine.AlreadyFinished() | engine.NotFinished():
             return _about_a_task(error, info, path)
@@ -95,7 +95,7 @@ def _invalid_input(error: engine.InvalidInput, path: tuple[str, ...]) -> Invalid
     # Named as clients name them, in the message too.
     renamed = engine.InvalidInput(
         [
-            engine.Problem((*path, *map(to_camel_case, p.path)), cut(p.message))
+            engine.Problem((*path, *map(to_camel_case, p.path)), shorten(p.message))
             for p in error.problems
         ]
     )
@@ -116,7 +116,7 @@ _MEMBERS: dict[type[engine.Refusal], type[Error]] = {
 }
 
 
-class _Refused(ExceptionHandler[engine.Refusal, Forbidden]):
+class _RefusalHandler(ExceptionHandler[engine.Refusal, Forbidden]):
     """Strawberry calls it where a payload has `Forbidden`, as each has.
 
     One for each refusal would be looked for at each field: a sixth of the time to make the schema.
@@ -133,7 +133,7 @@ def _of_type(type_: Any) -> Any:
     return type_.of_type if isinstance(type_, StrawberryOptional) else type_
 
 
-HANDLERS = (_Refused(),)
+EXCEPTION_HANDLERS = (_RefusalHandler(),)
 
 
 def _is_unserialisable(error: GraphQLError) -> bool:
@@ -180,7 +180,7 @@ def report_all(errors: list[GraphQLError]) -> list[GraphQLError]:
     reported = [report(error) for error in errors[:most]]
     if len(errors) > most:
         text = f"{len(errors) - most:,} more errors are left out: ask for less at a time"
-        reported.append(ApiError(text, Code.BAD_USER_INPUT))
+        reported.append(ApiError(text, ErrorCode.BAD_USER_INPUT))
     return reported
 
 
@@ -191,19 +191,19 @@ def report(error: GraphQLError) -> GraphQLError:
     if "code" in (error.extensions or {}):
         return error
     if is_outage(error.original_error) or isinstance(error.original_error, engine.Unavailable):
-        message, code = "Redis did not answer in time: retry later", Code.UNAVAILABLE
+        message, code = "Redis did not answer in time: retry later", ErrorCode.UNAVAILABLE
     elif isinstance(error.original_error, engine.Forbidden):
-        message, code = str(error.original_error), Code.FORBIDDEN
+        message, code = str(error.original_error), ErrorCode.FORBIDDEN
     elif isinstance(error.original_error, engine.StoredByAnotherRelease):
-        message, code = str(error.original_error), Code.STORED_BY_ANOTHER_RELEASE
+        message, code = str(error.original_error), ErrorCode.STORED_BY_ANOTHER_RELEASE
     elif _is_unserialisable(error):
-        where, code = ".".join(map(str, error.path or ())), Code.INTERNAL
+        where, code = ".".join(map(str, error.path or ())), ErrorCode.INTERNAL
         message = f"{where} has a value that its type cannot hold: {error.message}"
         logger.error(message)
     elif told := _told(error):
-        message, code = told, Code.BAD_USER_INPUT
+        message, code = told, ErrorCode.BAD_USER_INPUT
     else:
-        message, code = mask(error.original_error), Code.INTERNAL
-    reported = GraphQLError(cut(message), path=error.path, extensions={"code": code})
+        message, code = log_and_mask(error.original_error), ErrorCode.INTERNAL
+    reported = GraphQLError(shorten(message), path=error.path, extensions={"code": code})
     reported.locations = error.locations  # to find them again would read the document again
     return reported

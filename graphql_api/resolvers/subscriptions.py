@@ -12,7 +12,7 @@ from celeryql.errors import CursorExpired
 from celeryql.records import Cursor, Event, Record
 from celeryql.state.listing import RecordFilter
 from celeryql.watching.event_stream import Snapshot
-from graphql_api.api_errors import ApiError, Code, not_found
+from graphql_api.api_errors import ApiError, ErrorCode, not_found
 from graphql_api.auth.viewer import Scope
 from graphql_api.context import Info
 from graphql_api.execution.shared_answers import SharedAnswer, SharingGroup
@@ -46,7 +46,7 @@ class Subscription:
         the root's own final one. Unknown id: an error with code NOT_FOUND. A finished task: one
         snapshot; `after` its last event: completes at once.
         """
-        record = await info.context.watched(id)
+        record = await info.context.record_to_watch(id)
         if record is None:
             raise not_found(f"Task {id!r}")
         return _events_of_one(info, record, await checked_cursor(info, after))
@@ -72,7 +72,7 @@ class Subscription:
             try:
                 await info.context.engine.store.stream(cursor, count=1)
             except CursorExpired as error:
-                raise ApiError(str(error), Code.CURSOR_EXPIRED) from error
+                raise ApiError(str(error), ErrorCode.CURSOR_EXPIRED) from error
         return _events_of_all(info, wanted, cursor)
 
     @decorators.subscription(scopes=(Scope.CLUSTER,))
@@ -122,4 +122,4 @@ async def _events_of_all(
                 if answer := await _shared_answer(info, group, happened):
                     yield answer
     except CursorExpired as error:
-        raise ApiError(str(error), Code.CURSOR_EXPIRED) from error
+        raise ApiError(str(error), ErrorCode.CURSOR_EXPIRED) from error

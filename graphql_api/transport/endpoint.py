@@ -33,7 +33,7 @@ from strawberry.types.graphql import OperationType
 from structlog.contextvars import bind_contextvars
 
 from celeryql.submission.accept import ANSWER_TIMEOUT_S
-from graphql_api.api_errors import ApiError, Code, mask
+from graphql_api.api_errors import ApiError, ErrorCode, log_and_mask
 from graphql_api.auth.authenticator import Unauthenticated
 from graphql_api.auth.trusted_hosts import is_trusted_host
 from graphql_api.auth.viewer import Viewer
@@ -57,10 +57,10 @@ _ALLOWED = {
 _NO_STORE = {"Cache-Control": "no-store"}
 _HOW_TO_SUBSCRIBE = "over WebSocket (graphql-transport-ws) or with `Accept: text/event-stream`"
 _CODES = {
-    401: Code.UNAUTHENTICATED,
-    403: Code.FORBIDDEN,
-    429: Code.UNAVAILABLE,
-    500: Code.INTERNAL,
+    401: ErrorCode.UNAUTHENTICATED,
+    403: ErrorCode.FORBIDDEN,
+    429: ErrorCode.UNAVAILABLE,
+    500: ErrorCode.INTERNAL,
 }
 _HEADERS = {
     401: {"WWW-Authenticate": "Bearer"},
@@ -156,8 +156,8 @@ class GraphQLEndpoint(GraphQL[Any, None]):
             return _refusal(refusal.status_code, refusal.reason, request)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody receives it
-        except Exception as error:  # noqa: BLE001  # `mask` logs it
-            return _refusal(500, mask(error), request)
+        except Exception as error:  # noqa: BLE001  # `log_and_mask` logs it
+            return _refusal(500, log_and_mask(error), request)
 
     async def _serve_websocket(self, socket: WebSocket) -> None:
         try:
@@ -248,7 +248,7 @@ class GraphQLEndpoint(GraphQL[Any, None]):
         try:
             return await self.schema.execute(**operation, allowed_operation_types=allowed)
         except CannotGetOperationTypeError as error:
-            refused = ApiError(error.as_http_error_reason(), Code.BAD_USER_INPUT)
+            refused = ApiError(error.as_http_error_reason(), ErrorCode.BAD_USER_INPUT)
             return ExecutionResult(data=None, errors=[refused])
 
     def _single_response(self, result: ExecutionResult, media_type: str) -> Response:
@@ -304,7 +304,7 @@ def _is_request_error(result: ExecutionResult) -> bool:
 
 
 def _refusal(status: int, reason: str, request: Request | None = None) -> Response:
-    error = ApiError(reason, _CODES.get(status, Code.BAD_USER_INPUT))
+    error = ApiError(reason, _CODES.get(status, ErrorCode.BAD_USER_INPUT))
     media_type = (request and request.state.accepted.single) or JSON
     return JSONResponse(
         {"errors": [error.formatted]}, status, _HEADERS.get(status), f"{media_type}; charset=utf-8"

@@ -15,7 +15,7 @@ from strawberry.http.streaming import (
     SSETransport,
 )
 
-from graphql_api.api_errors import ApiError, Code
+from graphql_api.api_errors import ApiError, ErrorCode
 
 HEARTBEAT_S = 10.0  # proxies commonly close a connection that is silent for a minute, some sooner
 
@@ -85,7 +85,7 @@ async def until_token_expires(
                     raise
                 break
             yield text
-    error = ApiError("The token has expired", Code.UNAUTHENTICATED).formatted
+    error = ApiError("The token has expired", ErrorCode.UNAUTHENTICATED).formatted
     answer: Any = {"data": None, "errors": [error]}
     yield transport.encode_next(answer, json.dumps)
     yield transport.encode_complete()

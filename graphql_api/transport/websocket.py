@@ -35,7 +35,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
     Operation,
 )
 
-from graphql_api.api_errors import ApiError, Code, mask
+from graphql_api.api_errors import ApiError, ErrorCode, log_and_mask
 from graphql_api.auth.viewer import Viewer
 from graphql_api.context import Context
 from graphql_api.execution.documents import is_mutation
@@ -158,7 +158,7 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
         is_new = self.connection_acknowledged and message["id"] not in self.operations
         if is_new and len(self.operations) + len(self._abandoned) >= most:
             text = f"This WebSocket already runs {most} operations: complete one first"
-            error = ApiError(text, Code.UNAVAILABLE).formatted
+            error = ApiError(text, ErrorCode.UNAVAILABLE).formatted
             await self.send_message({"id": message["id"], "type": "error", "payload": [error]})
         else:
             await super().handle_subscribe(message)
@@ -196,7 +196,7 @@ class WebSocketHandler(BaseGraphQLTransportWSHandler[Any, None]):
         except WebSocketDisconnected:
             pass
         except Exception as error:  # noqa: BLE001  # `mask` logs it
-            await operation.send_initial_errors([ApiError(mask(error), Code.INTERNAL)])
+            await operation.send_initial_errors([ApiError(log_and_mask(error), ErrorCode.INTERNAL)])
 
     @staticmethod
     def _get_pre_execution_close_reason(_: GraphQLError) -> None:

@@ -49,7 +49,7 @@ def validated_input(cls: builtins.type[M]) -> builtins.type[M]:
     return strawberry.pydantic.input(cls, description=inspect.getdoc(cls))
 
 
-class Guard(FieldExtension):
+class RequireScopes(FieldExtension):
     """Lets nobody past who lacks a scope."""
 
     def __init__(self, scopes: tuple[Scope, ...]) -> None:
@@ -71,37 +71,37 @@ class Guard(FieldExtension):
             Unavailable: a mutation before this one waited for Redis in vain; many would add up.
         """
         info.context.viewer.require(*self._scopes)
-        if info.context.is_cut_off:
+        if info.context.is_redis_unavailable:
             raise Unavailable(outcome_unknown=False)
 
 
-def _guarded(
+def _with_scopes(
     make: Callable[..., Any], resolver: Callable[..., Any] | None, scopes: tuple[Scope, ...]
 ) -> Any:
     if resolver is None:
-        return lambda resolver: _guarded(make, resolver, scopes)
+        return lambda resolver: _with_scopes(make, resolver, scopes)
     text = inspect.getdoc(resolver) or ""
     if not scopes:
         return make(resolver=resolver, description=text)
     needs = f"{text} Needs {' and '.join(scope.name for scope in scopes)}."
-    return make(resolver=resolver, description=needs, extensions=[Guard(scopes)])
+    return make(resolver=resolver, description=needs, extensions=[RequireScopes(scopes)])
 
 
 def field(resolver: Callable[..., Any] | None = None, *, scopes: tuple[Scope, ...] = ()) -> Any:
     """Make a field of a method, for those who have the scopes."""
-    return _guarded(strawberry.field, resolver, scopes)
+    return _with_scopes(strawberry.field, resolver, scopes)
 
 
 def mutation(resolver: Callable[..., Any] | None = None, *, scopes: tuple[Scope, ...] = ()) -> Any:
     """Make a mutation of a method, for those who have the scopes."""
-    return _guarded(strawberry.mutation, resolver, scopes)
+    return _with_scopes(strawberry.mutation, resolver, scopes)
 
 
 def subscription(
     resolver: Callable[..., Any] | None = None, *, scopes: tuple[Scope, ...] = ()
 ) -> Any:
     """Make a subscription of a method that answers with an asynchronous generator."""
-    return _guarded(strawberry.subscription, resolver, scopes)
+    return _with_scopes(strawberry.subscription, resolver, scopes)
 
 
 def enum(

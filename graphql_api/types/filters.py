@@ -10,7 +10,7 @@ import strawberry
 
 from celeryql.records import as_utc
 from celeryql.state.listing import RecordFilter
-from graphql_api.api_errors import ApiError, Code
+from graphql_api.api_errors import ApiError, ErrorCode
 from graphql_api.auth.viewer import Viewer
 from graphql_api.types import decorators
 from graphql_api.types.enums import TaskState
@@ -62,7 +62,7 @@ def parse_filter(given: TaskFilter | None, viewer: Viewer) -> RecordFilter:
     for name in ("ids", "states", "definitions", "queues", "tags"):
         if (length := len(getattr(given, name) or ())) > _ENTRIES_MAX:
             text = f"`{name}` of a filter has at most {_ENTRIES_MAX} entries, not {length}"
-            raise ApiError(text, Code.BAD_USER_INPUT)
+            raise ApiError(text, ErrorCode.BAD_USER_INPUT)
     return RecordFilter(
         ids=_one_of(given.ids),
         states=_one_of(given.states),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import strawberry
 
 from celeryql.state.listing import ListingPosition, RecordFilter, RecordPage, list_page
-from graphql_api.api_errors import QUOTED_MAX, ApiError, Code, cut
+from graphql_api.api_errors import QUOTED_MAX, ApiError, ErrorCode, shorten
 from graphql_api.context import Info
 from graphql_api.types import decorators
 from graphql_api.types.scalars import EventCursor
@@ -54,7 +54,7 @@ class TaskConnection:
 
 
 @dataclass(frozen=True)
-class Window:
+class PageArguments:
     """What part of a list is asked for, as Relay names it: forwards, or backwards from the end.
 
     Attributes:
@@ -68,7 +68,7 @@ class Window:
     @classmethod
     def of(
         cls, first: int | None, after: str | None, last: int | None, before: str | None
-    ) -> Window:
+    ) -> PageArguments:
         """Read the four arguments.
 
         Raises:
@@ -76,7 +76,9 @@ class Window:
         """
         is_backwards = last is not None or before is not None
         if is_backwards and (first is not None or after is not None):
-            raise ApiError("Give `first` and `after`, or `last` and `before`", Code.BAD_USER_INPUT)
+            raise ApiError(
+                "Give `first` and `after`, or `last` and `before`", ErrorCode.BAD_USER_INPUT
+            )
         size, beyond = (last, before) if is_backwards else (first, after)
         return cls(_size(size), _place(beyond), is_backwards)
 
@@ -95,7 +97,7 @@ class Window:
         )
 
 
-async def connect(info: Info, filter_: RecordFilter, window: Window) -> TaskConnection:
+async def connect(info: Info, filter_: RecordFilter, window: PageArguments) -> TaskConnection:
     """Read a page, forwards from the newest or backwards from the oldest."""
     engine = info.context.engine
     cursor = await engine.store.newest_cursor()
@@ -118,7 +120,7 @@ async def connect(info: Info, filter_: RecordFilter, window: Window) -> TaskConn
 def _size(asked: int | None) -> int:
     size = _SIZE if asked is None else asked
     if not 1 <= size <= _SIZE_MAX:
-        raise ApiError(f"A page has 1 to {_SIZE_MAX} tasks, not {size}", Code.BAD_USER_INPUT)
+        raise ApiError(f"A page has 1 to {_SIZE_MAX} tasks, not {size}", ErrorCode.BAD_USER_INPUT)
     return size
 
 
@@ -129,7 +131,7 @@ def _place(cursor: str | None) -> ListingPosition | None:
         return ListingPosition.parse(cursor)
     except ValueError as error:
         text = (
-            f"{cut(cursor, QUOTED_MAX)!r} is not a page cursor: "
+            f"{shorten(cursor, QUOTED_MAX)!r} is not a page cursor: "
             "use the `cursor` of an edge, or `startCursor` or `endCursor` of `pageInfo`"
         )
-        raise ApiError(text, Code.BAD_USER_INPUT) from error
+        raise ApiError(text, ErrorCode.BAD_USER_INPUT) from error

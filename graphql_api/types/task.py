@@ -12,10 +12,10 @@ from celeryql.errors import CursorExpired, UnknownCursor
 from celeryql.records import Cursor, Event, EventKind, Record, WorkflowSummary
 from celeryql.state.graph import Graph
 from celeryql.watching.event_stream import Snapshot
-from graphql_api.api_errors import ApiError, Code, not_found
+from graphql_api.api_errors import ApiError, ErrorCode, not_found
 from graphql_api.auth.viewer import Scope
 from graphql_api.context import Info
-from graphql_api.execution.stored_values import Stored
+from graphql_api.execution.stored_values import StoredField
 from graphql_api.types import decorators
 from graphql_api.types.cluster import Queue, TaskDefinition
 from graphql_api.types.enums import Priority, TaskState
@@ -28,7 +28,7 @@ _STEP_EVENTS_READ = 500  # events of a workflow, read at once to find those of o
 _EVENTS_READ_PER_ITEM = 10  # reading 10 events takes as long as one item of an answer
 _EVENTS_SHOWN_PER_ITEM = 2  # and so does making objects of 2
 
-_TRACEBACK = Stored("any task", "traceback", str)
+_TRACEBACK = StoredField("any task", "traceback", str)
 
 decorators.enum(
     EventKind,
@@ -79,7 +79,7 @@ class Failure:
         """The Python traceback, or null if there is none or the server hides tracebacks."""
         if not info.context.engine.settings.tracebacks:
             return None
-        document = await info.context.metas.load(self.task_id)
+        document = await info.context.result_metas.load(self.task_id)
         if document is None:
             return None
         text: str | None = await _TRACEBACK.read(info.context, document, "traceback")
@@ -376,7 +376,7 @@ class TaskEvent:
 
 async def present_event(info: Info, event: Event) -> TaskEvent | None:
     """Present an event; None if its task has expired or the viewer may not see it."""
-    known, present = info.context.known, info.context.present
+    known, present = info.context.cached_record, info.context.present
     record = await known(event.id)
     if record is None:
         return None
@@ -415,7 +415,7 @@ async def checked_cursor(info: Info, after: EventCursor | None) -> Cursor | None
     try:
         await info.context.engine.event_stream.check(Cursor(after))
     except UnknownCursor as error:
-        raise ApiError(str(error), Code.BAD_USER_INPUT) from error
+        raise ApiError(str(error), ErrorCode.BAD_USER_INPUT) from error
     return Cursor(after)
 
 
@@ -430,9 +430,9 @@ async def _read_history(
     size = _HISTORY_DEFAULT if first is None else first
     if not 1 <= size <= _HISTORY_MAX:
         text = f"A page has 1 to {_HISTORY_MAX} events, not {size}"
-        raise ApiError(text, Code.BAD_USER_INPUT)
+        raise ApiError(text, ErrorCode.BAD_USER_INPUT)
     # Counted before any read, so that many histories are refused before the first is read.
-    info.context.take(size / _EVENTS_SHOWN_PER_ITEM)
+    info.context.reserve_items(size / _EVENTS_SHOWN_PER_ITEM)
     cursor = await checked_cursor(info, after)
     try:
         events = await _stored_events(info, task, size, cursor)
@@ -446,7 +446,7 @@ async def _stored_events(info: Info, task: Record, size: int, after: Cursor | No
     count = size if task.id == task.root else _STEP_EVENTS_READ
     found: list[Event] = []
     while True:
-        info.context.take(count / _EVENTS_READ_PER_ITEM)
+        info.context.reserve_items(count / _EVENTS_READ_PER_ITEM)
         page = await info.context.engine.store.history(task, after, count)
         found += page.events
         if page.more_after is None or len(found) >= size:

@@ -12,7 +12,7 @@ import graphql
 import pytest
 
 from celeryql.settings import PROJECT_ROOT, Settings
-from graphql_api.api_errors import Code
+from graphql_api.api_errors import ErrorCode
 from tasks.settings import TaskSettings
 from tests.docs.pages import page, section
 
@@ -78,7 +78,7 @@ def test_the_payload_errors_are_those_of_the_schema():
 
 
 def test_the_error_codes_are_those_of_the_api():
-    assert names(section("docs/errors.md", "Top-level errors")) == list(Code)
+    assert names(section("docs/errors.md", "Top-level errors")) == list(ErrorCode)
 
 
 @pytest.mark.parametrize("title", PROGRAMS)

@@ -14,7 +14,7 @@ import jwt
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-from graphql_api.api_errors import Code
+from graphql_api.api_errors import ErrorCode
 from graphql_api.auth.authenticator import Scope
 from tests.serving import METRICS_TOKEN
 
@@ -120,4 +120,4 @@ def assert_expected(errors: list[dict[str, Any]]) -> None:
     """Check that every error has a text and one of our codes, but that of what went wrong here."""
     for error in errors:
         assert isinstance(error["message"], str), error
-        assert error["extensions"]["code"] in set(Code) - {Code.INTERNAL}, error
+        assert error["extensions"]["code"] in set(ErrorCode) - {ErrorCode.INTERNAL}, error

@@ -15,9 +15,9 @@ from pydantic import BaseModel, Field, PositiveInt, field_serializer, field_vali
 from celeryql.definition.task_definition import TaskDefinition
 from celeryql.errors import BadTaskDefinition
 from celeryql.worker.task_class import TypedTask
-from graphql_api.derived.models import Clones, Role
-from graphql_api.derived.names import Names
-from graphql_api.derived.task_api import Derivation
+from graphql_api.derived.models import DerivedModels, Role
+from graphql_api.derived.names import SchemaNames
+from graphql_api.derived.task_api import TaskApi
 from graphql_api.types.scalars import BigInt
 
 app = Celery("derived", task_cls=TypedTask, set_as_current=False)
@@ -50,13 +50,13 @@ def take(priced: Priced) -> str:
     return ""
 
 
-def clones(*definitions: TaskDefinition) -> Clones:
-    return Clones(Names(definitions))
+def clones(*definitions: TaskDefinition) -> DerivedModels:
+    return DerivedModels(SchemaNames(definitions))
 
 
 @pytest.mark.parametrize("task", [give, take])
 def test_a_task_whose_values_could_not_be_shown_is_refused(task):
-    derivation = Derivation(task.definition, clones(task.definition))
+    derivation = TaskApi(task.definition, clones(task.definition))
 
     with pytest.raises(BadTaskDefinition, match=r"what pydantic writes cannot be shown \(.*price"):
         derivation.check_examples()

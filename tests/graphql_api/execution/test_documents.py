@@ -11,7 +11,7 @@ from contextlib import aclosing
 import pytest
 
 from celeryql.settings import Settings
-from graphql_api.api_errors import Code
+from graphql_api.api_errors import ErrorCode
 from graphql_api.execution.documents import DocumentLimits, Kept
 from graphql_api.schema import build_schema
 from tasks.arithmetic import add
@@ -74,7 +74,7 @@ async def test_too_much_of_anything_is_refused_at_once(door, document, complaint
 
     (error,) = result.errors
     assert complaint in error.message
-    assert error.extensions["code"] == Code.BAD_USER_INPUT
+    assert error.extensions["code"] == ErrorCode.BAD_USER_INPUT
     assert took_s < 0.5, "a document of 5,000 tokens takes 0.1 s to parse, and is parsed twice"
 
 
@@ -198,7 +198,7 @@ async def test_lists_within_lists_are_counted_before_they_are_made(door):
     cycle = "{ definitions { queue" * 9 + " { name } " + "}}" * 9
     result = await door.run(f"{{ queues {cycle} }}")
 
-    assert {error.extensions["code"] for error in result.errors} == {Code.BAD_USER_INPUT}
+    assert {error.extensions["code"] for error in result.errors} == {ErrorCode.BAD_USER_INPUT}
     assert "more than 25,000 items" in result.errors[0].message
 
 
@@ -266,7 +266,7 @@ async def test_values_of_a_variable_are_counted_before_they_are_inputs(door):
 async def test_a_stream_has_its_variables_counted(door):
     watch = "subscription($ids: [ID!]) { tasks(filter: {ids: $ids}) { cursor } }"
     async with aclosing(door.subscribe(watch, ids=["x"] * 25_000)) as events:
-        assert await anext(events) == [Code.BAD_USER_INPUT]
+        assert await anext(events) == [ErrorCode.BAD_USER_INPUT]
 
 
 async def test_each_event_is_counted_alone(door, engine, report):
@@ -284,4 +284,4 @@ async def test_each_event_is_counted_alone(door, engine, report):
                 assert len(event["task"]["steps"]) == 3
     many = await door.run(f'{{ task(id: "{root}") {{ ... on Workflow {{ {SIX_TIMES} }} }} }}')
 
-    assert {error.extensions["code"] for error in many.errors} == {Code.BAD_USER_INPUT}
+    assert {error.extensions["code"] for error in many.errors} == {ErrorCode.BAD_USER_INPUT}

@@ -23,7 +23,7 @@ from celeryql.state.store import Store
 from graphql_api.auth.viewer import Scope
 from graphql_api.local.redis_server import reserve_port
 from graphql_api.schema import build_schema
-from graphql_api.types.decorators import Guard
+from graphql_api.types.decorators import RequireScopes
 
 CORE = build_schema().schema._schema
 COUNTED = {"tags", "items"}  # lists whose size is bounded before anything is accepted
@@ -73,7 +73,9 @@ def test_what_can_be_refused_is_nullable_up_to_the_task(payload):
 
     assert walked
     guarded = {
-        name for name, d in definitions.items() if any(isinstance(e, Guard) for e in d.extensions)
+        name
+        for name, d in definitions.items()
+        if any(isinstance(e, RequireScopes) for e in d.extensions)
     }
     reads = {name for name, d in definitions.items() if d.is_async}
     lists = {

@@ -99,13 +99,13 @@ async def test_another_owner_does_not_wait_for_refused_input(slow, url):
 
 
 async def test_the_input_of_one_operation_has_a_time_to_be_checked():
-    info = SimpleNamespace(context=SimpleNamespace(weight=1_000, checked_s=4.9))
+    info = SimpleNamespace(context=SimpleNamespace(input_weight=1_000, input_check_s=4.9))
     began = time.monotonic()
     with pytest.raises(InvalidInput, match="To check all of it takes more than 5 s"):
         await in_time(info, lambda: time.sleep(0.4))
 
     assert time.monotonic() - began < 0.3
-    assert info.context.checked_s > 5
+    assert info.context.input_check_s > 5
 
 
 async def test_wrong_input_is_refused_as_such_without_redis_too():
