@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from celery import Celery
 
-from celeryql.definition.annotations import canonical_name
+from celeryql.definition.signature import canonical_name
 from celeryql.definition.task_definition import TaskDefinition
 from celeryql.errors import BadTaskDefinition
 

@@ -105,10 +105,10 @@ class TypedTask(Task):
         except Retryable as error:
             self._try_again(error)
         result = self.definition.dump_result(returned)
-        self.request.result_classes = self.definition.classes(returned)
+        self.request.result_classes = result.union_classes
         if not self.request.is_eager and not is_capturing():
             start_capture()
-        return result
+        return result.value
 
     def _try_again(self, error: Retryable) -> NoReturn:
         """Send this task once more, after a pause, unless it has been run often enough.

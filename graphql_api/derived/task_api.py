@@ -89,13 +89,13 @@ class TaskApi:
         Raises:
             BadTaskDefinition: pydantic writes a value in a form that its field's type is not of.
         """
-        given, returned = self.definition.examples()
+        examples = self.definition.examples
         arguments = self._arguments(Role.ARGUMENTS)
         shown: TypeAdapter[Any] = TypeAdapter(self._result | None, config=STORED_CONFIG)
         try:
-            for value in given if arguments else ():
+            for value in examples.arguments if arguments else ():
                 arguments.model_validate(value)
-            for value in returned:
+            for value in examples.results:
                 shown.validate_python(value)
         except ValidationError as error:
             reason = f"what pydantic writes cannot be shown ({problems_of(error)[0]})"

@@ -1,4 +1,4 @@
-"""What a task's signature may say, and the one sentence that refuses what it may not."""
+"""Which signatures a task may have, and the sentence that refuses any other."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Tree(BaseModel):
     """A tree."""
     branches: "list[Tree]"
 class Lost(BaseModel):
-    """Names what is nowhere."""
+    """Refers to a name that is not defined."""
     place: "Nowhere"
 class Empty(BaseModel):
     """Nothing."""
@@ -34,10 +34,10 @@ class Page(BaseModel, Generic[T]):
 class Sizes(RootModel[list[int]]):
     """A root model."""
 class Odd(BaseModel):
-    """Has a field of no form."""
+    """Has a field without a GraphQL form."""
     table: dict[str, int]
 class Twins(BaseModel):
-    """Has two fields of one GraphQL name."""
+    """Has two fields with the same GraphQL name."""
     in_box: int
     inBox: int
 class Choice(Enum):
@@ -48,14 +48,14 @@ class Choice(Enum):
 
 
 def declare(source: str, name: str = "kitchen.f") -> None:
-    """Declare a task as a module would, and have Celery make it."""
+    """Declare a task as a module would, and let Celery create it."""
     app = Celery("bad", task_cls=TypedTask, set_as_current=False)
     names = {"app": app, "__name__": __name__}
     exec(f"{MODULE}\n@app.task(shared=False, name={name!r})\n{source}", names)
     app.finalize()
 
 
-def test_every_good_type_is_taken():
+def test_supported_types_are_accepted():
     declare(
         "def f(x: int, box: Box | None = None, boxes: list[Annotated[Box, Field()]] = [],\n"
         "      rows: list[list[float]] = [], pair: tuple[int, ...] = (), o: Optional[str] = None\n"
@@ -68,12 +68,15 @@ def test_every_good_type_is_taken():
     [
         ("f(x) -> int", "parameter 'x' is not annotated"),
         ("f(x: int)", "its return type is not annotated"),
-        ("f(*x: int) -> int", "*args, **kwargs and positional-only have no GraphQL form"),
+        (
+            "f(*x: int) -> int",
+            "*args, **kwargs and positional-only parameters have no GraphQL form",
+        ),
         ("f(_x: int) -> int", "a parameter's name begins with an underscore"),
-        ("f(größe: int) -> int", "parameter 'größe' is no GraphQL name"),
-        ("f(a_b: int, aB: int) -> int", "parameter 'aB' differs from 'a_b' in case and"),
-        ("f(model_config: int) -> int", "pydantic keeps the name of parameter 'model_config'"),
-        ("f(json: str) -> int", "pydantic keeps the name of parameter 'json'"),
+        ("f(größe: int) -> int", "parameter 'größe' is not a GraphQL name"),
+        ("f(a_b: int, aB: int) -> int", "parameter 'aB' differs from 'a_b' only in case and"),
+        ("f(model_config: int) -> int", "pydantic reserves the name of parameter 'model_config'"),
+        ("f(json: str) -> int", "pydantic reserves the name of parameter 'json'"),
         ("f(x: 'Nowhere') -> int", "an annotation cannot be resolved (name 'Nowhere' is not"),
         ("f(x: 'int |') -> int", "an annotation cannot be resolved (Forward reference must be"),
         ("f(x: object) -> int", "parameter 'x' is `object`, which has no GraphQL form"),
@@ -87,19 +90,22 @@ def test_every_good_type_is_taken():
         ("f() -> tuple[int, str]", "the result is `tuple[int, str]`, which has no GraphQL form"),
         ("f(x: None) -> int", "parameter 'x' is `NoneType`, which has no GraphQL form"),
         ("f(x: list[Odd]) -> int", "field 'table' of Odd is `dict[str, int]`, which has no"),
-        ("f() -> Tree", "field 'branches' of Tree leads back to Tree: a model cannot contain"),
-        ("f() -> Lost", "the result is Lost, which names 'Nowhere', and that is not defined"),
+        ("f() -> Tree", "field 'branches' of Tree refers back to Tree: a model cannot contain"),
+        ("f() -> Lost", "the result is Lost, which refers to 'Nowhere': that is not defined"),
         ("f() -> Empty", "the result is Empty, which has no field"),
-        ("f() -> Page[int]", "the model 'Page[int]' is no GraphQL name"),
-        ("f() -> Sizes", "the result is Sizes, a RootModel: use what it wraps"),
-        ("f() -> Twins", "Twins's field 'inBox' differs from 'in_box' in case and underscores"),
+        ("f() -> Page[int]", "the model 'Page[int]' is not a GraphQL name"),
+        ("f() -> Sizes", "the result is Sizes, a RootModel: use the type that it wraps"),
+        (
+            "f() -> Twins",
+            "Twins's field 'inBox' differs from 'in_box' only in case and underscores",
+        ),
         ("f() -> Choice", "the result is an enum with the name 'true'"),
         ("f(x: Annotated[str, Field(pattern='(')]) -> int", "pydantic refuses parameter 'x'"),
         ("f(x: int = None) -> int", "the default of parameter 'x' is not of its type"),
         ("f(x: 'int' = 1, *, y: int = 'a') -> int", "the default of parameter 'y' is not of"),
     ],
 )
-def test_a_signature_that_no_client_can_be_given_is_refused(signature, reason):
+def test_a_signature_without_a_graphql_form_is_refused(signature, reason):
     with pytest.raises(BadTaskDefinition) as caught:
         declare(f"def {signature}:\n    'Doc.'")
 
@@ -108,7 +114,7 @@ def test_a_signature_that_no_client_can_be_given_is_refused(signature, reason):
 
 
 def test_a_task_without_docstring_is_refused():
-    with pytest.raises(BadTaskDefinition, match="it has no docstring to describe it"):
+    with pytest.raises(BadTaskDefinition, match="it has no docstring: write one"):
         declare("def f(x: int) -> int:\n    pass")
 
 
@@ -118,17 +124,19 @@ def test_an_async_task_is_refused():
 
 
 @pytest.mark.parametrize("name", ["my.do-it", "my.1st", "my._hidden", "my.", "my.größe"])
-def test_a_name_that_graphql_cannot_have_is_refused(name):
+def test_a_name_that_is_not_valid_in_graphql_is_refused(name):
     with pytest.raises(BadTaskDefinition) as caught:
         declare("def f(x: int) -> int:\n    'Doc.'", name)
 
     last = name.partition(".")[2]
     assert str(caught.value).startswith(
-        f"Task {name!r} cannot be offered: its name {last!r} is no GraphQL name"
+        f"Task {name!r} cannot be offered: its name {last!r} is not a GraphQL name"
     )
 
 
 @pytest.mark.parametrize("name", [*RESERVED_NAMES, "stepTask"])
-def test_a_name_of_the_schema_is_refused(name):
-    with pytest.raises(BadTaskDefinition, match=f"'{name}' is a name of the schema: rename it"):
+def test_a_name_that_the_schema_reserves_is_refused(name):
+    with pytest.raises(
+        BadTaskDefinition, match=f"the schema reserves the name '{name}': rename it"
+    ):
         declare("def f(x: int) -> int:\n    'Doc.'", f"kitchen.{name}")

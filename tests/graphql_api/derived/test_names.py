@@ -8,8 +8,7 @@ import re
 import pytest
 from graphql import parse
 
-from celeryql.definition.annotations import canonical_name
-from celeryql.definition.signature import RESERVED_NAMES
+from celeryql.definition.signature import RESERVED_NAMES, canonical_name
 from graphql_api.schema import build_schema
 from tests.processes import run_to_end
 
@@ -38,7 +37,7 @@ app.register_task(Stir())
 """
 BY_ALL = {
     "incomplete": (DECLARED.format("hum(x)"), "hum", "parameter 'x' is not annotated"),
-    "reserved": (DECLARED.format("step() -> int"), "step", "'step' is a name of the schema"),
+    "reserved": (DECLARED.format("step() -> int"), "step", "the schema reserves the name 'step'"),
     "second": (DECLARED.format("add() -> int"), "add", "tasks.arithmetic.add has the same name"),
     "alike": (DECLARED.format("senDEmail() -> int"), "senDEmail", "tasks.email.send_email has"),
     "class": (REGISTERED, "stir", "it is not of the app's task class: base its class on `app."),
