@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pkgutil
-import sys
-from pathlib import Path
 from typing import Any
 
 from celery import Celery, signals
@@ -18,10 +16,6 @@ from tasks.settings import load_settings
 DEFAULT_QUEUE = "celery"
 ROUTES = {"tasks.spam.*": "ml_service", "tasks.email.*": "email_service"}
 QUEUES = (DEFAULT_QUEUE, *ROUTES.values())
-
-# The `celery` command removes the working directory from the path once it has found the app (seen
-# in Celery 5.7), and a task that imports `ml` when it runs would not find it.
-sys.path.append(str(Path(__file__).parents[1]))
 
 app = Celery("tasks", include=[m.name for m in pkgutil.iter_modules(tasks.__path__, "tasks.")])
 install(app)
