@@ -28,7 +28,7 @@ app.conf.update(
 )
 
 
-@signals.worker_init.connect
+@signals.celeryd_init.connect
 def _check_settings(**_: Any) -> None:
     with exit_on_bad_configuration():
         load_settings()

@@ -23,7 +23,7 @@ def load_app(name: str) -> Celery:
     except (ImportError, AttributeError) as error:
         raise BadSettings(f"setting CELERY_APP: {name} names no Celery app: {error}") from error
     if not isinstance(app, Celery):
-        raise BadSettings(f"setting CELERY_APP: {name} is no Celery app")
+        raise BadSettings(f"setting CELERY_APP: {name} is not a Celery app")
     if not is_installed(app):
         raise BadSettings(
             f"setting CELERY_APP: {name} is a Celery app without CeleryQL: "
