@@ -1,4 +1,4 @@
-"""A message made after a mould is the one that Celery would have made."""
+"""A message built from a template equals the one that Celery builds."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from tasks.celery_app import app
 
 KWARGS = {
     "text": "Zoë \U0001f40d", "x": 2.0, "none": None, "list": [{"a": 1}], "long": "x" * 2_000,
-    "slots": '%(id)s %% \0id "\\u0000id"',
+    "placeholders": '%(id)s %% \0id "\\u0000id"',
 }  # fmt: skip
 
 
-def read(payload: str) -> dict[str, Any]:
-    """Read a message but for the one id that is never the same, and what is within, too."""
+def decode(payload: str) -> dict[str, Any]:
+    """Decode a message and its body, without the delivery tag, which is always new."""
     message: dict[str, Any] = json.loads(payload)
     message["body"] = json.loads(b64decode(message["body"]))
     assert message["properties"].pop("delivery_tag")
@@ -36,24 +36,24 @@ def read(payload: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("definition", exposed_tasks(app).values(), ids=lambda d: d.name)
-def test_it_is_the_message_that_celery_makes(definition: TaskDefinition):
+def test_a_message_from_a_template_equals_celerys_own(definition: TaskDefinition):
     with bound_contextvars(request_id="first", owner="ann"):
         message_for(definition, "1", {"of": "another"}, 6)
 
     with bound_contextvars(request_id="second", owner="bob"):
-        made = message_for(definition, "2", KWARGS, 6)
+        built = message_for(definition, "2", KWARGS, 6)
         with capturing() as by_celery:
             shown = {"argsrepr": "()", "kwargsrepr": repr(KWARGS)[:1_024]}
             definition.task.apply_async(
                 (), KWARGS, "2", priority=6, **shown, **build_only_options()
             )
 
-    assert read(made.payload) == read(by_celery[0].payload)
-    assert (made.queue, made.queue_list) == (by_celery[0].queue, by_celery[0].queue_list)
-    assert (made.task_id, made.due_ms) == ("2", None)
+    assert decode(built.payload) == decode(by_celery[0].payload)
+    assert (built.queue, built.queue_list) == (by_celery[0].queue, by_celery[0].queue_list)
+    assert (built.task_id, built.due_ms) == ("2", None)
 
 
-def test_each_has_a_tag_of_its_own():
+def test_each_message_has_its_own_delivery_tag():
     add = exposed_tasks(app)["add"]
 
     first, second = [message_for(add, "1", {"x": 1, "y": 2}, 1) for _ in range(2)]
@@ -65,7 +65,7 @@ def test_each_has_a_tag_of_its_own():
     ]
 
 
-def test_whoever_is_told_of_each_message_may_change_it():
+def test_a_receiver_of_the_publish_signal_can_change_each_message():
     add = exposed_tasks(app)["add"]
 
     def mark(headers: dict[str, Any], **_: Any) -> None:
@@ -86,7 +86,7 @@ def double(x: Annotated[float, Sensitive]) -> float:
 
 
 def definition_of(name: str, **options: Any) -> TaskDefinition:
-    """Declare a task for one test."""
+    """Declare a task for one test, and remove it from the app."""
     task = app.task(double, name=f"tests.{name}", shared=False, **options)
     app.tasks.pop(task.name)
     found: TaskDefinition = task.definition
@@ -104,7 +104,7 @@ def test_a_message_shows_no_sensitive_argument():
         assert "4711" not in message.payload
 
 
-def test_a_class_with_a_way_of_its_own_to_send_is_left_it():
+def test_a_task_class_with_its_own_apply_async_builds_each_message():
     class Marked(app.Task):  # type: ignore[name-defined]  # a class made at run time
         abstract = True
 
@@ -119,7 +119,7 @@ def test_a_class_with_a_way_of_its_own_to_send_is_left_it():
     assert [json.loads(message.payload)["headers"]["mark"] for message in made] == [1, 2]
 
 
-def test_a_task_with_a_name_to_show_is_left_it():
+def test_a_task_with_a_shadow_name_builds_each_message():
     def shadow_name(_: Task, args: Any, kwargs: Any, options: Any) -> str:
         return f"double {kwargs['x']}"
 
@@ -131,7 +131,7 @@ def test_a_task_with_a_name_to_show_is_left_it():
     assert shadows == ["double 1", "double 2"]
 
 
-def test_a_task_that_expires_does_so_after_its_own_call():
+def test_the_expiry_of_a_message_counts_from_its_own_call():
     definition = definition_of("expiring", expires=60)
 
     first, second = [message_for(definition, "1", {"x": 1}, 1) for _ in range(2)]
@@ -140,7 +140,7 @@ def test_a_task_that_expires_does_so_after_its_own_call():
     assert expires[0] < expires[1]
 
 
-def test_priorities_have_lists_of_their_own():
+def test_each_priority_has_its_own_list():
     add = exposed_tasks(app)["add"]
 
     def list_of(priority: Priority) -> str:
