@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import hypothesis
 import pytest
 from redis import Redis
 
@@ -21,6 +22,11 @@ from graphql_api.local.up import SHOWN_HERE
 from tasks import app
 from tests.client import Client
 from tests.processes import running, running_api, running_worker
+
+# A busy machine takes longer than the default limits, and no test is about the time of one example.
+hypothesis.settings.register_profile(
+    "default", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 
 
 def pytest_collection_finish() -> None:

@@ -137,6 +137,24 @@ def test_an_installed_command_runs_at_once_with_its_arguments(
     assert done.stdout.splitlines() == [str(project), "-m", module, "-k", "two words"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "given"),
+    [
+        ([], ["--ignore=tests/faults", "--ignore=tests/fuzz"]),
+        (["--fast"], ["-m", "not slow"]),
+        (["--all"], []),
+        (["--fast", "-k", "two words"], ["-m", "not slow", "-k", "two words"]),
+    ],
+)
+def test_a_tier_selects_tests(project: Path, arguments: list[str], given: list[str]) -> None:
+    install_fake_venv(project, "requirements.lock", "requirements-dev.lock")
+
+    done = run(project, "test", *arguments)
+
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [str(project), "-m", "pytest", *given]
+
+
 def test_the_options_of_up_are_told_before_anything_is_installed() -> None:
     done = run(PROJECT_ROOT, "up", "--help")
 
