@@ -93,7 +93,7 @@ class Settings(EnvironmentSettings):
 
     celery_app: str = Field(
         default="tasks.celery_app:app",
-        description="Celery app that the API serves, named as for `celery -A`.",
+        description="Celery app to serve, named as for `celery -A`.",
     )
 
     redis_url: RedisUrl = Field(
@@ -102,20 +102,21 @@ class Settings(EnvironmentSettings):
     )
     redis_server: Path | None = Field(
         default=None,
-        description="Program of the private Redis of `./dev up`, instead of the packaged Valkey.",
+        description="Redis or Valkey server program for `./dev up`, instead of the packaged "
+        "Valkey.",
     )
     visibility_timeout: int = Field(
         default=60,
         ge=1,
         le=LARGEST // 1_000,
-        description="Seconds after which the work of a dead worker is given to another.",
+        description="Seconds after which the messages of a dead worker are redelivered.",
     )
     soft_shutdown_timeout: float = Field(
         default=25.0,
         ge=0,
         le=LARGEST,
         allow_inf_nan=False,
-        description="Seconds that a worker stopped by SIGQUIT gives to what it runs.",
+        description="Seconds that a worker stopped by SIGQUIT waits for its running tasks.",
     )
     result_expires: Count = Field(
         default=7 * 24 * 3600,
@@ -123,130 +124,151 @@ class Settings(EnvironmentSettings):
         description="Seconds that a finished task is kept.",
     )
     events_kept: Count = Field(
-        default=100_000, ge=100, description="Entries kept in the stream of all events."
+        default=100_000, ge=100, description="Number of events kept in the stream of all tasks."
     )
     history_kept: Count = Field(
         default=10_000,
         ge=10,
-        description="Events kept of one task, or of one workflow's steps.",
+        description="Number of events kept per task, and per workflow for all its steps.",
     )
     max_workflow_steps: int = Field(
-        default=1_000, ge=1, le=5_000, description="Steps of one workflow."
+        default=1_000, ge=1, le=5_000, description="Maximum number of steps in a workflow."
     )
     max_workflow_depth: int = Field(
-        default=8, ge=1, le=20, description="Chains, groups and chords within each other."
+        default=8, ge=1, le=20, description="Maximum nesting of chains, groups and chords."
     )
 
-    host: Host = Field(default="127.0.0.1", description="Address the API binds.")
-    port: Port = Field(default=8000, description="Port the API binds.")
+    host: Host = Field(default="127.0.0.1", description="Address that the API binds.")
+    port: Port = Field(default=8000, description="Port that the API binds.")
     proxy_headers: bool = Field(
         default=False,
-        description="Whether a proxy on this machine says who its clients are, in X-Forwarded-For.",
+        description="Take client addresses from the X-Forwarded-For header of trusted proxies.",
     )
     forwarded_allow_ips: Proxies = Field(
         default="127.0.0.1,::1",
-        description="Addresses and networks of such proxies, with commas between them, or `*`; for "
-        "`PROXY_HEADERS`.",
+        description="Trusted proxies for `PROXY_HEADERS`: comma-separated addresses and "
+        "networks, or `*`.",
     )
     allowed_hosts: Listed[Host] = Field(
         default=(),
-        description="Names, as a JSON list, by which the API is reached without authentication, "
-        "beside addresses, `localhost` and names without a dot.",
+        description="JSON list of host names accepted without authentication, in addition to IP "
+        "addresses, `localhost` and names without a dot.",
     )
     cors_origins: Listed[Origin] = Field(
         default=(),
-        description="Origins, as a JSON list, whose pages may use the API from a browser.",
+        description="JSON list of origins whose pages may call the API from a browser.",
     )
     log_format: LogFormat = Field(
         default=LogFormat.AUTO,
-        description="`json`, one object a line; `plain`, for people; or `auto`: plain on a "
-        "terminal, else JSON.",
+        description="`json`: one object per line; `plain`: for people; `auto`: `plain` on a "
+        "terminal, else `json`.",
     )
     log_level: Annotated[LogLevel, BeforeValidator(str.lower)] = Field(
         default=LogLevel.INFO,
-        description="From which level on there are lines: `debug`, `info`, `warning` or `error`; "
-        "a worker's `--loglevel` counts where this is not set.",
+        description="Lowest level that is logged: `debug`, `info`, `warning` or `error`. If not "
+        "set, a worker's `--loglevel` applies.",
     )
     metrics_token: Token | None = Field(
         default=None,
-        description="Bearer token that `/metrics` asks for; without one, `/metrics` answers only "
-        "this machine, and only if neither authentication nor `PROXY_HEADERS` is on.",
+        description="Bearer token required by `/metrics`. Without it, `/metrics` answers only "
+        "requests from this machine, and only if authentication and `PROXY_HEADERS` "
+        "are off.",
     )
-    introspection: bool = Field(default=False, description="Whether the schema can be asked for.")
+    introspection: bool = Field(default=False, description="Allow introspection queries.")
     suggestions: bool = Field(
-        default=False, description="Whether errors tell of names like the one that is unknown."
+        default=False, description="Suggest similar names in errors about unknown names."
     )
-    tracebacks: bool = Field(default=False, description="Whether a failure shows its traceback.")
+    tracebacks: bool = Field(
+        default=False, description="Include the traceback in the failure of a task."
+    )
 
     auth_jwt_secret: SecretStr | None = Field(
-        default=None, description="Secret that tokens are signed with (HS256): 32 bytes or more."
+        default=None, description="Secret that signs tokens with HS256, at least 32 bytes."
     )
     auth_jwks_file: Path | None = Field(
-        default=None, description="File with the public keys of who signs tokens (JWKS)."
+        default=None, description="File with the public keys that sign tokens (JWKS)."
     )
     auth_jwks_url: HttpUrl | None = Field(
-        default=None, description="Address of such keys instead; they may change."
+        default=None,
+        description="URL of the public keys that sign tokens (JWKS); fetched again when keys "
+        "change.",
     )
     auth_audience: str | None = Field(
-        default=None, description="What tokens must name as `aud`, if set."
+        default=None, description="If set, the `aud` claim that tokens must have."
     )
     auth_issuer: str | None = Field(
-        default=None, description="What tokens must name as `iss`, if set."
+        default=None, description="If set, the `iss` claim that tokens must have."
     )
 
     graphiql_dir: Folder = Field(
         default=DATA_DIR / "graphiql",
-        description="Folder with the files of the page at `/graphql`.",
+        description="Folder with the built GraphiQL page.",
     )
 
     # Limits on what one client may ask for, so that it leaves room for the others. What a fragment
     # holds counts wherever the fragment is spread.
     max_body_bytes: int = Field(
-        default=1_000_000, ge=1_000, description="Size of one request, or of one WebSocket message."
+        default=1_000_000,
+        ge=1_000,
+        description="Maximum size of a request or WebSocket message, in bytes.",
     )
     max_tokens: int = Field(
-        default=5_000, ge=100, description="Tokens, and lines, of one document."
+        default=5_000, ge=100, description="Maximum number of tokens, and of lines, in a document."
     )
-    max_operations: int = Field(default=20, ge=1, description="Operations in one document.")
+    max_operations: int = Field(
+        default=20, ge=1, description="Maximum number of operations in a document."
+    )
     max_root_fields: int = Field(
-        default=20, ge=1, description="Fields that one operation begins with."
+        default=20, ge=1, description="Maximum number of root fields in an operation."
     )
-    max_depth: int = Field(default=20, ge=5, description="Fields within each other.")
+    max_depth: int = Field(default=20, ge=5, description="Maximum depth of fields.")
     # Validation compares fields of one name with each other, a thousand of them for 0.3 s.
-    max_fields: int = Field(default=1_000, ge=10, description="Fields of one operation.")
-    max_aliases: int = Field(default=200, ge=0, description="Aliases of one operation.")
-    max_directives: int = Field(default=200, ge=0, description="Directives of one operation.")
+    max_fields: int = Field(
+        default=1_000, ge=10, description="Maximum number of fields in an operation."
+    )
+    max_aliases: int = Field(
+        default=200, ge=0, description="Maximum number of aliases in an operation."
+    )
+    max_directives: int = Field(
+        default=200, ge=0, description="Maximum number of directives in an operation."
+    )
     # What is handed over is made into inputs, which takes 20 to 50 us a value.
     max_values: int = Field(
         default=25_000,
         ge=1_000,
-        description="Values in the variables of one operation, each as often as its variable is "
-        "named; 1,000 characters weigh as much as one.",
+        description="Maximum number of values in an operation's variables, counted once per use "
+        "of the variable; 1,000 characters count as one value.",
     )
     max_answer_items: int = Field(
         default=25_000,
         ge=1_000,
-        description="List items and tasks in one answer, or in one event; five fields or 1,000 "
-        "characters weigh as much as one.",
+        description="Maximum number of list items and tasks in a response or event; five fields, "
+        "or 1,000 characters, count as one item.",
     )
-    query_timeout_s: Seconds = Field(default=10.0, description="Seconds that a query may take.")
+    query_timeout_s: Seconds = Field(
+        default=10.0, description="Maximum duration of a query, in seconds."
+    )
 
     max_sockets: int = Field(
-        default=10_000, ge=1, description="WebSockets and streams open in one process."
+        default=10_000,
+        ge=1,
+        description="Maximum number of open WebSockets and SSE streams per process.",
     )
     max_sockets_per_address: int = Field(
-        default=2_000, ge=1, description="The same, of one client address."
+        default=2_000,
+        ge=1,
+        description="Maximum number of open WebSockets and SSE streams per client address.",
     )
     max_operations_per_socket: int = Field(
-        default=50, ge=1, description="Operations at a time on one WebSocket."
+        default=50, ge=1, description="Maximum number of concurrent operations per WebSocket."
     )
     connection_init_timeout_s: Seconds = Field(
-        default=5.0, description="Seconds that a new WebSocket has to say who it is."
+        default=5.0, description="Seconds within which a new WebSocket must send `connection_init`."
     )
     send_timeout_s: Seconds = Field(
         default=1.0,
-        description="Seconds that a client may leave what is sent to it unread, once all buffers "
-        "on the way to it are full.",
+        description="Seconds after which a client that does not read is disconnected, once all "
+        "send buffers are full.",
     )
 
     enqueue_rate: float = Field(
@@ -254,18 +276,18 @@ class Settings(EnvironmentSettings):
         ge=0.001,
         le=1_000_000,
         allow_inf_nan=False,
-        description="Tasks that one owner may enqueue in a second, in the long run.",
+        description="Sustained number of tasks that one owner may enqueue per second.",
     )
     enqueue_burst: int = Field(
         default=100_000,
         ge=1,
-        description="Tasks that one owner may enqueue at once, after a pause.",
+        description="Number of tasks that one owner may enqueue at once after a pause.",
     )
     max_waiting: int = Field(
         default=1_000_000,
         ge=1,
-        description="About how many tasks may wait in one queue at one priority, or for their "
-        "start time.",
+        description="Approximate maximum number of tasks that wait in one queue at one priority, "
+        "or for their start time.",
     )
 
     @classmethod

@@ -36,19 +36,21 @@ class TaskSettings(EnvironmentSettings):
     smtp_host: Host = Field(default="127.0.0.1", description="Mail server.")
     smtp_port: Port = Field(default=1025, description="Port of the mail server.")
     smtp_security: SmtpSecurity = Field(
-        default=SmtpSecurity.NONE, description="Transport security."
+        default=SmtpSecurity.NONE, description="Transport security: `none`, `starttls` or `ssl`."
     )
     smtp_username: str | None = Field(
-        default=None, description="Login, where the server wants one."
+        default=None, description="User name for the mail server, if it requires a login."
     )
-    smtp_password: SecretStr | None = Field(default=None, description="Password of that login.")
+    smtp_password: SecretStr | None = Field(
+        default=None, description="Password for the mail server."
+    )
     smtp_timeout_s: Seconds = Field(
-        default=10.0, description="Seconds that one SMTP step may take."
+        default=10.0, description="Timeout of each SMTP command, in seconds."
     )
     email_on_unknown: OnUnknown = Field(
         default=OnUnknown.RESEND,
-        description="Where a crash leaves open whether a mail was sent: `resend`, with the same "
-        "Message-ID, or `fail`.",
+        description="What to do if a crash leaves it unknown whether a mail was sent: `resend` "
+        "with the same Message-ID, or `fail`.",
     )
     email_from: Sender = Field(
         default="CeleryQL <celeryql@localhost>", description="From header and envelope sender."
@@ -59,8 +61,8 @@ class TaskSettings(EnvironmentSettings):
     )
     model_sha256: Listed[Sha256] = Field(
         default=(),
-        description="SHA-256, as a JSON list, of the `manifest.json` of each model to trust, "
-        "instead of those that training wrote beside the models' folders.",
+        description="JSON list of SHA-256 hashes of the `manifest.json` files to trust, instead "
+        "of the hashes that training wrote beside the model folders.",
     )
 
     @model_validator(mode="after")
