@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
     from celeryql.records import Cursor, Record, TaskId
 
-_SHOWN = 3  # problems in a message
-_KEPT = 100  # problems of one input, which may have one for each of its values
+_PROBLEMS_SHOWN = 3  # problems in a message
+_PROBLEMS_KEPT = 100  # problems of one input, which may have one for each of its values
 
 # Problems of a process that come from Redis. Restarting the process does not solve them.
 REDIS = "Redis"
@@ -139,14 +139,14 @@ def message_of(error: ErrorDetails) -> str:
     is_of_no_type = error["type"].endswith("_type") or error["type"] == "enum"
     if is_of_no_type and error["input"] is None:
         return "Value should not be null"
-    return in_plain_words(error["type"], error["msg"])
+    return plain_message(error["type"], error["msg"])
 
 
 # "Value" is what a validator of one's own has looked at before pydantic counts its items.
 _PYTHON_LISTS = ("Tuple", "Set", "Frozenset", "Value")
 
 
-def in_plain_words(kind: str, message: str) -> str:
+def plain_message(kind: str, message: str) -> str:
     """Word what pydantic says for readers who do not know Python.
 
     Args:
@@ -165,9 +165,13 @@ class InvalidInput(Refusal):
     """An input breaks the limits of a task or of the service; the first problems say how."""
 
     def __init__(self, problems: list[Problem]) -> None:
-        self.problems = problems[:_KEPT]
-        places = "; ".join(map(str, problems[:_SHOWN]))
-        more = f" (and {len(problems) - _SHOWN} more)" if len(problems) > _SHOWN else ""
+        self.problems = problems[:_PROBLEMS_KEPT]
+        places = "; ".join(map(str, problems[:_PROBLEMS_SHOWN]))
+        more = (
+            f" (and {len(problems) - _PROBLEMS_SHOWN} more)"
+            if len(problems) > _PROBLEMS_SHOWN
+            else ""
+        )
         super().__init__(f"Invalid input: {places}{more}")
 
 

@@ -25,11 +25,11 @@ _DEMOTED = "UNBLOCKED"  # how it begins for a reader that waits while a master b
 def is_outage(error: BaseException | None) -> bool:
     """Tell an outage, which passes, from an error of ours, which does not."""
     if isinstance(error, exceptions.ResponseError):
-        return takes_no_writes(error)
+        return refuses_writes(error)
     return isinstance(error, OUTAGES)
 
 
-def takes_no_writes(error: BaseException) -> bool:
+def refuses_writes(error: BaseException) -> bool:
     """Tell whether Redis answered that it takes no writes now, or is about to go."""
     if isinstance(error, exceptions.OutOfMemoryError | exceptions.ReadOnlyError):
         return True
@@ -41,7 +41,7 @@ def takes_no_writes(error: BaseException) -> bool:
 
 
 @contextmanager
-def nothing_sent_yet() -> Iterator[None]:
+def unavailable_in_outage() -> Iterator[None]:
     """Read what is needed before anything is asked of Redis.
 
     Raises:

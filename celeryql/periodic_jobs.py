@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from redis.exceptions import ResponseError
 
 from celeryql.errors import REDIS_ANSWERS_WITH_AN_ERROR, REDIS_DOES_NOT_ANSWER
-from celeryql.outages import is_outage, takes_no_writes
+from celeryql.outages import is_outage, refuses_writes
 
 _FIRST_PAUSE_S = 0.1  # after a failure; doubles with each further failure, up to the longest pause
 _LONGEST_PAUSE_S = 0.5  # short, because an attempt costs one round trip and outages end suddenly
@@ -59,7 +59,7 @@ class PeriodicJob:
             is_from_redis = isinstance(self._error, ResponseError)
             why = REDIS_ANSWERS_WITH_AN_ERROR if is_from_redis else type(self._error).__name__
             return f"cannot {self._name} ({why})"
-        return None if takes_no_writes(self._error) else REDIS_DOES_NOT_ANSWER
+        return None if refuses_writes(self._error) else REDIS_DOES_NOT_ANSWER
 
     @contextmanager
     def attempt(self) -> Iterator[None]:

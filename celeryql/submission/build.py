@@ -114,7 +114,7 @@ def _messages(
             if step.id in done:
                 continue
             signature = step.signature(workflow.id, options.priority or Priority.NORMAL)
-            handed = workflow.handed_to(step, results)
+            handed = workflow.received_arguments(step, results)
             if handed is None:
                 signatures[step.id] = json.dumps(signature)
             else:

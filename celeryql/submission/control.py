@@ -22,7 +22,7 @@ from celeryql.errors import (
     Problem,
     StoredByAnotherRelease,
 )
-from celeryql.outages import nothing_sent_yet
+from celeryql.outages import unavailable_in_outage
 from celeryql.records import Record, TaskId, TaskState
 from celeryql.scripts import request, source
 from celeryql.settings import Settings
@@ -32,7 +32,7 @@ from celeryql.submission.accept import Accepted, Submission, run_script
 from celeryql.submission.build import ReusedStep, build_task, build_workflow
 from celeryql.submission.retry_checks import input_mismatch, workflow_mismatches
 from celeryql.submission.submitter import Submitter, build_off_loop
-from celeryql.workflow.canvas import PlannedStep, StepNode, Workflow, gather
+from celeryql.workflow.canvas import PlannedStep, StepNode, Workflow, fill_shape
 
 _NO_SUCH, _HAS_ENDED = 0, 1  # what `lua/cancel.lua` answers
 
@@ -111,7 +111,7 @@ class Control:
         if from_ is RetryFrom.FAILED_STEPS and record.state is TaskState.SUCCEEDED:
             raise _invalid_input("Nothing of it failed: retry it from START")
         options = _options(record, idempotency_key)
-        with nothing_sent_yet():
+        with unavailable_in_outage():
             (graph,) = await self._store.graphs([record.id])
             if isinstance(graph, StoredByAnotherRelease):
                 raise _invalid_input(str(graph))
@@ -173,7 +173,7 @@ class Control:
                     meta["result"], json.dumps(meta | {"task_id": new_id}), old, given
                 )
         joins = [
-            Join(value=gather(j.value, new_ids), targets=tuple(new_ids[t] for t in j.targets))
+            Join(value=fill_shape(j.value, new_ids), targets=tuple(new_ids[t] for t in j.targets))
             for j in graph.joins
         ]
         workflow = Workflow(graph.name, tuple(steps), tuple(joins))

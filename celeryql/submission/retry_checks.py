@@ -54,13 +54,13 @@ def _step_mismatch(
     results: Mapping[TaskId, Any],
     returned: Mapping[TaskId, Any],
 ) -> str:
-    definition, given, taken = step.node.definition, step.node.given, step.open_parameter
+    definition, given, taken = step.node.definition, step.node.arguments, step.open_parameter
     if taken is None or step.after is None:
         return input_mismatch(definition, given)
     wanted = definition.type_hints.get(taken)
     if wanted is None:
         return f"an earlier step hands {taken!r} on, which {definition.name!r} does not take now"
-    if handed := workflow.handed_to(step, results):
+    if handed := workflow.received_arguments(step, results):
         return input_mismatch(definition, given | {taken: handed[0]})
     offered = _type_of(workflow.joins[step.after].value, returned)
     if not is_assignable(offered, wanted):

@@ -25,7 +25,7 @@ from celeryql.scripts import source
 from celeryql.settings import Settings
 from celeryql.submission.accept import Accepted, AcceptResult, Submission, accept
 from celeryql.submission.build import build_task, build_workflow
-from celeryql.workflow.canvas import Workflow, gather
+from celeryql.workflow.canvas import Workflow, fill_shape
 
 _BUILD_IN_THREAD_ABOVE = 50  # steps; building takes 0.3 ms each and would hold the event loop
 
@@ -164,6 +164,6 @@ async def build_off_loop(build: Callable[[], Submission], workflow: Workflow) ->
 def _workflow_content(workflow: Workflow) -> list[object]:
     """Say what makes a workflow the same as another, for the idempotency key."""
     keys = {step.id: step.key for step in workflow.steps}
-    handed = [gather(join.value, keys) for join in workflow.joins]
-    steps = [[s.key, s.node.definition.name, s.node.given, s.after] for s in workflow.steps]
+    handed = [fill_shape(join.value, keys) for join in workflow.joins]
+    steps = [[s.key, s.node.definition.name, s.node.arguments, s.after] for s in workflow.steps]
     return [workflow.name, steps, handed]

@@ -15,7 +15,7 @@ from celery import bootsteps, signals
 from celery.worker import state
 
 from celeryql.errors import REDIS_DOES_NOT_ANSWER
-from celeryql.outages import takes_no_writes
+from celeryql.outages import refuses_writes
 from celeryql.periodic_jobs import PeriodicJob
 from celeryql.records import DEAF_AFTER_S, HEARTBEAT_S, KEY
 from celeryql.scripts import SWEEP_PAUSE_S
@@ -137,7 +137,7 @@ class Heartbeat(bootsteps.StartStopStep):
             _write(client, worker, told | _description(worker))
         except redis.RedisError as error:
             self._listened_at = time.monotonic()  # in an outage there is nothing to listen to
-            if takes_no_writes(error):  # running what waits may make room
+            if refuses_writes(error):  # running what waits may make room
                 self._has_beaten.set()
             raise
         self._has_beaten.set()

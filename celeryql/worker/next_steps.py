@@ -12,7 +12,7 @@ from kombu.exceptions import EncodeError
 from celeryql.broker.captured_messages import CapturedMessage, build_only_options, capturing
 from celeryql.records import TaskId
 from celeryql.state.graph import Join
-from celeryql.workflow.canvas import gather
+from celeryql.workflow.canvas import fill_shape
 
 MAX_HANDED_BYTES = 64_000_000  # in all messages that the end of one step sets off
 
@@ -37,7 +37,7 @@ def build_next_steps(
     Raises:
         EncodeError: they would be too large; Celery makes a failure of the task of it.
     """
-    value = gather(join.value, results)
+    value = fill_shape(join.value, results)
     size = len(json.dumps(value)) * len(join.targets)
     if size > MAX_HANDED_BYTES:
         raise EncodeError(

@@ -40,7 +40,7 @@ class StepNode:
 
     key: str | None
     definition: TaskDefinition
-    given: dict[str, Any]
+    arguments: dict[str, Any]
     path: tuple[str, ...]
     options: EnqueueOptions = field(default_factory=EnqueueOptions)
 
@@ -50,9 +50,9 @@ class StepNode:
         return (*self.path[:-2], "key")
 
     @property
-    def missing(self) -> list[str]:
+    def missing_arguments(self) -> list[str]:
         """Arguments without a default that are not given, in order."""
-        return [name for name in self.definition.required_parameters if name not in self.given]
+        return [name for name in self.definition.required_parameters if name not in self.arguments]
 
 
 @dataclass(frozen=True)
@@ -98,12 +98,12 @@ class PlannedStep:
     def known_input(self) -> dict[str, Any]:
         """What is known of its arguments before it starts, for showing."""
         hidden = self.node.definition.sensitive
-        return {name: value for name, value in self.node.given.items() if name not in hidden}
+        return {name: value for name, value in self.node.arguments.items() if name not in hidden}
 
     def signature(self, root: TaskId, default: Priority) -> Signature:
         """Freeze its Celery signature; one that takes nothing from before is immutable."""
         return self.node.definition.task.signature(
-            kwargs=self.node.given,
+            kwargs=self.node.arguments,
             immutable=self.open_parameter is None,
             task_id=self.id,
             root_id=root,
@@ -125,16 +125,18 @@ class Workflow:
         """The number of the join that each step's result goes into."""
         return {leaf: i for i, join in enumerate(self.joins) for leaf in leaves(join.value)}
 
-    def handed_to(self, step: PlannedStep, results: Mapping[TaskId, Any]) -> tuple[Any, ...] | None:
+    def received_arguments(
+        self, step: PlannedStep, results: Mapping[TaskId, Any]
+    ) -> tuple[Any, ...] | None:
         """Give the arguments that a step is handed; None where it has to wait for them."""
         if step.after is None:
             return ()
         value = self.joins[step.after].value
-        return (gather(value, results),) if all(i in results for i in leaves(value)) else None
+        return (fill_shape(value, results),) if all(i in results for i in leaves(value)) else None
 
 
-def gather(shape: Shape, results: Mapping[TaskId, Any]) -> Any:
+def fill_shape(shape: Shape, results: Mapping[TaskId, Any]) -> Any:
     """Put results in the places of the tasks that they are of."""
     if isinstance(shape, str):
         return results[TaskId(shape)]
-    return [gather(part, results) for part in shape]
+    return [fill_shape(part, results) for part in shape]

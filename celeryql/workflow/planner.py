@@ -148,28 +148,28 @@ class _Layout:
             given.add(step.key)
 
     def _open_parameter(self, node: StepNode, key: str, *, is_handed: bool) -> str | None:
-        if len(node.missing) == 1 and is_handed:
-            return node.missing[0]
+        if len(node.missing_arguments) == 1 and is_handed:
+            return node.missing_arguments[0]
         why = "only one can be piped" if is_handed else "nothing is piped into a first step"
         message = f"Step {key!r}: argument missing ({why})"
-        self.problems += [Problem((*node.path, name), message) for name in node.missing]
+        self.problems += [Problem((*node.path, name), message) for name in node.missing_arguments]
         return None
 
     def _check_given(self, node: StepNode, key: str) -> None:
         try:
-            json.dumps(node.given, ensure_ascii=False).encode()
+            json.dumps(node.arguments, ensure_ascii=False).encode()
         except UnicodeEncodeError:
             self.problems.append(
                 Problem(node.path, f"Step {key!r}: {LONE_SURROGATE_ERROR.message()}")
             )
             return
-        if node.missing and (found := find_unreadable(node.given)):
+        if node.missing_arguments and (found := find_unreadable(node.arguments)):
             path = (*node.path, *map(str, found.path))
             self.problems.append(Problem(path, f"Step {key!r}: Value is {found.reason}"))
         try:
-            node.definition.parse(node.given)
+            node.definition.parse(node.arguments)
         except ValidationError as error:
-            missing = {(*node.path, name) for name in node.missing}
+            missing = {(*node.path, name) for name in node.missing_arguments}
             for problem in problems_of(error, node.path):
                 if problem.path not in missing:  # those are for `_open_parameter` to judge
                     self.problems.append(Problem(problem.path, f"Step {key!r}: {problem.message}"))

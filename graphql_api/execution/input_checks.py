@@ -19,7 +19,7 @@ from celeryql.errors import (
     Problem,
     Unavailable,
     WorkflowTypeMismatch,
-    in_plain_words,
+    plain_message,
 )
 from celeryql.task_errors import run_task_code
 from graphql_api.context import Info
@@ -62,7 +62,7 @@ async def checked(info: Info, given: Unchecked) -> TaskArguments:
         return await in_time(info, given.check)
     except InputValidationError as error:
         problems = [
-            Problem(tuple(e.location), in_plain_words(e.type, e.message)) for e in error.errors
+            Problem(tuple(e.location), plain_message(e.type, e.message)) for e in error.errors
         ]
         raise InvalidInput(problems) from None
 

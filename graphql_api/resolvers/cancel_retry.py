@@ -7,7 +7,7 @@ from typing import Annotated
 import strawberry
 
 from celeryql import errors
-from celeryql.outages import nothing_sent_yet
+from celeryql.outages import unavailable_in_outage
 from celeryql.records import Record, TaskId
 from celeryql.submission.control import RetryFrom
 from graphql_api.auth.viewer import Scope
@@ -132,7 +132,7 @@ class ControlMutation:
 
 
 async def _record(info: Info, task_id: str) -> Record:
-    with nothing_sent_yet():
+    with unavailable_in_outage():
         record = await info.context.records.load(task_id)
     if record is None:
         raise errors.NotFound(task_id)
@@ -143,7 +143,7 @@ async def _require_definitions(info: Info, workflow: Record) -> None:
     """See that all steps may be enqueued; a single task is not even seen otherwise."""
     if info.context.viewer.definitions is None:
         return
-    with nothing_sent_yet():
+    with unavailable_in_outage():
         graph = await info.context.graphs.load(workflow.id)
         steps = (
             await info.context.engine.store.get_existing(s.id for s in graph.steps) if graph else []

@@ -115,7 +115,7 @@ class _Canvas:
         return StepNode(
             key=step.key,
             definition=self._engine.definitions[name],
-            given=given,
+            arguments=given,
             path=(*path, "task", name),
             options=parse_options(step.options, (*path, "options")),
         )
