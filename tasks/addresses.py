@@ -1,6 +1,6 @@
-"""E-mail addresses: checked in a time that grows with their length alone.
+"""Own the validation of e-mail addresses, in time linear in their length.
 
-The parser of Python's `email` takes milliseconds for some addresses, and fails on others.
+The parser in Python's `email` package takes milliseconds for some addresses, and fails on others.
 """
 
 from __future__ import annotations
@@ -12,63 +12,67 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from tasks.mail import encoded
+from tasks.mail import encode_header_text
 
 _ADDRESS_MAX = 254  # characters; RFC 5321, erratum 1690
-# Characters in front of and behind the address. Python takes 2 s to write fifty names of as many
-# words into a head, and the time grows with the square of their length.
+# Characters around the address. Python takes 2 s to write fifty names of 100 words into a header,
+# and the time is quadratic in their length.
 _NAME_MAX = 100
 
-# Where these read a character, no more than one alternative fits it: so none of them goes back.
-# Source: RFC 5322, 3.2 to 3.4.1, without comments and folding.
+# At each character at most one alternative matches, so these patterns never backtrack. Source: RFC
+# 5322, 3.2 to 3.4.1, without comments and folding.
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _DOT_ATOM = rf"{_ATOM}(?:\.{_ATOM})*"
 _QUOTED = r'"(?:[ !#-\[\]-~]|\\[ -~])+"'
 _ADDRESS = re.compile(rf"(?:{_DOT_ATOM}|{_QUOTED})@(?:{_DOT_ATOM}|\[[!-Z^-~]+\])")
 _NAMED = re.compile(r'(?:("(?:[^"\\]|\\.)*") *|([^"\\()<>\[\]:;@,]*))<([^<>]*)>')
 
-# The mail server may not speak SMTPUTF8, and the worker would be the first to learn it.
-_NO_ASCII = PydanticCustomError(
+# Whether the mail server supports SMTPUTF8 is known only when the worker sends the message.
+_NOT_ASCII = PydanticCustomError(
     "ascii_address",
-    "not ASCII, and other addresses (SMTPUTF8) cannot be mailed to: write the domain as `xn--...`",
+    "not ASCII, and SMTPUTF8 addresses are not supported: write the domain as `xn--...`",
 )
-_NO_ADDRESS = PydanticCustomError(
+_NOT_AN_ADDRESS = PydanticCustomError(
     "email_address",
     "not an e-mail address such as ann@example.org or Ann <ann@example.org>",
 )
 _NOT_NAMED = PydanticCustomError(
     "named_email_address",
     "not an e-mail address such as Ann <ann@example.org>; "
-    'quote a name that has one of ()<>[]:;@,": "Lee, Ann" <ann@example.org>',
+    'quote a name that contains one of ()<>[]:;@,": "Lee, Ann" <ann@example.org>',
 )
 _LONG_NAME = PydanticCustomError(
-    "long_name", f"a name of more than {_NAME_MAX} characters in front of an e-mail address"
+    "long_name", f"the name before the e-mail address has more than {_NAME_MAX} characters"
 )
 
 
 def one_line(text: str) -> str:
-    """Check that a text can be a line of a mail's head.
+    """Check that a text fits in one header line and cannot inject another.
 
     Raises:
-        PydanticCustomError: it could begin another line.
+        PydanticCustomError: the text has a control character or an encoded word.
     """
     is_line = text.splitlines() in ([], [text])
     if not is_line or any(c < " " or c == "\x7f" for c in text):
-        raise PydanticCustomError("one_line", "not one line of text: it has a control character")
-    # Pythons before 3.11.10 and 3.12.5 decode it into a header, line breaks within included.
+        raise PydanticCustomError(
+            "one_line", "not one line of text: it contains a control character"
+        )
+    # Python before 3.11.10 and 3.12.5 decodes encoded words in a header, including line breaks.
     if "=?" in text:
-        raise PydanticCustomError("encoded_word", "not plain text: it has an encoded word (`=?`)")
+        raise PydanticCustomError(
+            "encoded_word", "not plain text: it contains an encoded word (`=?`)"
+        )
     return text
 
 
 def bare_address(text: str) -> str:
-    """Give the address alone, without the name in front of it."""
+    """Return the address without the name before it."""
     named = _NAMED.fullmatch(text)
     return named[3] if named else text
 
 
 def in_header(text: str) -> str:
-    """Write an address as it stands in a mail's head: its name quoted or, if no ASCII, encoded."""
+    """Format an address for a header: quote the name, or encode it if it is not ASCII."""
     named = _NAMED.fullmatch(text)
     if not named:
         return text
@@ -76,23 +80,25 @@ def in_header(text: str) -> str:
     name = unquote(quoted) if quoted else bare.strip()
     if not name:
         return address
-    return formataddr((name, address)) if name.isascii() else f"{encoded(name)} <{address}>"
+    return (
+        formataddr((name, address)) if name.isascii() else f"{encode_header_text(name)} <{address}>"
+    )
 
 
 def _checked(text: str) -> str:
     address = bare_address(text)
     if not address.isascii():
-        raise _NO_ASCII
+        raise _NOT_ASCII
     try:
         one_line(text)
     except PydanticCustomError as error:
-        raise _NO_ADDRESS from error
+        raise _NOT_AN_ADDRESS from error
     if len(address) > _ADDRESS_MAX or not _ADDRESS.fullmatch(address):
-        raise _NOT_NAMED if "<" in text else _NO_ADDRESS
+        raise _NOT_NAMED if "<" in text else _NOT_AN_ADDRESS
     if len(text) - len(address) > _NAME_MAX:
         raise _LONG_NAME
     return text
 
 
-#: An address, with or without a name in front of it.
+#: An address, with or without a name before it.
 Address = Annotated[str, Field(max_length=_ADDRESS_MAX + _NAME_MAX), AfterValidator(_checked)]

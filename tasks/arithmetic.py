@@ -1,4 +1,4 @@
-"""Sums: the smallest typed tasks, for trying out chains."""
+"""Arithmetic tasks: the smallest typed tasks, for trying out chains."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Tasks to see that the machinery runs: one answers at once, one takes its time."""
+"""General tasks for trying out an installation: one returns at once, one takes time."""
 
 import time
 from typing import Annotated
@@ -13,9 +13,9 @@ _PARTS = 10
 
 @app.task
 def echo(
-    message: Annotated[str, Field(max_length=8_192, description="What to give back.")],
+    message: Annotated[str, Field(max_length=8_192, description="The text to return.")],
 ) -> str:
-    """Give the message back."""
+    """Return the message."""
     return message
 
 
@@ -23,7 +23,7 @@ def echo(
 def wait(
     seconds: Annotated[float, Field(ge=0, le=3_600, description="How long to wait.")],
 ) -> float:
-    """Wait, reporting progress each tenth of the time."""
+    """Wait, and report progress ten times."""
     for part in range(1, _PARTS + 1):
         time.sleep(seconds / _PARTS)
         report_progress(part, _PARTS, f"waited {seconds * part / _PARTS:g} of {seconds:g} s")

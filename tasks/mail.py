@@ -1,7 +1,7 @@
-"""How a mail is written: encoded so that it arrives as it was given.
+"""Write e-mails, encoded so that servers on the way do not change the text.
 
-Python's newer way to write heads (`EmailMessage`) loses spaces and commas between words that it
-encodes, in some releases; its older one, used here, does not.
+Headers use Python's older API (`Header`): in some releases the newer one (`EmailMessage`) loses
+spaces and commas between encoded words.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ from email.header import Header
 from email.message import EmailMessage
 
 _LINE_BREAK = "\r\n"
-_FOLD = "\r\n "  # goes on with a line of a head
-_LINE_MAX = 74  # of what is encoded: the limit is 76, and `write` may add two
-_LONGEST_NAME = "Reply-To"  # of the lines of a head, which begin with it
+_FOLD = "\r\n "  # continues a header line
+_LINE_MAX = 74  # characters of encoded text; the limit is 76, and `write_mail` may add two
+_LONGEST_NAME = "Reply-To"  # the longest header name that we write
 _NO_FOLD = re.compile(r"\r(?!\n )|(?<!\r)\n")
-# ASCII that some server or mailbox on the way alters, unless it is encoded: a line that begins as
-# the separator of mails in a file, spaces at the end of a line, control characters.
+# ASCII that servers or mailboxes change unless it is encoded: a line that looks like the separator
+# in an mbox, spaces at the end of a line, control characters.
 _FRAGILE = re.compile(r"^From |[ \t]\r?$|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", re.MULTILINE)
 _SEPARATOR = re.compile(r"^From ", re.MULTILINE)
 
 
-def encoded(text: str) -> str:
-    """Write text of a head in ASCII; what is ASCII stays as it is, but for spaces around it."""
+def encode_header_text(text: str) -> str:
+    """Encode the text of a header as ASCII; ASCII text without outer spaces stays as it is."""
     if text.isascii() and text == text.strip():
         return text
     header = Header(text, "utf-8", _LINE_MAX, _LONGEST_NAME)
     return header.encode(linesep=_LINE_BREAK)
 
 
-def listed(items: Sequence[str]) -> str:
-    """Write a list of a head, folded where a line would be long."""
+def fold_list(items: Sequence[str]) -> str:
+    """Join the items of a header with commas, and fold long lines."""
     text = items[0]
     for item in items[1:]:
         line = f"{_LONGEST_NAME}: {text.rpartition(_LINE_BREAK)[2]}, {item}"
@@ -39,28 +39,28 @@ def listed(items: Sequence[str]) -> str:
     return text
 
 
-def write(head: Mapping[str, str], text: str, html: str | None) -> bytes:
-    """Write a mail.
+def write_mail(headers: Mapping[str, str], text: str, html: str | None) -> bytes:
+    """Write an e-mail.
 
     Args:
-        head: lines of ASCII by name, folded where they are long.
-        text: any kind of line break is one.
-        html: the same as HTML.
+        headers: ASCII values by name; long ones are folded.
+        text: the body, with any kind of line break.
+        html: the same body as HTML.
 
     Raises:
-        ValueError: a line of the head has a linefeed that would begin another.
+        ValueError: a header has a linefeed that would start another header.
     """
-    for line in head.values():
-        if _NO_FOLD.search(line):
-            raise ValueError("a line of a head has a linefeed")
-    lines = [f"{name}: {line}{_LINE_BREAK}" for name, line in head.items()]
+    for name, value in headers.items():
+        if _NO_FOLD.search(value):
+            raise ValueError(f"header {name} contains a linefeed that would start another header")
+    lines = [f"{name}: {value}{_LINE_BREAK}" for name, value in headers.items()]
     return "".join(lines).encode("ascii") + _body(text, html)
 
 
 def _body(text: str, html: str | None) -> bytes:
-    from email.policy import SMTP  # noqa: PLC0415  # 0.6 MB that most processes never need
+    from email.policy import SMTP  # noqa: PLC0415  # takes 0.6 MB, and few processes need it
 
-    # Not every server takes 8 bits.
+    # not every server accepts 8-bit text
     body = EmailMessage(policy=SMTP.clone(cte_type="7bit", max_line_length=_LINE_MAX))
     body.set_content(text, cte=_encoding(text))
     if html is not None:
@@ -72,5 +72,5 @@ def _body(text: str, html: str | None) -> bytes:
 
 
 def _encoding(text: str) -> str | None:
-    """Choose an encoding where Python would send fragile text as it is."""
+    """Return the encoding for fragile ASCII text; None leaves the choice to Python."""
     return "quoted-printable" if text.isascii() and _FRAGILE.search(text) else None

@@ -1,4 +1,4 @@
-"""Moderation: words a spam verdict for people, so that it can be mailed."""
+"""The moderation task, which describes a spam verdict as text, for example for an e-mail."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tasks.spam import SpamVerdict
 
 @app.task
 def describe_verdict(
-    verdict: Annotated[SpamVerdict, Field(description="What `detectSpam` returned.")],
+    verdict: Annotated[SpamVerdict, Field(description="The verdict that `detectSpam` returned.")],
 ) -> str:
     """Describe a spam verdict as plain text."""
     lines = [
@@ -21,7 +21,7 @@ def describe_verdict(
     ]
     if verdict.reasons:
         lines.append("What weighed most (above 0 speaks for spam):")
-    # Quoted, for they are the sender's words: none may begin a line of its own.
+    # quoted, because the sender chose these words: none may start a line of its own
     lines += [f"  {reason.weight:+.2f}  {reason.term!r}" for reason in verdict.reasons]
     if verdict.truncated:
         lines.append("Only the beginning of the message was read.")

@@ -1,4 +1,4 @@
-"""Spam detection: scores messages with the model of their channel."""
+"""Spam detection tasks, which classify messages with the model of their channel."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from ml.live import LiveModel
 
 
-_MESSAGE_MAX = 8_192  # characters; of the text of a message, the model reads no more
+_MESSAGE_MAX = 8_192  # characters; the model reads no more of a message
 _MESSAGES_MAX = 1_000
 
 
 class SpamChannel(StrEnum):
-    """How a message came; each channel has a model of its own.
+    """How a message was sent; each channel has its own model.
 
     SMS: A text message.
-    EMAIL: An e-mail: its source or the beginning of it, or subject, blank line and text.
+    EMAIL: An e-mail: its source or the start of it, or the subject, a blank line and the text.
     """
 
     SMS = "SMS"
@@ -34,10 +34,10 @@ class SpamChannel(StrEnum):
 
 
 class SpamLabel(StrEnum):
-    """What a message is taken for.
+    """How a message is classified.
 
     HAM: Wanted.
-    UNSURE: Suspicious, and below the threshold of spam.
+    UNSURE: Suspicious, but below the threshold for spam.
     SPAM: Unwanted.
     """
 
@@ -47,41 +47,42 @@ class SpamLabel(StrEnum):
 
 
 class SpamReason(BaseModel):
-    """A part of the message that weighed on the verdict."""
+    """A part of the message that influenced the verdict."""
 
     model_config = ConfigDict(from_attributes=True)
 
     term: str = Field(max_length=_MESSAGE_MAX, description="The part of the message.")
     weight: float = Field(
-        allow_inf_nan=False, description="What it adds to the score: above 0 speaks for spam."
+        allow_inf_nan=False, description="Its weight in the score; above 0 indicates spam."
     )
 
 
 class SpamVerdict(BaseModel):
-    """What the model makes of one message."""
+    """The classification of one message."""
 
     model_config = ConfigDict(from_attributes=True, protected_namespaces=())
 
-    label: SpamLabel = Field(description="What it is taken for.")
+    label: SpamLabel = Field(description="How the message is classified.")
     spam_probability: float = Field(ge=0, le=1, description="Probability of spam.")
     threshold: float = Field(
         ge=0, le=1, description="The probability from which the label is SPAM."
     )
     reasons: list[SpamReason] = Field(
-        max_length=100, description="What weighed most, heaviest first."
+        max_length=100, description="The parts with the largest weights, largest first."
     )
-    model_version: str = Field(max_length=200, description="Which model judged.")
+    model_version: str = Field(max_length=200, description="The version of the model.")
     truncated: bool = Field(description="Only the first 8,192 characters were read.")
     out_of_domain: bool = Field(
-        default=False,  # verdicts made before there was this field are handed over, too
-        description="Far from what the channel's model was trained on, so that it can say little.",
+        default=False,  # stored verdicts may be older than this field
+        description="The message is unlike the model's training messages, so the probability is "
+        "unreliable.",
     )
 
 
 Message = Annotated[
-    str, Field(min_length=1, max_length=_MESSAGE_MAX, description="The message, as it came.")
+    str, Field(min_length=1, max_length=_MESSAGE_MAX, description="The message as received.")
 ]
-ChannelArgument = Annotated[SpamChannel, Field(description="How it came.")]
+ChannelArgument = Annotated[SpamChannel, Field(description="How the message was sent.")]
 
 
 @app.task(acks_late=True, time_limit=60)
@@ -98,7 +99,7 @@ def detect_spam_batch(
     ],
     channel: ChannelArgument = SpamChannel.SMS,
 ) -> Annotated[list[SpamVerdict], Field(max_length=_MESSAGES_MAX)]:
-    """Classify messages as spam or ham, all by one model; one verdict each, in their order."""
+    """Classify messages as spam or ham with one model; the verdicts are in the same order."""
     model = _model(channel)
     verdicts = []
     for message in messages:
@@ -108,7 +109,7 @@ def detect_spam_batch(
 
 
 def _model(channel: SpamChannel) -> SpamModel:
-    """Give the channel's model: the one that training has stored last."""
+    """Return the channel's model, reloaded if training has stored a new one."""
     settings = load_settings()
     trusted = frozenset(settings.model_sha256)
     return _live_model(settings.model_dir, channel.lower(), trusted).current()
@@ -116,7 +117,7 @@ def _model(channel: SpamChannel) -> SpamModel:
 
 @cache
 def _live_model(models: Path, channel: str, trusted: frozenset[str]) -> LiveModel:
-    # Imported here, so that neither the API nor the other workers load it.
+    # imported here, so that neither the API nor the other workers load it
     from ml.channels import Channel  # noqa: PLC0415
     from ml.live import LiveModel  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""Text: counts words as a map-reduce, split, then counted part by part, then merged."""
+"""Text tasks, which count words as a map-reduce: split, count each part, merge."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pydantic import BaseModel, Field
 
 from tasks.celery_app import app
 
-_TEXT_MAX = 100_000  # characters; each part of a workflow is handed all parts
+_TEXT_MAX = 100_000  # characters; in a workflow, each counting step receives all parts
 _PARTS_MAX = 100
-_WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")  # of any script; with `don't`, `well-known`
+_WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")  # any script; also `don't`, `well-known`
 
 Text = Annotated[str, Field(max_length=_TEXT_MAX)]
 
@@ -20,7 +20,7 @@ Text = Annotated[str, Field(max_length=_TEXT_MAX)]
 class WordCount(BaseModel):
     """How often a word occurs."""
 
-    word: Annotated[str, Field(max_length=_TEXT_MAX)] = Field(description="In lower case.")
+    word: Annotated[str, Field(max_length=_TEXT_MAX)] = Field(description="The word in lower case.")
     count: int = Field(ge=0, le=_PARTS_MAX * _TEXT_MAX, description="How often it occurs.")
 
 
@@ -29,10 +29,10 @@ WordCounts = Annotated[list[WordCount], Field(max_length=_TEXT_MAX)]
 
 @app.task
 def split_text(
-    text: Annotated[Text, Field(description="What to split.")],
-    parts: Annotated[int, Field(ge=1, le=_PARTS_MAX, description="How many parts to make.")],
+    text: Annotated[Text, Field(description="The text to split.")],
+    parts: Annotated[int, Field(ge=1, le=_PARTS_MAX, description="The number of parts.")],
 ) -> list[str]:
-    """Split a text between words into parts of about as many words; some may be empty."""
+    """Split a text into parts with about the same number of words; parts may be empty."""
     words = text.split()
     ends = [len(words) * part // parts for part in range(parts + 1)]
     return [" ".join(words[ends[part] : ends[part + 1]]) for part in range(parts)]
@@ -41,7 +41,9 @@ def split_text(
 @app.task
 def count_words(
     texts: Annotated[list[Text], Field(max_length=_PARTS_MAX, description="All parts.")],
-    part: Annotated[int, Field(ge=0, lt=_PARTS_MAX, description="Which to count, from 0.")],
+    part: Annotated[
+        int, Field(ge=0, lt=_PARTS_MAX, description="The part to count, starting at 0.")
+    ],
 ) -> WordCounts:
     """Count the words of one part of a text, most frequent first."""
     if part >= len(texts):
@@ -54,9 +56,9 @@ def merge_counts(
     counts: Annotated[
         list[WordCounts], Field(max_length=_PARTS_MAX, description="The counts of each part.")
     ],
-    most: Annotated[int, Field(ge=1, le=1_000, description="How many words to name.")] = 20,
+    most: Annotated[int, Field(ge=1, le=1_000, description="How many words to return.")] = 20,
 ) -> WordCounts:
-    """Add up the word counts of all parts, and name the most frequent; ties by the alphabet."""
+    """Add up the word counts of all parts; most frequent first, ties in alphabetical order."""
     total: Counter[str] = Counter()
     for counted in counts:
         for found in counted:

@@ -1,4 +1,4 @@
-"""The sums, called as any Celery user calls them: alone, and as a canvas."""
+"""Test the arithmetic tasks through plain Celery calls and canvases."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ def test_add(worker):
 
 
 @pytest.mark.slow
-def test_arguments_may_be_named(worker):
+def test_arguments_can_be_passed_by_name(worker):
     assert mul.apply_async(kwargs={"y": 2.5, "x": 4}).get(timeout=10) == 10.0
 
 
-def test_a_task_called_directly_gives_a_plain_value():
+def test_a_direct_call_returns_a_plain_value():
     assert (add(1, 2), mul(3, y=4)) == (3, 12)
     assert isinstance(add(1, 2), int)
 
 
 @pytest.mark.slow
-def test_a_lone_value_is_taken_for_the_argument_that_is_missing(worker):
+def test_a_single_positional_value_fills_the_missing_argument(worker):
     assert mul.apply_async((4,), {"x": 2.5}).get(timeout=10) == 10.0
 
 
 @pytest.mark.slow
-def test_a_chain_of_plain_celery_gives_105(worker):
+def test_a_plain_celery_chain_passes_results_on(worker):
     result = chain(add.s(4, 5), add.s(6), mul.s(7))()
 
     assert result.get(timeout=10) == 105
@@ -44,7 +44,7 @@ def test_a_chain_of_plain_celery_gives_105(worker):
 
 
 @pytest.mark.slow
-def test_a_group_gives_its_results_in_order(worker):
+def test_a_group_returns_results_in_order(worker):
     assert group(add.s(i, i) for i in range(5))().get(timeout=10) == [0, 2, 4, 6, 8]
 
 
@@ -57,12 +57,12 @@ def test_a_chord_runs_its_body_after_its_header(worker):
 
 
 @pytest.mark.slow
-def test_a_map_runs_in_one_message(worker):
+def test_a_starmap_runs_in_one_message(worker):
     assert add.starmap([(1, 2), (3, 4)]).delay().get(timeout=10) == [3, 7]
 
 
 @pytest.mark.slow
-def test_a_failed_step_fails_its_chain_for_the_caller(worker):
+def test_a_failed_step_fails_the_chain(worker):
     result = chain(add.s(4, 5), add.s("a lot"), mul.s(7))()
 
     with pytest.raises(InvalidArguments, match=r"^add: y: Input should be a valid number"):
@@ -81,7 +81,7 @@ def test_a_failed_step_fails_its_chain_for_the_caller(worker):
     ],
     ids=["text", "too few", "twice", "infinite", "too many"],
 )
-def test_bad_arguments_fail_with_a_sentence(worker, arguments, keywords, problem):
+def test_invalid_arguments_fail_with_one_sentence(worker, arguments, keywords, problem):
     result = add.apply_async(arguments, keywords)
 
     with pytest.raises(InvalidArguments) as caught:

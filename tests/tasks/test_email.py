@@ -1,4 +1,4 @@
-"""Sending e-mail: as a Celery user calls it, and towards mail servers of every kind."""
+"""Test the e-mail task through plain Celery calls, against real SMTP servers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.processes import running_worker
 
 MAIL = {"to": ["ann@example.org"], "subject": "Hello", "text": "How are you?"}
 
-# Of 127.0.0.1, until the year 2126; made for these tests and used nowhere else.
+# For 127.0.0.1, valid until 2126; made for these tests and used nowhere else.
 CERTIFICATE = """\
 -----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgZsoZIBI2ILK9gm7O
@@ -46,7 +46,7 @@ IQChMfs8u7VGLh+7ApK39Ruo5I3XnKTbBDAzSzr/FGo+4wIhAI/0VBO0s+oxcULh
 
 
 class Inbox(Mailbox):
-    """Keeps mail, but for recipients whose name begins with `no`."""
+    """Stores messages, but refuses recipients whose name starts with `no`."""
 
     async def handle_RCPT(self, _, __, envelope, address, *___):  # noqa: N802
         if address.startswith("no"):
@@ -57,7 +57,7 @@ class Inbox(Mailbox):
 
 @pytest.fixture
 def smtp(monkeypatch, tmp_path):
-    """Start a mail server, have this process send to it, and give its folder."""
+    """Start a mail server, configure this process to use it, and return its folder."""
     controllers = []
 
     def start(settings=None, handler=None, **options):
@@ -80,7 +80,7 @@ def smtp(monkeypatch, tmp_path):
 
 @pytest.fixture
 def tls(monkeypatch, tmp_path):
-    """A server's side of TLS, with a certificate that only SSL_CERT_FILE makes trustworthy."""
+    """Return a server-side TLS context whose certificate is trusted through SSL_CERT_FILE."""
     certificate = tmp_path / "certificate.pem"
     certificate.write_text(CERTIFICATE)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
@@ -94,10 +94,10 @@ def texts(folder):
 
 
 @pytest.mark.slow
-def test_a_mail_is_sent_by_the_email_worker(celery_workers, request, is_live):
+def test_the_email_worker_sends_a_message(celery_workers, request, is_live):
     inbox = DATA_DIR / "mail" if is_live else request.getfixturevalue("maildir")
     if is_live and not (inbox.is_dir() and load_settings().smtp_host == "127.0.0.1"):
-        pytest.skip("the running installation would send a real mail")
+        pytest.skip("the running installation would send a real e-mail")
     celery_workers("email_service")
 
     receipt = send_email.delay(**MAIL).get(timeout=10)
@@ -118,6 +118,7 @@ def test_a_mail_is_sent_by_the_email_worker(celery_workers, request, is_live):
         ({"bcc": ["ann@example.org, eve@example.org"]}, "bcc.0: not an e-mail"),
         ({"to": ["ann@ex\u00e4mple.org"]}, r"to.0: not ASCII, .* write the domain as `xn--...`"),
         ({"subject": "=?utf-8?b?YQ0KQmNjOiB4QHkueg==?="}, "subject: not plain text"),
+        ({"to": ["x" * 101 + "<ann@example.org>"]}, "to.0: the name before .* 100 characters"),
         ({"to": []}, "to: List should have at least 1 item"),
         ({"to": ["ann@example.org"] * 51}, "to: List should have at most 50 items"),
         ({"cc": ["ann@example.org"] * 51}, "cc: List should have at most 50 items"),
@@ -131,6 +132,7 @@ def test_a_mail_is_sent_by_the_email_worker(celery_workers, request, is_live):
         "list",
         "not ASCII",
         "encoded word",
+        "long name",
         "nobody",
         "many",
         "copies",
@@ -138,7 +140,7 @@ def test_a_mail_is_sent_by_the_email_worker(celery_workers, request, is_live):
         "longer",
     ],
 )
-def test_bad_arguments_are_refused_before_a_server_is_reached(celery_workers, change, problem):
+def test_invalid_arguments_are_refused_before_connecting(celery_workers, change, problem):
     celery_workers("email_service")
 
     with pytest.raises(InvalidArguments, match=f"^send_email: {problem}") as caught:
@@ -147,7 +149,7 @@ def test_bad_arguments_are_refused_before_a_server_is_reached(celery_workers, ch
     assert "eve" not in str(caught.value)
 
 
-def test_a_recipient_may_have_a_name(smtp):
+def test_a_recipient_can_have_a_name(smtp):
     inbox = smtp()
 
     receipt = send_email(
@@ -164,8 +166,8 @@ def test_a_recipient_may_have_a_name(smtp):
     ]
 
 
-def test_fifty_recipients_with_names_of_any_kind_are_all_named(smtp):
-    """See that nothing between them is encoded with them, as Python 3.11 does with commas."""
+def test_fifty_recipients_keep_names_of_any_kind(smtp):
+    """Commas between recipients are not encoded together with names, as in Python 3.11."""
     wire = Wire()
     smtp(handler=wire)
     names = ("Ann Lee", "Jörg Müller", "Lee, Ann", "\u674e\u96f7", 'A "B" C', "ö" * 12)
@@ -176,29 +178,29 @@ def test_fifty_recipients_with_names_of_any_kind_are_all_named(smtp):
 
     send_email(**MAIL | {"to": to, "cc": to[:3], "reply_to": to[1]})
 
-    head = message_from_bytes(wire.came[0], policy=default)
+    head = message_from_bytes(wire.received[0], policy=default)
     expected = [(names[i % 6], f"a{i}@example.org") for i in range(50)]
     assert [(a.display_name, a.addr_spec) for a in head["To"].addresses] == expected
     assert [(a.display_name, a.addr_spec) for a in head["Cc"].addresses] == expected[:3]
     assert head["Reply-To"].addresses[0].display_name == "Jörg Müller"
 
 
-def test_one_address_stands_for_a_list_of_one():
+def test_a_single_address_is_accepted_as_a_list():
     bound = send_email.definition.bind((), MAIL | {"to": "ann@example.org"})
 
     assert bound.to == ["ann@example.org"]
 
 
-def test_a_direct_call_cannot_inject_a_header_either(smtp):
+def test_a_direct_call_cannot_inject_a_header(smtp):
     inbox = smtp()
 
-    with pytest.raises(ValueError, match="linefeed"):
+    with pytest.raises(ValueError, match="header Subject contains a linefeed"):
         send_email(**MAIL | {"subject": "Hi\nBcc: eve@example.org"})
 
     assert texts(inbox) == []
 
 
-def test_a_text_that_looks_like_the_end_of_the_message_does_not_end_it(smtp):
+def test_text_that_looks_like_smtp_commands_is_sent_as_text(smtp):
     inbox = smtp()
 
     send_email(**MAIL | {"text": "one\r\n.\r\nRSET\r\n.two"})
@@ -208,20 +210,20 @@ def test_a_text_that_looks_like_the_end_of_the_message_does_not_end_it(smtp):
 
 
 class Wire:
-    """Keeps each mail as it came over the wire."""
+    """Stores each message as it arrives over the wire."""
 
     def __init__(self) -> None:
-        self.came: list[bytes] = []
+        self.received: list[bytes] = []
 
     async def handle_DATA(self, _, __, envelope):  # noqa: N802
-        self.came.append(envelope.original_content)
+        self.received.append(envelope.original_content)
         return "250 OK"
 
 
 TEXTS = {
     "plain": "How are you?\n\nAnn",
     "separator": "From me to you\nFrom here\n>From there\nfrom now on",
-    "separator, no ASCII": "Größe:\nFrom me",
+    "separator, not ASCII": "Größe:\nFrom me",
     "separator at a soft break": "".join("y" * n + "From me " for n in range(60, 90)),
     "end of a message": ".\n..\n.x\nRSET\n.\nQUIT\n",
     "head": "Subject: x\nBcc: eve@example.org\n\n--===============\n--\n",
@@ -232,19 +234,19 @@ TEXTS = {
     "long word": "x" * 100_000,
     "escapes": "=\n=20=\n" + "=3D" * 100,
     "control characters": "\0" + "".join(map(chr, range(1, 32))).replace("\r", "") + "\x7f",
-    "no ASCII": "Grüße, \u4f60\u597d \U0001f600 " * 100,
-    "breaks for Python alone": "\x0b\x0c\x1c\x85\u2028\u2029" * 30,
+    "not ASCII": "Grüße, \u4f60\u597d \U0001f600 " * 100,
+    "line breaks only in Python": "\x0b\x0c\x1c\x85\u2028\u2029" * 30,
 }
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_a_text_arrives_as_it_was_given(smtp, text):
+def test_text_arrives_unchanged(smtp, text):
     wire = Wire()
     smtp(handler=wire)
 
     send_email(**MAIL | {"text": text, "html": f"<pre>{text}</pre>"})
 
-    (source,) = wire.came
+    (source,) = wire.received
     mail = message_from_bytes(source, policy=default)
     plain, html = (part.get_content().replace("\r\n", "\n") for part in mail.iter_parts())
     assert plain == (text if text.endswith("\n") else text + "\n")
@@ -253,13 +255,13 @@ def test_a_text_arrives_as_it_was_given(smtp, text):
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_nothing_goes_over_the_wire_that_a_server_may_alter(smtp, text):
+def test_messages_contain_nothing_that_servers_alter(smtp, text):
     wire = Wire()
     smtp(handler=wire)
 
     send_email(**MAIL | {"text": text, "html": f"<pre>{text}</pre>"})
 
-    (source,) = wire.came
+    (source,) = wire.received
     assert all(byte in b"\t\r\n" or 32 <= byte < 127 for byte in source)
     lines = source.split(b"\r\n")
     assert not any(b"\r" in line or b"\n" in line for line in lines)
@@ -269,13 +271,13 @@ def test_nothing_goes_over_the_wire_that_a_server_may_alter(smtp, text):
 
 
 @pytest.mark.parametrize("text", ["a\r\nb\nc\rd", "a\nb\r\nc\r\nd\r\n", "a\rb\rc\rd\r"])
-def test_a_line_break_of_any_kind_is_one(smtp, text):
+def test_any_line_break_becomes_crlf(smtp, text):
     wire = Wire()
     smtp(handler=wire)
 
     send_email(**MAIL | {"text": text})
 
-    assert wire.came[0].endswith(b"\r\n\r\na\r\nb\r\nc\r\nd\r\n")
+    assert wire.received[0].endswith(b"\r\n\r\na\r\nb\r\nc\r\nd\r\n")
 
 
 @pytest.mark.parametrize(
@@ -296,16 +298,16 @@ def test_a_line_break_of_any_kind_is_one(smtp, text):
         "",
     ],
 )
-def test_a_subject_arrives_as_it_was_given(smtp, subject):
+def test_a_subject_arrives_unchanged(smtp, subject):
     wire = Wire()
     smtp(handler=wire)
 
     send_email(**MAIL | {"subject": subject})
 
-    assert message_from_bytes(wire.came[0], policy=default)["Subject"] == subject
+    assert message_from_bytes(wire.received[0], policy=default)["Subject"] == subject
 
 
-def test_recipients_that_the_server_refuses_are_in_the_receipt(smtp):
+def test_the_receipt_lists_refused_recipients(smtp):
     inbox = smtp()
 
     receipt = send_email(
@@ -317,7 +319,7 @@ def test_recipients_that_the_server_refuses_are_in_the_receipt(smtp):
     assert "X-RcptTo: ann@example.org\n" in mail
 
 
-def test_a_mail_that_nobody_may_get_fails(smtp):
+def test_a_message_fails_if_all_recipients_are_refused(smtp):
     inbox = smtp()
 
     with pytest.raises(SMTPRecipientsRefused, match=r"no@example\.org"):
@@ -327,7 +329,7 @@ def test_a_mail_that_nobody_may_get_fails(smtp):
 
 
 @pytest.mark.slow
-def test_a_worker_fails_the_mail_that_nobody_may_get(smtp, tmp_path):
+def test_the_task_fails_if_all_recipients_are_refused(smtp, tmp_path):
     smtp()
     script = (
         "from tasks.email import send_email\n"
@@ -339,12 +341,12 @@ def test_a_worker_fails_the_mail_that_nobody_may_get(smtp, tmp_path):
         environment = {"REDIS_URL": url}
         with running_worker("email_service", environment, tmp_path / "worker.log"):
             caller = [sys.executable, "-c", script]
-            told = subprocess.check_output(
+            output = subprocess.check_output(
                 caller, cwd=PROJECT_ROOT, env=os.environ | environment, text=True
             )
 
-    assert told.startswith("FAILURE SMTPRecipientsRefused(")
-    assert "No such user" in told
+    assert output.startswith("FAILURE SMTPRecipientsRefused(")
+    assert "No such user" in output
 
 
 def test_starttls_and_login(smtp, tls):
@@ -361,7 +363,7 @@ def test_starttls_and_login(smtp, tls):
     assert len(texts(inbox)) == 1
 
 
-def test_a_wrong_password_fails_without_being_told(smtp, tls):
+def test_a_wrong_password_fails_without_revealing_it(smtp, tls):
     def check(*_):
         return AuthResult(success=False, handled=False)
 
@@ -374,7 +376,7 @@ def test_a_wrong_password_fails_without_being_told(smtp, tls):
     assert "secret" not in str(caught.value)
 
 
-def test_tls_from_the_first_byte(smtp, tls):
+def test_implicit_tls(smtp, tls):
     inbox = smtp({"SMTP_SECURITY": "ssl"}, ssl_context=tls)
 
     send_email(**MAIL)
@@ -382,7 +384,7 @@ def test_tls_from_the_first_byte(smtp, tls):
     assert len(texts(inbox)) == 1
 
 
-def test_a_server_without_a_trusted_certificate_gets_no_mail(smtp, tls, monkeypatch):
+def test_no_message_is_sent_to_a_server_with_an_untrusted_certificate(smtp, tls, monkeypatch):
     inbox = smtp({"SMTP_SECURITY": "starttls"}, tls_context=tls)
     monkeypatch.delenv("SSL_CERT_FILE")
 

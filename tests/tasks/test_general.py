@@ -1,6 +1,6 @@
-"""The general tasks, called as any Celery user calls them.
+"""Test the general tasks through plain Celery calls.
 
-Against the running installation where there is one, else against a worker of the tests' own:
+They use the running installation if there is one, else a worker of their own:
 python -m pytest tests/tasks/test_general.py::test_echo -s
 """
 
@@ -29,30 +29,30 @@ def test_echo(worker):
 
 
 @pytest.mark.slow
-def test_echo_gives_every_character_back(worker):
+def test_echo_preserves_every_character(worker):
     text = "Grüße, 你好 😀 \x00 \r\n \u2028 \\ud800 {} %s"
 
     assert echo.delay(message=text).get(timeout=10) == text
 
 
 @pytest.mark.slow
-def test_wait_gives_back_how_long_it_waited(worker):
+def test_wait_returns_the_seconds(worker):
     assert wait.delay(seconds=0.2).get(timeout=10) == 0.2
 
 
 @pytest.mark.slow
-def test_wait_tells_its_progress_to_a_plain_celery_caller(worker):
+def test_plain_celery_callers_see_the_progress_of_wait(worker):
     metas = []
 
     wait.delay(1).get(timeout=10, on_message=metas.append)
 
-    told = [meta["result"] for meta in metas if meta["status"] == "PROGRESS"]
-    assert sorted({progress["current"] for progress in told}) == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
-    assert {"current": 5, "total": 10, "message": "waited 0.5 of 1 s"} in told
+    reports = [meta["result"] for meta in metas if meta["status"] == "PROGRESS"]
+    assert sorted({report["current"] for report in reports}) == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+    assert {"current": 5, "total": 10, "message": "waited 0.5 of 1 s"} in reports
 
 
 @pytest.mark.slow
-def test_a_caller_that_is_not_patient_gets_celerys_own_timeout(worker):
+def test_an_impatient_caller_gets_the_timeout_of_celery(worker):
     result = wait.delay(0.4)
 
     with pytest.raises(CeleryTimeoutError):
@@ -76,9 +76,7 @@ def test_a_task_called_directly_is_a_function():
     ],
     ids=["wrong type", "too long", "too many", "none"],
 )
-def test_bad_arguments_fail_the_task_with_a_sentence_that_quotes_no_value(
-    worker, arguments, problem
-):
+def test_invalid_arguments_fail_the_task_without_quoting_values(worker, arguments, problem):
     result = echo.delay(*arguments)
 
     with pytest.raises(InvalidArguments) as caught:
@@ -99,7 +97,7 @@ def test_bad_arguments_fail_the_task_with_a_sentence_that_quotes_no_value(
     ],
     ids=["too little", "too much", "unknown"],
 )
-def test_limits_hold_for_plain_celery_callers_too(worker, keywords, problem):
+def test_limits_also_apply_to_plain_celery_callers(worker, keywords, problem):
     result = wait.delay(**keywords)
 
     with pytest.raises(InvalidArguments) as caught:

@@ -1,4 +1,4 @@
-"""What the strings of the reference tasks take to check grows with their length, and no faster."""
+"""Test that the time to validate the arguments of the tasks is linear in their length."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from celeryql.definition.arguments import STRING_MAX
 from celeryql.errors import InvalidInput
 from tasks.celery_app import app
 
-# What makes parsers go back, or decode, again and again.
+# Pieces that make parsers backtrack or decode repeatedly.
 HOSTILE = (
     '"',
     '"\\',
@@ -39,27 +39,27 @@ HOSTILE = (
     "e\u0301",
     "😀",
 )
-ITEMS_MAX = 3  # of a list: how many there are is not what is varied
-STEPS = (1 / 8, 1)
+LIST_ITEMS = 3  # constant: only the length of strings varies
+STEPS = (1 / 8, 1)  # of the maximum length
 
 
-def filled(schema, defs, piece, part):
-    """Make a value of a JSON schema whose strings have a part of the length that is allowed."""
+def build_value(schema, defs, piece, part):
+    """Build a value for a JSON schema whose strings have a part of the maximum length."""
     while "$ref" in schema or "anyOf" in schema:
         schema = schema["anyOf"][0] if "anyOf" in schema else defs[schema["$ref"].split("/")[-1]]
     if schema["type"] == "array":
-        return [filled(schema["items"], defs, piece, part)] * ITEMS_MAX
+        return [build_value(schema["items"], defs, piece, part)] * LIST_ITEMS
     if schema["type"] == "object":
         fields = schema["properties"].items()
-        return {name: filled(field, defs, piece, part) for name, field in fields}
+        return {name: build_value(field, defs, piece, part) for name, field in fields}
     if schema["type"] == "string":
         length = int(schema.get("maxLength", STRING_MAX) * part)
         return schema["enum"][0] if "enum" in schema else (piece * length)[:length]
     return schema.get("minimum", True)  # a number
 
 
-def taken_s(definition, given):
-    """Measure the least time that a check takes, whatever comes of it."""
+def validation_s(definition, given):
+    """Return the shortest time to validate an input, valid or not."""
     least = float("inf")
     for _ in range(3):
         began = time.process_time()
@@ -71,12 +71,13 @@ def taken_s(definition, given):
 
 @pytest.mark.parametrize("piece", HOSTILE, ids=ascii)
 @pytest.mark.parametrize("definition", exposed_tasks(app).values(), ids=lambda d: d.name)
-def test_the_time_of_a_check_grows_with_the_length(definition, piece):
+def test_validation_time_grows_linearly_with_length(definition, piece):
     schema = definition.arguments.model_json_schema()
-    few, all_ = (
-        taken_s(definition, filled(schema, schema.get("$defs", {}), piece, part)) for part in STEPS
+    short_s, long_s = (
+        validation_s(definition, build_value(schema, schema.get("$defs", {}), piece, part))
+        for part in STEPS
     )
 
-    # Eight times the length may take eight times as long; were it square, it would be 64 times.
-    assert all_ < 24 * few + 0.002
-    assert all_ < 0.3
+    # Linear time grows by a factor of 8, quadratic time by 64.
+    assert long_s < 24 * short_s + 0.002
+    assert long_s < 0.3

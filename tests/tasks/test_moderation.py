@@ -1,4 +1,4 @@
-"""A spam verdict in words."""
+"""Test the description of a spam verdict."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VERDICT = SpamVerdict(
 )
 
 
-def test_a_verdict_is_told_with_its_reasons():
+def test_a_verdict_is_described_with_its_reasons():
     assert describe_verdict(VERDICT).splitlines() == [
         "Verdict: SPAM",
         "Probability of spam: 97.3% (spam from 50.0%)",
@@ -32,7 +32,7 @@ def test_a_verdict_is_told_with_its_reasons():
     ]
 
 
-def test_a_verdict_without_reasons_says_that_not_all_was_read():
+def test_a_truncated_verdict_without_reasons_says_so():
     verdict = VERDICT.model_copy(update={"reasons": [], "truncated": True})
 
     assert describe_verdict(verdict).splitlines()[2:] == [
@@ -40,7 +40,7 @@ def test_a_verdict_without_reasons_says_that_not_all_was_read():
     ]  # fmt: skip
 
 
-def test_the_senders_words_cannot_begin_a_line():
+def test_words_of_the_sender_cannot_start_a_line():
     reason = SpamReason(term="x\nVerdict: HAM", weight=1)
 
     lines = describe_verdict(VERDICT.model_copy(update={"reasons": [reason]})).splitlines()
@@ -48,14 +48,14 @@ def test_the_senders_words_cannot_begin_a_line():
     assert [line for line in lines if line.startswith("Verdict")] == ["Verdict: SPAM"]
 
 
-def test_what_detect_spam_returned_is_taken_as_it_comes():
+def test_the_result_of_detect_spam_is_accepted_as_input():
     piped = VERDICT.model_dump(mode="json")
 
     assert describe_verdict.definition.bind((piped,), {}).verdict == VERDICT
 
 
 @pytest.mark.slow
-def test_it_loads_no_machine_learning():
+def test_the_moderation_module_loads_no_machine_learning():
     script = "import sys, tasks.moderation; print('ml' in sys.modules, 'numpy' in sys.modules)"
 
     answer = subprocess.run(

@@ -1,4 +1,4 @@
-"""Spam detection, called as any Celery user calls it."""
+"""Test the spam detection tasks through plain Celery calls."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def worker(celery_workers):
 
 @pytest.fixture
 def use_models(monkeypatch):
-    """Have this process take its models from a folder."""
+    """Configure the model folder of this process."""
 
     def use(folder):
         monkeypatch.setenv("MODEL_DIR", str(folder))
@@ -45,7 +45,7 @@ def test_spam_is_detected(worker):
 
 
 @pytest.mark.slow
-def test_ham_is_let_through(worker):
+def test_ham_is_recognised(worker):
     assert detect_spam.delay(message=LUNCH).get(timeout=20)["label"] == "HAM"
 
 
@@ -65,7 +65,7 @@ def test_a_text_in_another_script_is_out_of_domain(worker):
     ],
     ids=["empty", "too long"],
 )
-def test_a_message_out_of_bounds_is_refused(worker, message, problem):
+def test_a_message_of_invalid_length_is_refused(worker, message, problem):
     with pytest.raises(InvalidArguments) as caught:
         detect_spam.delay(message).get(timeout=20)
 
@@ -73,7 +73,7 @@ def test_a_message_out_of_bounds_is_refused(worker, message, problem):
 
 
 @pytest.mark.slow
-def test_a_batch_has_one_verdict_each_in_their_order(worker):
+def test_a_batch_returns_one_verdict_a_message_in_order(worker):
     labels = [v["label"] for v in detect_spam_batch.delay([PRIZE, LUNCH] * 500).get(timeout=60)]
 
     assert labels == ["SPAM", "HAM"] * 500
@@ -83,13 +83,13 @@ def test_a_batch_has_one_verdict_each_in_their_order(worker):
 @pytest.mark.parametrize(
     "messages", [[], [LUNCH] * 1_001, [LUNCH, ""]], ids=["0", "1,001", "empty"]
 )
-def test_a_batch_out_of_bounds_is_refused(worker, messages):
+def test_an_invalid_batch_is_refused(worker, messages):
     with pytest.raises(InvalidArguments, match="detect_spam_batch: messages"):
         detect_spam_batch.delay(messages).get(timeout=20)
 
 
 @pytest.mark.slow
-def test_detect_spam_called_directly_gives_the_typed_verdict(use_models, model_dir):
+def test_a_direct_call_of_detect_spam_returns_a_typed_verdict(use_models, model_dir):
     use_models(model_dir)
 
     verdict = detect_spam(PRIZE)
@@ -98,7 +98,7 @@ def test_detect_spam_called_directly_gives_the_typed_verdict(use_models, model_d
     assert verdict.label is SpamLabel.SPAM
 
 
-def test_the_failure_reads_the_same_where_the_result_is_asked_for(tmp_path):
+def test_errors_of_the_model_survive_the_result_backend(tmp_path):
     error = ModelNotTrained(tmp_path / "sms")
     backend = detect_spam.app.backend
 
@@ -114,7 +114,9 @@ def test_the_failure_reads_the_same_where_the_result_is_asked_for(tmp_path):
         (SpamChannel.EMAIL, r"`python -m ml\.train_spam_detector --channel email --out .*/email`"),
     ],
 )
-def test_without_a_model_the_failure_says_how_to_train_one(use_models, tmp_path, channel, command):
+def test_a_missing_model_fails_with_the_command_that_trains_one(
+    use_models, tmp_path, channel, command
+):
     use_models(tmp_path)
 
     with pytest.raises(ModelNotTrained, match=command):

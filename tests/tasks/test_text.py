@@ -1,4 +1,4 @@
-"""The word count: its parts, and what they make together."""
+"""Test the tasks of the word count, alone and together."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def counts(**words: int) -> list[WordCount]:
         ("all of it", 1, ["all of it"]),
     ],
 )
-def test_a_text_is_split_between_words_into_as_many_parts_as_asked_for(text, parts, split):
+def test_text_is_split_between_words_into_the_given_number_of_parts(text, parts, split):
     assert split_text(text, parts) == split
 
 
-def test_the_words_of_its_own_part_are_counted():
+def test_only_the_words_of_the_given_part_are_counted():
     assert count_words(["left out", "To be, or not to be: don't!", "out"], 1) == counts(
         be=2, to=2, **{"don't": 1}, **{"not": 1, "or": 1}
     )
@@ -38,18 +38,18 @@ def test_a_part_without_words_has_no_counts():
     assert count_words(["", "- ... _"], 1) == []
 
 
-def test_a_part_that_is_not_there_is_named():
+def test_a_missing_part_is_reported_with_its_number():
     with pytest.raises(ValueError, match="there is no part 2: there are 2, counted from 0"):
         count_words(["a", "b"], 2)
 
 
-def test_counts_are_merged_most_frequent_first_and_ties_by_the_alphabet():
+def test_merged_counts_are_sorted_by_frequency_then_alphabet():
     merged = merge_counts([counts(b=1, a=2), [], counts(c=3, b=1)])
 
     assert merged == counts(c=3, a=2, b=2)
 
 
-def test_no_more_words_are_named_than_asked_for():
+def test_merged_counts_are_limited():
     assert merge_counts([counts(a=1, b=2, c=3)], most=2) == counts(c=3, b=2)
     assert len(merge_counts([[WordCount(word=f"w{i}", count=1) for i in range(50)]])) == 20
 
@@ -58,7 +58,7 @@ def test_no_more_words_are_named_than_asked_for():
     st.lists(st.sampled_from(["a", "B", "b", "well-known", "7", ",", "é"]), max_size=30),
     st.integers(1, 8),
 )
-def test_parts_give_what_the_whole_gives(words, parts):
+def test_counting_by_parts_equals_counting_the_whole(words, parts):
     texts = split_text(" ".join(words), parts)
 
     merged = merge_counts([count_words(texts, part) for part in range(parts)], most=1000)
