@@ -21,7 +21,7 @@ from celeryql.settings import Settings, load_settings
 from graphql_api.auth.authenticator import Authenticator
 from graphql_api.context import Services
 from graphql_api.observability.metrics import Metrics
-from graphql_api.observability.metrics_endpoint import Scrape
+from graphql_api.observability.metrics_endpoint import MetricsEndpoint
 from graphql_api.pages import graphiql
 from graphql_api.schema import build_schema
 from graphql_api.transport.endpoint import GraphQLEndpoint
@@ -70,8 +70,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.router.routes += _at("/graphql", endpoint)
     app.mount("/graphql/assets", graphiql.Assets(settings.graphiql_dir))
     is_public = authenticator.is_on or settings.proxy_headers
-    scrape = Scrape(metrics, engine, is_public=is_public)
-    app.router.routes.append(Route("/metrics", scrape, methods=["GET"]))
+    metrics_endpoint = MetricsEndpoint(metrics, engine, is_public=is_public)
+    app.router.routes.append(Route("/metrics", metrics_endpoint, methods=["GET"]))
     app.router.routes += _probes(engine)
     return app
 

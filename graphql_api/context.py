@@ -19,9 +19,9 @@ from celeryql.state.json_documents import JsonDocument, input_key, meta_key
 from celeryql.watching.queues_and_workers import QueueStatus, WorkerStatus
 from graphql_api.api_errors import ApiError, ErrorCode
 from graphql_api.auth.authenticator import Authenticator, Viewer
-from graphql_api.execution.documents import DocumentLimits
+from graphql_api.execution.document_limits import DocumentLimits
+from graphql_api.execution.fair_scheduling import FairScheduler
 from graphql_api.execution.shared_answers import SharedAnswers
-from graphql_api.execution.turns import Turns
 from graphql_api.observability.metrics import Metrics
 
 T = TypeVar("T")
@@ -54,9 +54,9 @@ class Services:
         return SharedAnswers()
 
     @cached_property
-    def turns(self) -> Turns:
-        """The turns that long work takes on the event loop."""
-        return Turns()
+    def scheduler(self) -> FairScheduler:
+        """Lets busy operations take turns on the event loop."""
+        return FairScheduler()
 
 
 class Context:
@@ -70,7 +70,7 @@ class Context:
     all events) is held to the viewer's reach by the engine's filter.
     """
 
-    delivered: Counter  # of a subscription; `metering.py` finds it
+    delivered: Counter  # of events; set for subscriptions by `operation_metrics.py`
 
     def __init__(self, services: Services, viewer: Viewer) -> None:
         self.engine = services.engine
@@ -79,9 +79,9 @@ class Context:
         self.metrics = services.metrics
         self.viewer = viewer
         self.document_limits = services.document_limits
-        self.input_weight = 0.0  # of its document and variables; `documents.py` finds it
-        self.input_check_s = 0.0  # how long its input took to check so far
-        self.turns = services.turns
+        self.input_weight = 0.0  # of document and variables; set by `execution/documents.py`
+        self.input_check_s = 0.0  # spent on the validation of input so far
+        self.scheduler = services.scheduler
         self.shared_answers = services.shared_answers
         self.is_refused = False  # whether the answer holds an error that was expected
         self.is_redis_unavailable = False  # whether Redis did not answer a mutation
@@ -160,11 +160,6 @@ class Context:
     def items_left(self) -> float:
         """How many more items the answer may hold."""
         return self._left
-
-    async def turn(self) -> None:
-        """Let others go on if this process has worked on the event loop for long."""
-        if self.turns.is_over:
-            await self.turns.next()
 
     @property
     def too_large(self) -> str:

@@ -32,7 +32,7 @@ from graphql_api.derived.names import SchemaNames
 from graphql_api.derived.task_api import TaskApi, complete_step_input
 from graphql_api.execution import one_of
 from graphql_api.execution.executor import Executor
-from graphql_api.execution.stages import Stages
+from graphql_api.execution.operation_hooks import OperationHooks
 from graphql_api.resolvers.batch import BatchMutation
 from graphql_api.resolvers.cancel_retry import ControlMutation
 from graphql_api.resolvers.error_mapping import EXCEPTION_HANDLERS, report_all
@@ -61,20 +61,20 @@ class Schema(strawberry.Schema):
                 error.message = error.message.partition(" Did you mean ")[0]
 
 
-class StagedSchema(Schema):
-    """The API's, whose operations have a `Context`, and go through our own stages."""
+class HookedSchema(Schema):
+    """The schema of the API; its operations have a `Context` and run through our own hooks."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
-        self._stages = _stages()
+        self._operation_hooks = _operation_hooks()
 
     def create_extensions_runner(
         self,
         execution_context: ExecutionContext,
         extensions: list[SchemaExtension],  # noqa: ARG002  # its signature
     ) -> SchemaExtensionsRunner:
-        """Give what is around the stages of one operation."""
-        return self._stages(execution_context)
+        """Create the hooks of one operation."""
+        return self._operation_hooks(execution_context)
 
 
 @dataclass(frozen=True)
@@ -128,12 +128,12 @@ def build_schema(app: Celery | None = None) -> Api:
     for derivation in derived:
         derivation.check_examples()
     _leave_null_defaults_out(schema)
-    one_of.check_by_core(schema)
+    one_of.let_graphql_core_check(schema)
     return Api(schema, known, queue_names(app), task_types)
 
 
-def _schema(mutation: type, task_types: Mapping[str, Any]) -> StagedSchema:
-    return StagedSchema(
+def _schema(mutation: type, task_types: Mapping[str, Any]) -> HookedSchema:
+    return HookedSchema(
         query=Query,
         mutation=strawberry.type(mutation, description="What can be set to work."),
         subscription=Subscription,
@@ -144,12 +144,12 @@ def _schema(mutation: type, task_types: Mapping[str, Any]) -> StagedSchema:
     )
 
 
-def _stages() -> type[Stages]:
+def _operation_hooks() -> type[OperationHooks]:
     if not traces.is_on():
-        return Stages
-    from graphql_api.execution.tracing import TracedStages  # noqa: PLC0415  # an extra
+        return OperationHooks
+    from graphql_api.execution.tracing import TracedOperationHooks  # noqa: PLC0415  # an extra
 
-    return TracedStages
+    return TracedOperationHooks
 
 
 def _leave_null_defaults_out(schema: strawberry.Schema) -> None:

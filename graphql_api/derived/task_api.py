@@ -20,7 +20,12 @@ from celeryql.state.json_documents import JsonDocument
 from graphql_api.auth.viewer import Scope
 from graphql_api.context import Info
 from graphql_api.derived.models import DerivedModels, Role, maybe
-from graphql_api.execution.input_checks import Unchecked, check_later, checked, priced
+from graphql_api.execution.input_validation import (
+    UncheckedArguments,
+    charge_invalid_input,
+    defer_validation,
+    validate_arguments,
+)
 from graphql_api.execution.stored_values import PAGE_MAX, STORED_CONFIG, StoredField
 from graphql_api.types import decorators
 from graphql_api.types.inputs import StepTaskInput, read_step_task
@@ -48,7 +53,7 @@ class TaskApi:
         """The input of its mutation, checked by its resolver; None without parameters."""
         made = self._arguments(Role.INPUT)
         if made:
-            check_later(made)
+            defer_validation(made)
         return made
 
     @cached_property
@@ -190,8 +195,8 @@ def _mutation(definition: TaskDefinition, input_type: Any, success: Any, payload
         """Accept one task with these arguments."""
         engine, viewer = info.context.engine, info.context.viewer
         viewer.require_definitions([definition.name])
-        async with priced(info):
-            arguments = await checked(info, input)
+        async with charge_invalid_input(info):
+            arguments = await validate_arguments(info, input)
             accepted = await engine.submitter.enqueue(
                 definition, arguments, parse_options(options), viewer.subject
             )
@@ -200,7 +205,7 @@ def _mutation(definition: TaskDefinition, input_type: Any, success: Any, payload
 
     async def enqueue_without_input(info: Info, options: TaskOptions | None = None) -> Any:
         """Accept one task that takes no arguments."""
-        return await enqueue(info, Unchecked(definition.arguments), options)
+        return await enqueue(info, UncheckedArguments(definition.arguments), options)
 
     resolver = enqueue if input_type else enqueue_without_input
     union = strawberry.union(payload, description=f"What `{definition.mutation_name}` answers.")

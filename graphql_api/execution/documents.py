@@ -1,7 +1,7 @@
-"""Documents on their way to execution: parsed once, measured, then validated.
+"""Documents before execution: each is parsed once, checked against limits, validated and cached.
 
-Strawberry's caches keep documents of any size, and its limiters are slow (see `sizes.py`). This
-stands here for both: what a document comes to is known before anything slower sees it.
+Strawberry caches documents of any size, and its limiters are slow (see `document_limits.py`). This
+module replaces both: limits are checked before any slower step.
 """
 
 from __future__ import annotations
@@ -28,26 +28,30 @@ from graphql import (
 from graphql.validation.validate import ValidationAbortedError
 from strawberry.types import ExecutionContext
 
-from celeryql.settings import Settings
 from graphql_api.api_errors import shorten
-from graphql_api.execution.document_cost import Measure, Size, named_variables, weigh_variables
-from graphql_api.execution.one_of import LiteralsRule
+from graphql_api.execution.document_limits import (
+    DocumentLimits,
+    DocumentMeasure,
+    count_variable_names,
+    weigh_variables,
+)
+from graphql_api.execution.one_of import OneOfLiteralsRule
 
-_CACHED_LENGTH = 8_000  # characters; what is parsed of a larger one takes megabytes
+_CACHED_LENGTH_MAX = 8_000  # characters; a longer document takes megabytes when parsed
 _CACHE_BYTES = 32_000_000  # for example 100 documents of 500 tokens; a client sends few
-_TOKEN_BYTES = 650  # of what is parsed of a token: 290 to 610 were measured
-_CHARACTER_BYTES = 8  # of the text and of what is copied of it, where Python needs four for each
-_NAME_MAX = 200  # characters; errors, answers and what is kept repeat names
+_TOKEN_BYTES = 650  # of a parsed token: 290 to 610 were measured
+_CHARACTER_BYTES = 8  # of the text and its copies, where Python needs 4 bytes for each character
+_NAME_MAX = 200  # characters; errors, answers and caches repeat names
 _ERRORS_MAX = 10
-_CHARACTERS_OF_VALUE = 100  # of a document; it names fields, too
-# A comparison of two fields costs 2 and takes some microseconds: so 0.1 s is the most. Half of
+_CHARACTERS_PER_VALUE = 100  # of a document, which also holds names
+# Comparing two fields costs 2 and takes some microseconds, so this allows 0.1 s. Half of
 # graphql-core's own budget of 500,000 took 2 s. A hundred fragments in one place cost 40,000.
 _COMPARISONS_MAX = 50_000
-_ABORTED = "Validation aborted."  # all that graphql-core says where one of its budgets is spent
+_ABORTED = "Validation aborted."  # graphql-core's only message when a budget is spent
 
 
-class _Overlaps(OverlappingFieldsCanBeMergedRule):
-    """The rule of graphql-core that takes longest, with a budget that does not hold up others."""
+class _OverlappingFieldsRule(OverlappingFieldsCanBeMergedRule):
+    """graphql-core's slowest rule, with a budget that keeps it short."""
 
     def __init__(self, context: ValidationContext) -> None:
         super().__init__(context)
@@ -72,103 +76,74 @@ class _Overlaps(OverlappingFieldsCanBeMergedRule):
 
 _RULES = (
     *(rule for rule in specified_rules if rule is not OverlappingFieldsCanBeMergedRule),
-    _Overlaps,
-    LiteralsRule,  # of Strawberry's own, one crashes, and one says nothing
+    _OverlappingFieldsRule,
+    OneOfLiteralsRule,
 )
 
 
-class DocumentLimits(NamedTuple):
-    """What a document may contain, and what its errors may show."""
-
-    most: Size
-    tokens: int  # and lines
-    operations: int
-    values: int
-    introspection: bool
-    suggestions: bool
-
-    @classmethod
-    def of(cls, settings: Settings) -> DocumentLimits:
-        """Read the limits from settings."""
-        most = Size(
-            depth=settings.max_depth,
-            roots=settings.max_root_fields,
-            fields=settings.max_fields,
-            aliases=settings.max_aliases,
-            directives=settings.max_directives,
-        )
-        return cls(
-            most,
-            settings.max_tokens,
-            settings.max_operations,
-            settings.max_values,
-            settings.introspection,
-            settings.suggestions,
-        )
-
-
-class Document(NamedTuple):
-    """A document as it was parsed, and what is wrong with it."""
+class CheckedDocument(NamedTuple):
+    """A parsed document and its errors."""
 
     parsed: DocumentNode
     errors: tuple[GraphQLError, ...]
     operations: int
-    named: Counter[str]  # how often each variable is
+    variable_names: Counter[str]
 
 
-class Documents:
-    """Parses, measures and validates the document of one operation."""
+class DocumentChecks:
+    """Parses and validates the document of one operation."""
 
-    def __init__(self, asked: ExecutionContext) -> None:
-        self._asked = asked
-        self._document: Document | None = None
+    def __init__(self, execution: ExecutionContext) -> None:
+        self._execution = execution
+        self._document: CheckedDocument | None = None
 
     def parse(self) -> None:
-        """Parse the document, unless it is wrong.
+        """Parse the document, unless its syntax is wrong.
 
-        Strawberry's own parser says what is wrong with it then: raised from here, the error would
-        end a WebSocket operation as if it had succeeded.
+        In that case Strawberry's own parser reports the error afterwards. An error raised from here
+        would end a WebSocket operation as if it had succeeded.
         """
-        asked = self._asked
-        asked.parse_options["max_tokens"] = asked.context.document_limits.tokens
+        execution, limits = self._execution, self._execution.context.document_limits
+        execution.parse_options["max_tokens"] = limits.tokens
         with suppress(GraphQLError):
-            self._document = look(asked.schema, asked.query or "", asked.context.document_limits)
-            asked.graphql_document = self._document.parsed
+            self._document = check_document(execution.schema, execution.query or "", limits)
+            execution.graphql_document = self._document.parsed
 
     def validate(self) -> None:
-        """Hand over what is wrong with the document."""
-        asked, document = self._asked, self._document
+        """Report the errors of the document, and check the size of the variables."""
+        execution, document = self._execution, self._document
         if document:
-            errors = list(document.errors)  # who reports them replaces them in the list
-            named = asked._provided_operation_name is not None  # noqa: SLF001  # no public way
-            if not errors and document.operations > 1 and not named:
-                # Strawberry would run the first.
+            errors = list(document.errors)  # a copy, since reporting replaces its items
+            is_named = execution._provided_operation_name is not None  # noqa: SLF001  # no public way
+            if not errors and document.operations > 1 and not is_named:
+                # Strawberry would execute the first one.
                 errors = [GraphQLError("Name the operation to run: the document has several")]
-            most = asked.context.document_limits.values
-            weight = weigh_variables(document.named, asked.variables or {}, most)
-            asked.context.input_weight = weight + len(asked.query or "") / _CHARACTERS_OF_VALUE
+            most = execution.context.document_limits.values
+            weight = weigh_variables(document.variable_names, execution.variables or {}, most)
+            document_weight = len(execution.query or "") / _CHARACTERS_PER_VALUE
+            execution.context.input_weight = weight + document_weight
             if not errors and weight > most:
                 text = f"The variables hold more than {most:,} values: send less at a time"
                 errors = [GraphQLError(text)]
-            asked.pre_execution_errors = errors
+            execution.pre_execution_errors = errors
 
 
-class Kept:
-    """Documents that were looked at, those used last, up to a size in memory."""
+class DocumentCache:
+    """The most recently used documents, up to a size in memory."""
 
     def __init__(self, most_bytes: int) -> None:
         self._left_bytes = most_bytes
-        self._documents: OrderedDict[tuple[Any, str, DocumentLimits], tuple[Document, int]] = (
-            OrderedDict()
-        )
+        self._documents: OrderedDict[
+            tuple[Any, str, DocumentLimits], tuple[CheckedDocument, int]
+        ] = OrderedDict()
 
-    def look(self, schema: Any, text: str, limits: DocumentLimits) -> Document:
-        """Give what is kept of a document, or look at it and keep that."""
+    def check(self, schema: Any, text: str, limits: DocumentLimits) -> CheckedDocument:
+        """Return a cached document, or check and cache it."""
         key = schema, text, limits
-        if kept := self._documents.get(key):
+        if cached := self._documents.get(key):
             self._documents.move_to_end(key)
-            return kept[0]
-        document = _look(schema, text, limits)
+            return cached[0]
+        document = _check(schema, text, limits)
         tokens = sum(1 for _ in _tokens(document.parsed))
         size_bytes = tokens * _TOKEN_BYTES + len(text) * _CHARACTER_BYTES
         self._documents[key] = document, size_bytes
@@ -179,31 +154,46 @@ class Kept:
         return document
 
 
-_kept = Kept(_CACHE_BYTES)
+_cache = DocumentCache(_CACHE_BYTES)
 
 
-def look(schema: Any, text: str, limits: DocumentLimits) -> Document:
-    """Parse, measure and validate a document; what was seen of late is remembered.
+def check_document(schema: Any, text: str, limits: DocumentLimits) -> CheckedDocument:
+    """Parse a document, check its limits and validate it, or return it from the cache.
 
     Raises:
         GraphQLError: its syntax is wrong, or it has too many tokens.
     """
-    return (_kept.look if len(text) <= _CACHED_LENGTH else _look)(schema, text, limits)
+    return (_cache.check if _is_cached(text) else _check)(schema, text, limits)
+
+
+def is_mutation(schema: Any, text: str, operation_name: str | None, limits: DocumentLimits) -> bool:
+    """Whether the named operation is a mutation; False if the document does not have it."""
+    with suppress(GraphQLError):
+        is_cached = _is_cached(text)
+        parsed = _cache.check(schema, text, limits).parsed if is_cached else _parse(text, limits)
+        operation = get_operation_ast(parsed, operation_name)
+        return operation is not None and operation.operation is OperationType.MUTATION
+    return False
+
+
+def _is_cached(text: str) -> bool:
+    return len(text) <= _CACHED_LENGTH_MAX
 
 
 def _parse(text: str, limits: DocumentLimits) -> DocumentNode:
     return parse(text, max_tokens=limits.tokens)
 
 
-def _look(schema: Any, text: str, limits: DocumentLimits) -> Document:
+def _check(schema: Any, text: str, limits: DocumentLimits) -> CheckedDocument:
     parsed = _parse(text, limits)
-    measure = Measure(parsed, limits.most)
-    excess = _many_lines(text, limits.tokens) or _long_name(parsed)
+    measure = DocumentMeasure(parsed, limits.size)
+    excess = _excess_lines(text, limits.tokens) or _excess_name_length(parsed)
     if excess := excess or measure.excess(limits.operations):
         errors = [GraphQLError(excess)]
     else:
         errors = _validate(schema, parsed, limits)
-    return Document(parsed, tuple(errors), len(measure.operations), named_variables(text))
+    names = count_variable_names(text)
+    return CheckedDocument(parsed, tuple(errors), len(measure.operations), names)
 
 
 def _validate(schema: Any, parsed: DocumentNode, limits: DocumentLimits) -> list[GraphQLError]:
@@ -218,8 +208,8 @@ def _validate(schema: Any, parsed: DocumentNode, limits: DocumentLimits) -> list
     for error in errors:
         if error.message == _ABORTED:
             error.message = (
-                "The document spreads fragments too often, or too deep within each other, to be "
-                "validated: write out some of them, or send several documents"
+                "The document has too many or too deeply nested fragment spreads to be validated: "
+                "write out some fragments, or send several documents"
             )
         error.message = shorten(error.message)
     return errors
@@ -232,26 +222,16 @@ def _tokens(parsed: DocumentNode) -> Iterator[Token]:
         token = token.next
 
 
-def _many_lines(text: str, most: int) -> str | None:
-    """Say so where there are too many lines: graphql-core reads them again to locate each error."""
+def _excess_lines(text: str, most: int) -> str | None:
+    """Describe an excess of lines: graphql-core reads them all again to locate each error."""
     if text.count("\n") + text.count("\r") - text.count("\r\n") >= most:
         return f"The document has more than {most:,} lines: leave out empty ones and comments"
     return None
 
 
-def _long_name(parsed: DocumentNode) -> str | None:
-    """Say so where a name is too long: what it is in repeats it."""
+def _excess_name_length(parsed: DocumentNode) -> str | None:
+    """Describe an excessive length of a name: answers and errors repeat names."""
     names = (t.value or "" for t in _tokens(parsed) if t.kind is TokenKind.NAME)
     if any(len(name) > _NAME_MAX for name in names):
         return f"The document has a name of more than {_NAME_MAX} characters"
     return None
-
-
-def is_mutation(schema: Any, text: str, operation_name: str | None, limits: DocumentLimits) -> bool:
-    """Tell whether a document's operation is a mutation; False where it has no such operation."""
-    with suppress(GraphQLError):
-        is_known = len(text) <= _CACHED_LENGTH
-        parsed = look(schema, text, limits).parsed if is_known else _parse(text, limits)
-        operation = get_operation_ast(parsed, operation_name)
-        return operation is not None and operation.operation is OperationType.MUTATION
-    return False

@@ -1,4 +1,4 @@
-"""How operations are executed: as graphql-core does, within bounds, with a leak of it closed."""
+"""Execution of operations: graphql-core with a timeout, size limits and fair scheduling."""
 
 from __future__ import annotations
 
@@ -23,33 +23,36 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from graphql_api.api_errors import FIELD_ERRORS_MAX, ApiError, ErrorCode
 from graphql_api.context import CHARACTERS, CHEAP, Info
-from graphql_api.execution.document_cost import Measure
+from graphql_api.execution.document_limits import DocumentMeasure
 from graphql_api.execution.shared_answers import SharedAnswer
 from graphql_api.execution.stored_values import LargeValue
 
-_FIELDS = 5  # fields, each of which is resolved, weigh as much as one item of a list
-_OBJECTS_AT_ONCE, _LEAVES_AT_ONCE = 50, 1_000  # items of a list take some milliseconds
-_AWAITED_AT_ONCE = 200  # fields of objects take as long to begin to read
-_SHORT = 100  # characters of text weigh no more than the field that holds them
-#: Its nullable fields do not show that something was accepted: a batch item has a task or an error.
-_ITEM = "BatchItem"
+_FIELDS_PER_ITEM = 5  # resolving so many fields takes as long as one item of a list
+# So many items of a list, or awaited fields of objects, take some milliseconds.
+_OBJECTS_AT_ONCE, _LEAVES_AT_ONCE = 50, 1_000
+_AWAITED_AT_ONCE = 200
+_SHORT = 100  # characters of text, which cost no more than the field that holds them
+#: A batch item has a task or an error, so its nullable fields do not show what was accepted.
+_BATCH_ITEM = "BatchItem"
 
-_UNREPORTED = GraphQLError("This error is left out")  # is counted, and never shown
+_OMITTED = GraphQLError("This error is left out")  # counted, but never shown
 
 
-def items_below(info: Info) -> float:
-    """Count what an answer holds for each item of a list, by the fields that are selected of it."""
+def weigh_item(info: Info) -> float:
+    """Weigh each item of a list in the answer, by the number of its selected fields."""
     raw = info._raw_info  # noqa: SLF001  # there is no public way
     document = DocumentNode(definitions=(raw.operation, *raw.fragments.values()))
-    fields = Measure(document, info.context.document_limits.most).fields_below(raw.field_nodes)
-    return 1 + fields / _FIELDS
+    fields = DocumentMeasure(document, info.context.document_limits.size).fields_below(
+        raw.field_nodes
+    )
+    return 1 + fields / _FIELDS_PER_ITEM
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Later:
-    """Completes a list once it is awaited; a coroutine would complain if it never is.
+class _LazyCompletion:
+    """Completes a list when it is awaited; a coroutine would warn if it is never awaited.
 
-    graphql-core lets go of what is beside a value that was refused.
+    graphql-core does not await the siblings of a value that raised an error.
     """
 
     complete: Callable[[], Any]
@@ -68,25 +71,25 @@ def _is_on_loop() -> bool:
 
 
 class Executor(StrawberryGraphQLCoreExecutionContext):
-    """Bounds how long a query takes, and how much an answer holds.
+    """Limits the time of a query and the size of every answer.
 
-    What a document costs cannot be told from its text alone: a list within a list may have a
-    thousand times a thousand items.
+    The document alone does not show the size: a list of lists may have a thousand times a thousand
+    items. So items are counted during execution.
 
-    What a mutation has accepted is always shown: a value is refused only below a nullable field,
-    which is then null in its place. The rest is bounded by the document, and `enqueueBatch`
-    checks its own size before it accepts anything.
+    A mutation always shows what it accepted: a value above the limit is an error only below a
+    nullable field, which is then null. The limits on documents bound the rest, and `enqueueBatch`
+    checks the size of its answer before it accepts tasks.
     """
 
-    _nullable: set[Path] | None = None  # positions of a mutation's answer that may be null
-    _awaited = 0  # fields so far of objects that have to be waited for
+    _nullable: set[Path] | None = None  # nullable positions in a mutation's answer
+    _awaited = 0  # fields of objects that were awaited so far
     shared_answer: SharedAnswer | None = None  # of the event that is executed
 
     def execute_field(
         self, parent_type: Any, source: Any, details: Any, path: Path, *rest: Any
     ) -> Any:
-        """Note which positions of a mutation's answer may be null."""
-        if self._nullable is not None and path.prev and parent_type.name != _ITEM:
+        """Note the nullable positions in a mutation's answer."""
+        if self._nullable is not None and path.prev and parent_type.name != _BATCH_ITEM:
             field = self.schema.get_field(parent_type, details[0].node.name.value)
             if field and not is_non_null_type(field.type):
                 self._nullable.add(path)
@@ -104,17 +107,17 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
     def handle_field_error(
         self, raw_error: Exception, return_type: Any, details: Any, path: Path
     ) -> None:
-        """Locate the first errors of fields at one node each; only count the others.
+        """Report the first errors of fields, each with one location; only count the others.
 
         Raises:
-            GraphQLError: the field is not nullable: the one above it is null.
+            GraphQLError: the field is not nullable, so its parent becomes null.
         """
         if len(self.collected_errors.errors) < FIELD_ERRORS_MAX:
             super().handle_field_error(raw_error, return_type, details[:1], path)
         elif is_non_null_type(return_type):
-            raise GraphQLError(_UNREPORTED.message)
+            raise GraphQLError(_OMITTED.message)
         else:
-            self.collected_errors.add(_UNREPORTED, path)
+            self.collected_errors.add(_OMITTED, path)
 
     def build_per_event_executor(self, payload: Any) -> Any:
         """Make the executor of one event, with a new allowance; a shared answer needs none.
@@ -133,31 +136,33 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
         return executor
 
     def complete_list_value(self, return_type: Any, nodes: Any, info: Any, *rest: Any) -> Any:
-        """Count items before any of them is looked at.
+        """Count the items of a list before any of them is completed.
 
         Raises:
-            ApiError: there are too many.
+            ApiError: the answer has too many items.
         """
         path, result, context = rest
         if isinstance(result, Sized):
             is_cheap = is_leaf_type(get_named_type(return_type))
             self._take(path, len(result) * (CHEAP if is_cheap else 1))
             if len(result) > (_LEAVES_AT_ONCE if is_cheap else _OBJECTS_AT_ONCE) and _is_on_loop():
-                items = self._in_turns(result)
+                items = self._yielding(result)
                 complete = super().complete_list_value
-                return _Later(partial(complete, return_type, nodes, info, path, items, context))
+                return _LazyCompletion(
+                    partial(complete, return_type, nodes, info, path, items, context)
+                )
         return super().complete_list_value(return_type, nodes, info, *rest)
 
-    async def _in_turns(self, items: Sized) -> AsyncIterator[Any]:
-        """Give items one by one; between some of them, other operations go on."""
+    async def _yielding(self, items: Sized) -> AsyncIterator[Any]:
+        """Yield items one by one; other operations run in between."""
         for item in items:  # type: ignore[attr-defined]  # it is a list or a tuple
-            await self.context_value.turn()
+            await self.context_value.scheduler.yield_if_busy()
             yield item
 
     def complete_value(
         self, return_type: Any, nodes: Any, info: Any, path: Path, result: Any, context: Any
     ) -> Any:
-        """Complete what is stored of a task in a thread where it is large: it needs no loop."""
+        """Complete a large stored value in a thread, because that needs no event loop."""
         complete = super().complete_value
         if type(result) is not LargeValue:
             return complete(return_type, nodes, info, path, result, context)
@@ -165,31 +170,31 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
         return self.context_value.engine.documents.run_in_thread(plain)
 
     def complete_leaf_value(self, return_type: Any, result: Any) -> Any:  # type: ignore[override]  # it is called on an executor
-        """Count the characters of a text: each alias of its field has it once more.
+        """Count the characters of a text, which each alias of its field repeats.
 
         Raises:
-            ApiError: there are too many.
+            ApiError: the answer has too many characters.
         """
         if isinstance(result, str) and len(result) > _SHORT:
             self.context_value.reserve_items(len(result) / CHARACTERS)
         return super().complete_leaf_value(return_type, result)
 
     def execute_fields(self, parent_type: Any, source: Any, path: Any, fields: Any, _: Any) -> Any:
-        """Count fields before any of them is resolved: an object may have hundreds, by aliases.
+        """Count fields before any of them is resolved: aliases can give an object hundreds.
 
         Raises:
-            ApiError: there are too many.
+            ApiError: the answer has too many fields.
         """
-        self._take(path, len(fields) / _FIELDS)
+        self._take(path, len(fields) / _FIELDS_PER_ITEM)
         executed = super().execute_fields(parent_type, source, path, fields, _)
         if not isawaitable(executed):
             return executed
         self._awaited += len(fields)
-        return self._in_turn(executed) if self._awaited > _AWAITED_AT_ONCE else executed
+        return self._await_fairly(executed) if self._awaited > _AWAITED_AT_ONCE else executed
 
-    async def _in_turn(self, executed: Awaitable[Any]) -> Any:
-        """Read the fields of one object of many; before it, other operations go on."""
-        await self.context_value.turn()
+    async def _await_fairly(self, executed: Awaitable[Any]) -> Any:
+        """Await the fields of one object of many; other operations run before it."""
+        await self.context_value.scheduler.yield_if_busy()
         return await executed
 
     def execute_operation(self, serially: bool | None = None) -> Any:  # noqa: FBT001  # its signature
@@ -202,12 +207,12 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
         result = super().execute_operation(serially)
         if isawaitable(result):
             is_query = self.operation.operation is OperationType.QUERY
-            return self._in_time(result) if is_query else result
+            return self._await_in_time(result) if is_query else result
         if self.shared_answer and isinstance(result, ExecutionResult):
             self.shared_answer.keep(result)
         return result
 
-    async def _in_time(self, result: Awaitable[Any]) -> Any:
+    async def _await_in_time(self, result: Awaitable[Any]) -> Any:
         most_s = self.context_value.engine.settings.query_timeout_s
         try:
             async with asyncio.timeout(most_s) as timeout:

@@ -83,7 +83,7 @@ class StoredField:
             ApiError: it does not fit the type, or is too large.
         """
         if document.text is not None:
-            await context.turn()
+            await context.scheduler.yield_if_busy()
             return self._typed(*await self._parsed(context, document, member))
         async with _alone(context):
             context.reserve_bytes(document.size_bytes)

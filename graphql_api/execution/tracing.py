@@ -1,6 +1,6 @@
-"""Spans of operations; loaded only where traces are on.
+"""OpenTelemetry spans of operations; imported only if tracing is on.
 
-FastAPI itself makes the spans of requests and sockets around them, behind a client's `traceparent`.
+FastAPI creates the parent spans of requests and WebSockets, and continues a client's `traceparent`.
 """
 
 from __future__ import annotations
@@ -12,30 +12,30 @@ from typing import Any
 from opentelemetry import trace
 
 from celeryql.observability.traces import start_span
-from graphql_api.execution.stages import Stage, Stages
-from graphql_api.observability.operations import name_of
+from graphql_api.execution.operation_hooks import AsyncHook, OperationHooks
+from graphql_api.observability.operation_metrics import operation_name
 
 
-class TracedStages(Stages):
-    """Makes each operation a span, and what it does a part of it."""
+class TracedOperationHooks(OperationHooks):
+    """Creates a span for each operation."""
 
     _span: Any
 
     def operation(self) -> Any:
-        """Give what is around all of it: the span first."""
-        return Stage(self._operation())
+        """Start the span, and measure the whole operation."""
+        return AsyncHook(self._operation())
 
     def executing(self) -> Any:
-        """Count what begins, and give what is around it: the span."""
+        """Count a subscription that starts, and make the span the current one."""
         super().executing()
-        return Stage(self._executing())
+        return AsyncHook(self._executing())
 
     @contextmanager
     def _operation(self) -> Iterator[None]:
-        """End the span whichever way the operation ends."""
+        """End the span, however the operation ends."""
         self._span = start_span("graphql")
         try:
-            with self._metering.operation():
+            with self._metrics.operation():
                 yield
         finally:
             result = self.execution_context.result
@@ -45,8 +45,8 @@ class TracedStages(Stages):
 
     @contextmanager
     def _executing(self) -> Iterator[None]:
-        """Name the span, and have what is done meanwhile behind it."""
-        type_, field = name_of(self.execution_context)
+        """Name the span, and make it the parent of everything that the execution does."""
+        type_, field = operation_name(self.execution_context)
         self._span.update_name(f"{type_} {field}")
         self._span.set_attributes({"graphql.operation.type": type_, "celeryql.operation": field})
         with trace.use_span(self._span, end_on_exit=False, record_exception=False):

@@ -1,6 +1,6 @@
-"""What one API process counts; one for each app, so that two in a process do not share any.
+"""Counters and gauges of one app; two apps in one process do not share any.
 
-`metering.py` counts operations, and `scrape.py` answers with all of it.
+`operation_metrics.py` counts operations, and `metrics_endpoint.py` serves the metrics.
 """
 
 from __future__ import annotations
@@ -13,47 +13,52 @@ _OPERATION = ["type", "operation"]
 
 
 class Metrics:
-    """The counters of one app; the values of their labels are few, whatever clients send."""
+    """The metrics of one app; their labels have few values, whatever clients send."""
 
-    def __init__(self, *more: Histogram) -> None:
-        """Begin to count.
+    def __init__(self, *engine_histograms: Histogram) -> None:
+        """Create the metrics.
 
         Args:
-            more: what parts of the engine count themselves.
+            engine_histograms: metrics that parts of the engine update themselves.
         """
         self.registry = CollectorRegistry()
-        requests = Counter(
+        # `labels` is slow, so its result is cached for each combination.
+        self.requests = cache(self._requests().labels)
+        self.durations = cache(self._durations().labels)
+        self.delivered = cache(self._delivered().labels)
+        self.live_subscriptions = self._gauge(
+            "celeryql_live_subscriptions", "Subscriptions that are open."
+        )
+        self.open_sockets = self._gauge(
+            "celeryql_open_sockets", "WebSockets and HTTP streams that are open."
+        )
+        ProcessCollector(registry=self.registry)
+        for histogram in engine_histograms:
+            self.registry.register(histogram)
+
+    def _requests(self) -> Counter:
+        return Counter(
             "celeryql_graphql_requests",
-            "GraphQL operations, by type, field that they begin with, and outcome.",
+            "GraphQL operations, by type, root field and outcome.",
             [*_OPERATION, "outcome"],
             registry=self.registry,
         )
-        durations = Histogram(
+
+    def _durations(self) -> Histogram:
+        return Histogram(
             "celeryql_graphql_request_duration_seconds",
-            "How long queries and mutations took.",
+            "Durations of queries and mutations.",
             _OPERATION,
             registry=self.registry,
         )
-        delivered = Counter(
+
+    def _delivered(self) -> Counter:
+        return Counter(
             "celeryql_events_delivered",
-            "Events that subscribers were answered, by subscription.",
+            "Events sent to subscribers, by subscription.",
             ["operation"],
             registry=self.registry,
         )
-        self.live_subscriptions = Gauge(
-            "celeryql_live_subscriptions",
-            "Subscriptions that go on.",
-            registry=self.registry,
-        )
-        self.open_sockets = Gauge(
-            "celeryql_open_sockets",
-            "WebSockets and streams that are open.",
-            registry=self.registry,
-        )
-        # Each with its labels is found once: looking for it takes longer than counting.
-        self.requests = cache(requests.labels)
-        self.durations = cache(durations.labels)
-        self.delivered = cache(delivered.labels)
-        ProcessCollector(registry=self.registry)
-        for histogram in more:
-            self.registry.register(histogram)
+
+    def _gauge(self, name: str, documentation: str) -> Gauge:
+        return Gauge(name, documentation, registry=self.registry)

@@ -1,4 +1,4 @@
-"""`/metrics`: what this process counts, and how the installation stands, in Prometheus' format."""
+"""`/metrics` for Prometheus: the counters of this process, and the queues and workers in Redis."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ from celeryql.watching.queues_and_workers import QueueStatus, WorkerStatus
 from graphql_api.auth.trusted_hosts import is_trusted_host
 from graphql_api.observability.metrics import Metrics
 
-_REDIS_TIMEOUT_S = 0.8  # a scrape is answered within a second, without Redis too
+_REDIS_TIMEOUT_S = 0.8  # so that a scrape takes less than a second even without Redis
 _BOUNDS = (*(str(bound / 1_000) for bound in BOUNDS_MS), "+Inf")
 
-# Headers by which proxies and content delivery networks say whose request they hand on.
-_HANDED_ON = re.compile(
+# Headers that proxies and content delivery networks add to the requests that they forward.
+_FORWARDING_HEADER = re.compile(
     r"forwarded|^via$|^cdn-loop$|^cf-|^proxy-|^x-(amzn|azure|envoy|original|proxy|remote)-"
     r"|(real|client|connecting|cluster|user|remote)-?ip$"
 )
 _REFUSAL = (
-    "Set METRICS_TOKEN, and send it as a bearer token: without it /metrics answers only this "
-    "machine, and only if neither authentication nor PROXY_HEADERS is on\n"
+    "Set METRICS_TOKEN and send it as a bearer token: without it, /metrics answers only requests "
+    "from this machine, and only if neither authentication nor PROXY_HEADERS is on\n"
 )
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class _Page(Collector):
-    """What this process counts, and what Redis knows of the whole, whichever process is asked."""
+class _Scrape(Collector):
+    """The metrics of this process, and those in Redis, which are the same in every process."""
 
     process: CollectorRegistry
     queues: Sequence[QueueStatus] = ()
@@ -52,7 +52,7 @@ class _Page(Collector):
     timings: Sequence[TaskDurations] = ()
 
     def collect(self) -> Iterable[Metric]:
-        """Give all of it."""
+        """Yield all metrics."""
         yield from self.process.collect()
         yield from self._gauges()
         yield from self._histograms()
@@ -80,12 +80,12 @@ class _Page(Collector):
     def _histograms(self) -> list[Metric]:
         waits = HistogramMetricFamily(
             "celeryql_task_wait_seconds",
-            "From when a task was queued to its first start.",
+            "Time from queueing a task to its first start.",
             labels=["definition"],
         )
         runs = HistogramMetricFamily(
             "celeryql_task_run_seconds",
-            "From the start to the end of each run.",
+            "Time from the start to the end of each run.",
             labels=["definition"],
         )
         for timings in self.timings:
@@ -98,53 +98,53 @@ def _buckets(durations: DurationCounts) -> list[tuple[str, float]]:
     return list(zip(_BOUNDS, durations.at_most, strict=True))
 
 
-class Scrape:
-    """Answers with the metrics of this process and of the installation."""
+class MetricsEndpoint:
+    """Serves `/metrics`."""
 
     def __init__(self, metrics: Metrics, engine: Engine, *, is_public: bool) -> None:
-        """Answer for one process.
+        """Serve the metrics of one process.
 
         Args:
-            metrics: what the process counts.
-            engine: reads what Redis knows.
-            is_public: others reach the API, so a request from this machine may be a proxy's.
+            metrics: of this process.
+            engine: reads the metrics in Redis.
+            is_public: other machines can reach the API, so a local request may come from a proxy.
         """
         self._metrics = metrics
         self._engine = engine
         self._is_public = is_public
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, within a second, those who may look."""
+        """Answer an authorized request within a second."""
         request = Request(scope, receive)
-        if not self._may_look(request):
+        if not self._is_authorized(request):
             await PlainTextResponse(_REFUSAL, 403)(scope, receive, send)
             return
         encode, media_type = choose_encoder(request.headers.get("accept", ""))
-        answer = Response(encode(await self._look()), headers={"Content-Type": media_type})
+        answer = Response(encode(await self._collect()), headers={"Content-Type": media_type})
         await answer(scope, receive, send)
 
-    def _may_look(self, request: Request) -> bool:
+    def _is_authorized(self, request: Request) -> bool:
         token = self._engine.settings.metrics_token
         if token is not None:
             given = request.headers.get("authorization", "").encode()
             return secrets.compare_digest(given, f"Bearer {token.get_secret_value()}".encode())
-        # A request that a proxy on this machine hands on comes from anywhere. A proxy need not say
-        # so (nginx adds no header unless told to), so a public API never trusts the address alone.
-        is_handed_on = any(map(_HANDED_ON.search, request.headers))
+        # A request from a proxy on this machine may come from anywhere. Not every proxy adds a
+        # header (nginx does not by default), so a public API never trusts the address alone.
+        is_forwarded = any(map(_FORWARDING_HEADER.search, request.headers))
         host = request.headers.get("host", "")
         return (
-            not (self._is_public or is_handed_on)
+            not (self._is_public or is_forwarded)
             and request.client is not None
             and ipaddress.ip_address(request.client.host).is_loopback
             and is_trusted_host(host, self._engine.settings.allowed_hosts)
         )
 
-    async def _look(self) -> _Page:
+    async def _collect(self) -> _Scrape:
         process, cluster = self._metrics.registry, self._engine.cluster_reader
         definitions = (*self._engine.definitions, WORKFLOW)
         try:
             async with asyncio.timeout(_REDIS_TIMEOUT_S):
-                return _Page(
+                return _Scrape(
                     process,
                     await cluster.queues(self._engine.queues),
                     await cluster.workers(),
@@ -152,5 +152,5 @@ class Scrape:
                 )
         except OUTAGES as error:
             if not is_outage(error):
-                logger.exception("The installation cannot be looked at")
-            return _Page(process)
+                logger.exception("Cannot read the metrics in Redis")
+            return _Scrape(process)

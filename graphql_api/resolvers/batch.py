@@ -12,8 +12,8 @@ from celeryql.submission.accept import Accepted, Submission
 from celeryql.submission.build import build_task
 from graphql_api.auth.viewer import Scope, Viewer
 from graphql_api.context import Info
-from graphql_api.execution.executor import items_below
-from graphql_api.execution.input_checks import in_time, priced
+from graphql_api.execution.executor import weigh_item
+from graphql_api.execution.input_validation import charge_invalid_input, validate_in_time
 from graphql_api.resolvers.error_mapping import present_refusal
 from graphql_api.types import decorators
 from graphql_api.types.inputs import BatchItemInput, step_task
@@ -69,7 +69,7 @@ class BatchMutation:
         ],
     ) -> EnqueueBatchPayload | None:
         """Many independent tasks in one round trip; each is accepted or refused alone."""
-        async with priced(info):
+        async with charge_invalid_input(info):
             built = await _build_all(info, tasks)
         requests = [asked for asked in built if isinstance(asked, Submission)]
         submitter, owner = info.context.engine.submitter, info.context.viewer.subject
@@ -97,10 +97,12 @@ async def _build_all(info: Info, tasks: list[BatchItemInput]) -> list[Submission
     """
     if not 1 <= len(tasks) <= BATCH_MAX:
         raise _refusal(f"A batch has 1 to {BATCH_MAX:,} tasks, not {len(tasks)}")
-    if len(tasks) * items_below(info) > info.context.items_left:
+    if len(tasks) * weigh_item(info) > info.context.items_left:
         raise _refusal(f"{info.context.too_large}: select less of each task, or split the batch")
     engine, viewer = info.context.engine, info.context.viewer
-    built = await in_time(info, lambda: [_attempt(engine, viewer, i) for i in tasks], "tasks")
+    built = await validate_in_time(
+        info, lambda: [_attempt(engine, viewer, i) for i in tasks], "tasks"
+    )
     messages = [m for asked in built if isinstance(asked, Submission) for m in asked.messages]
     if sum(len(message.payload) for message in messages) > BATCH_MAX_BYTES:
         raise _refusal(f"Its messages would exceed {BATCH_MAX_BYTES:,} bytes: split it")

@@ -15,7 +15,7 @@ from celeryql.workflow.canvas import Workflow as PlannedWorkflow
 from celeryql.workflow.planner import plan
 from graphql_api.auth.viewer import Scope
 from graphql_api.context import Info
-from graphql_api.execution.input_checks import in_time, priced
+from graphql_api.execution.input_validation import charge_invalid_input, validate_in_time
 from graphql_api.types import decorators
 from graphql_api.types.inputs import CanvasInput, StepInput, WorkflowInput, step_task
 from graphql_api.types.options import OptionsArgument, parse_options
@@ -63,8 +63,8 @@ class WorkflowMutation:
     ) -> EnqueueWorkflowPayload | None:
         """Type-check the whole canvas first; nothing is sent unless all of it is valid."""
         engine, viewer = info.context.engine, info.context.viewer
-        async with priced(info):
-            workflow = await in_time(info, partial(_plan, engine, input))
+        async with charge_invalid_input(info):
+            workflow = await validate_in_time(info, partial(_plan, engine, input))
             names = [step.node.definition.name for step in workflow.steps]
             viewer.require_definitions([WORKFLOW, *names])
             accepted = await engine.submitter.enqueue_workflow(

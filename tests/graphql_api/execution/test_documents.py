@@ -12,7 +12,8 @@ import pytest
 
 from celeryql.settings import Settings
 from graphql_api.api_errors import ErrorCode
-from graphql_api.execution.documents import DocumentLimits, Kept
+from graphql_api.execution.document_limits import DocumentLimits
+from graphql_api.execution.documents import DocumentCache
 from graphql_api.schema import build_schema
 from tasks.arithmetic import add
 
@@ -24,7 +25,7 @@ MANY = {
     "nesting of fields": ("{a" * 400 + "}" * 400, "nested too deep"),
     "depth": ("{ viewer" + "{a" * 60 + "}" * 61, "20 levels of fields"),
     "nesting of fragments": (f"{{ ...f0 }} {CHAIN}", "nested deeper"),
-    "root fields": ("{" + "__typename " * 21 + "}", "20 fields to begin with"),
+    "root fields": ("{" + "__typename " * 21 + "}", "20 root fields"),
     "fields": ("{ viewer {" + "subject " * 1_001 + "} }", "1,000 fields"),
     "aliases": ("{ viewer {" + " ".join(f"a{i}: subject" for i in range(201)) + "} }", "aliases"),
     "directives": ("{ __typename " + "@skip(if: false) " * 201 + "}", "directives"),
@@ -55,7 +56,7 @@ MANY = {
     ),
     "doubling fragments of root fields": (
         f"{{ ...f0 }} {ROOT_DOUBLING} fragment f25 on Query {{ __typename }}",
-        "20 fields to begin with",
+        "20 root fields",
     ),
     "doubling fragments that are not used": (
         f"{{ __typename }} {DOUBLING} fragment f25 on Viewer {{ subject }}",
@@ -147,12 +148,16 @@ async def test_an_answer_does_not_repeat_what_is_wrong(door, document, variables
 
 
 def test_documents_are_kept_up_to_a_size_in_memory():
-    kept, schema, limits = Kept(500_000), build_schema().schema, DocumentLimits.of(Settings())
+    cache, schema, limits = (
+        DocumentCache(500_000),
+        build_schema().schema,
+        DocumentLimits.of(Settings()),
+    )
     names = "subject " * 150
-    kept.look(schema, f"{{ viewer {{ {names} }} }}", limits)  # what graphql-core makes once
+    cache.check(schema, f"{{ viewer {{ {names} }} }}", limits)  # what graphql-core makes once
     tracemalloc.start()
     for i in range(20):  # of 0.1 MB each
-        kept.look(schema, f"query Q{i} {{ viewer {{ {names} }} }}", limits)
+        cache.check(schema, f"query Q{i} {{ viewer {{ {names} }} }}", limits)
     gc.collect()
     held_bytes, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()

@@ -1,4 +1,7 @@
-"""Checking what a mutation is given: in a bounded time, off the event loop, and at a price."""
+"""Validation of a mutation's input: with a timeout, off the event loop, and within the rate limit.
+
+A task's own code may run here: the validators of its models.
+"""
 
 from __future__ import annotations
 
@@ -26,40 +29,42 @@ from graphql_api.context import Info
 
 T = TypeVar("T")
 
-_TIME_S = 5.0  # for all input of one operation; the slowest that is allowed takes half a second
-# From this weight on (see `sizes.py`) input is checked in a thread, which takes 0.1 ms to begin.
+_TIMEOUT_S = 5.0  # for all input of one operation; the slowest that is allowed takes 0.5 s
+# From this weight on (see `document_limits.py`) input is validated in a thread, which takes 0.1 ms
+# to start.
 _HEAVY = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Unchecked:
-    """The arguments of a task as they were given, before the task's model has seen them.
+class UncheckedArguments:
+    """The arguments of a task before validation by the task's model.
 
-    Strawberry makes the model where it reads arguments: on the event loop, and for all of a list.
+    Strawberry would create the model while it reads arguments: on the event loop, and for a list
+    all at once.
     """
 
-    check: Callable[[], TaskArguments]
+    validate: Callable[[], TaskArguments]
 
 
-def check_later(input_type: Any) -> None:
-    """Have Strawberry read an input as `Unchecked`."""
+def defer_validation(input_type: Any) -> None:
+    """Let Strawberry read an input as `UncheckedArguments`."""
     definition = get_object_definition(input_type, strict=True)
-    check_now: Any = definition.from_input
+    validate_now: Any = definition.from_input
 
     def read(made: type[Any], given: Mapping[str, Any], context: InputContext) -> Any:
-        return Unchecked(lambda: check_now(made, given, context))
+        return UncheckedArguments(lambda: validate_now(made, given, context))
 
     definition.from_input = read
 
 
-async def checked(info: Info, given: Unchecked) -> TaskArguments:
-    """Check the arguments of a task.
+async def validate_arguments(info: Info, arguments: UncheckedArguments) -> TaskArguments:
+    """Validate the arguments of a task.
 
     Raises:
-        InvalidInput: they break a limit of the task, or it took too long to find out.
+        InvalidInput: the arguments are invalid, or the validation took too long.
     """
     try:
-        return await in_time(info, given.check)
+        return await validate_in_time(info, arguments.validate)
     except InputValidationError as error:
         problems = [
             Problem(tuple(e.location), plain_message(e.type, e.message)) for e in error.errors
@@ -67,32 +72,32 @@ async def checked(info: Info, given: Unchecked) -> TaskArguments:
         raise InvalidInput(problems) from None
 
 
-async def in_time(info: Info, work: Callable[[], T], argument: str = "input") -> T:
-    """Do the checking of an argument, in a thread where the operation is large.
+async def validate_in_time(info: Info, work: Callable[[], T], argument: str = "input") -> T:
+    """Validate an argument with a timeout; in a thread if the operation is large.
 
     Raises:
-        InvalidInput: together with what was checked before, it takes too long.
+        InvalidInput: the operation's validations together take too long.
     """
     context = info.context
     if context.input_weight < _HEAVY:
         return run_task_code(work)
     began = perf_counter()
     try:
-        async with asyncio.timeout(_TIME_S - context.input_check_s):
+        async with asyncio.timeout(_TIMEOUT_S - context.input_check_s):
             return await asyncio.to_thread(run_task_code, work)
     except TimeoutError as error:
-        text = f"To check all of it takes more than {_TIME_S:g} s: send less at a time"
+        text = f"Validation takes more than {_TIMEOUT_S:g} s: send less at a time"
         raise InvalidInput([Problem((argument,), text)]) from error
     finally:
         context.input_check_s += perf_counter() - began
 
 
 @asynccontextmanager
-async def priced(info: Info) -> AsyncIterator[None]:
-    """Have input that is refused within count against its owner's rate, as if it were accepted.
+async def charge_invalid_input(info: Info) -> AsyncIterator[None]:
+    """Count invalid input against its owner's rate limit, as if it were accepted.
 
     Raises:
-        Throttled: the owner's refused input has used up the rate.
+        Throttled: the owner has used up the rate limit.
     """
     submitter, owner = info.context.engine.submitter, info.context.viewer.subject
     submitter.check_rate(owner)
@@ -102,5 +107,5 @@ async def priced(info: Info) -> AsyncIterator[None]:
         try:
             await submitter.charge(owner)
         except Unavailable:
-            info.context.is_redis_unavailable = True  # the input is wrong all the same
+            info.context.is_redis_unavailable = True  # the input is known to be invalid
         raise
