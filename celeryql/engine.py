@@ -1,4 +1,4 @@
-"""What an API process has of the engine: its connections, and the parts that use them."""
+"""The engine's parts in an API process, and their connections to Redis."""
 
 from __future__ import annotations
 
@@ -28,14 +28,15 @@ from celeryql.watching.record_cache import RecordCache
 from celeryql.worker.sweep import AsyncSweeper
 
 _CONNECT_TIMEOUT_S = 0.5
-_NO_END = 1_000_000  # tries; a subscriber waits as long as it likes
-# redis-py 8.1 swallows a cancellation that arrives while it connects; then it is tried again.
-_SWALLOWED_AFTER_S = 1.0
-# For an answer, where nobody waits for what was asked: above the time that one XREAD waits, and so
-# short that all goes on within five seconds after connections went dead without a word.
-_PATIENCE_S = 3.0
+_REQUEST_TIMEOUT_S = 1.0  # while a client waits for the response
+# In background tasks: longer than an XREAD blocks, and short enough that they recover within five
+# seconds of a connection that died silently.
+_BACKGROUND_TIMEOUT_S = 3.0
+_RETRY_FOREVER = 1_000_000  # a subscriber may wait as long as it likes
+# redis-py 8.1 swallows a cancellation that arrives while it connects, so cancel again after this.
+_CANCEL_AGAIN_S = 1.0
 _READY_TIMEOUT_S = 0.8  # an orchestrator waits one second for the answer
-_LOOK_AGAIN_S = 0.02
+_POLL_S = 0.02
 
 
 class Engine:
@@ -51,34 +52,36 @@ class Engine:
         self.definitions = definitions
         self.queues = queues
         self._clients: list[Redis] = []
-        self.redis = self._client("read", 1.0, Retry(NoBackoff(), 2, (exceptions.ConnectionError,)))
+        retry_lost = Retry(NoBackoff(), 2, (exceptions.ConnectionError,))
+        retry_never = Retry(NoBackoff(), 0)
+        retry_forever = Retry(ExponentialBackoff(1.0, 0.05), _RETRY_FOREVER)
+        self.redis = self._client("read", _REQUEST_TIMEOUT_S, retry_lost)
         self.store = Store(self.redis)
         self.documents = JsonDocumentReader(self.redis)
         self.cluster_reader = ClusterReader(self.redis, self.store)
         self.cluster_poller = ClusterPoller(self.cluster_reader, queues)
-        # What is accepted is never sent twice behind our back.
-        writer = self._client("accept", 1.0, Retry(NoBackoff(), 0))
+        # redis-py must not repeat a write that may have arrived.
+        writer = self._client("accept", _REQUEST_TIMEOUT_S, retry_never)
         self.submitter = Submitter(writer, settings)
         self.control = Control(writer, settings, self.store, self.submitter, definitions)
-        patient = self._client("watch", _PATIENCE_S, Retry(ExponentialBackoff(1.0, 0.05), _NO_END))
-        reader = self._client("feed", _PATIENCE_S, Retry(NoBackoff(), 0))
-        watchers_store = Store(patient)
-        record_cache = RecordCache(watchers_store)
+        patient_store = Store(self._client("watch", _BACKGROUND_TIMEOUT_S, retry_forever))
+        record_cache = RecordCache(patient_store)
+        reader = self._client("events", _BACKGROUND_TIMEOUT_S, retry_never)
         self.event_reader = EventReader(reader, record_cache)
-        self.event_stream = EventStream(self.event_reader, watchers_store, record_cache)
-        sweeping_client = self._client("sweep", _PATIENCE_S, Retry(NoBackoff(), 0))
-        self._sweeper = AsyncSweeper(sweeping_client, settings)
+        self.event_stream = EventStream(self.event_reader, patient_store, record_cache)
+        sweeping = self._client("sweep", _BACKGROUND_TIMEOUT_S, retry_never)
+        self._sweeper = AsyncSweeper(sweeping, settings)
         self._background: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
         self._background = [
-            asyncio.create_task(self.event_reader.run(), name="event feed"),
+            asyncio.create_task(self.event_reader.run(), name="event reader"),
             asyncio.create_task(self._sweeper.run(), name="sweep"),
         ]
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        # What still reads would open a connection that nobody closes.
+        # First, because a background task would open a connection that nothing closes.
         await _end({*self._background, *self.cluster_poller.pollers})
         self.documents.close()
         for client in self._clients:
@@ -93,8 +96,8 @@ class Engine:
             socket_keepalive=True,
             retry=retry,
             client_name=f"celeryql-{name}",
-            # With RESP3 redis-py 8.1 expects maintenance notices, and so hands out a pooled
-            # connection that the server has closed: the first request after a restart would fail.
+            # With RESP3, redis-py 8.1 expects maintenance notices and hands out pooled connections
+            # that the server has closed: the first request after a restart would fail.
             protocol=2,
         )
         client: Redis = Redis.from_pool(pool)
@@ -102,19 +105,19 @@ class Engine:
         return client
 
     async def problem(self) -> str | None:
-        """Say, within a second, what keeps this process from its work; None if nothing does."""
+        """Say within a second what keeps this process from working; None if nothing does."""
         try:
             async with asyncio.timeout(_READY_TIMEOUT_S):
                 await self.redis.ping()
-                # What failed in an outage is attempted again within this time.
+                # A background task that failed in an outage retries within this time.
                 while (problem := self._failing()) == REDIS_DOES_NOT_ANSWER:  # noqa: ASYNC110
-                    await asyncio.sleep(_LOOK_AGAIN_S)
+                    await asyncio.sleep(_POLL_S)
         except OUTAGES:
             return REDIS_DOES_NOT_ANSWER
         return problem
 
     def _failing(self) -> str | None:
-        """What keeps the background tasks from their work."""
+        """Say what keeps the background tasks from working."""
         return (
             self.event_reader.job.problem
             or self._sweeper.job.problem
@@ -123,10 +126,10 @@ class Engine:
 
 
 async def _end(tasks: set[asyncio.Task[None]]) -> None:
-    """Cancel tasks, and wait until they have ended."""
+    """Cancel tasks and wait until they have ended."""
     for task in tasks:
-        if not task.cancelling():  # a second time would interrupt its handing back of a connection
+        if not task.cancelling():  # another cancellation would keep it from returning a connection
             task.cancel()
-    while tasks := (await asyncio.wait(tasks, timeout=_SWALLOWED_AFTER_S))[1]:
+    while tasks := (await asyncio.wait(tasks, timeout=_CANCEL_AGAIN_S))[1]:
         for task in tasks:
             task.cancel()

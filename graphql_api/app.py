@@ -1,10 +1,11 @@
-"""The ASGI app: GraphQL, and whether the process is alive and ready."""
+"""The ASGI app: its routes, its middleware (CORS among it), and the health checks."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -27,16 +28,19 @@ from graphql_api.schema import build_schema
 from graphql_api.transport.endpoint import GraphQLEndpoint
 from graphql_api.transport.request_id import RequestIdMiddleware
 
-_NOT_TRACED = {"/healthz", "/readyz", "/metrics"}  # asked for all the time, by machines
+_NOT_TRACED = {"/healthz", "/readyz", "/metrics"}  # machines request these all the time
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """Make the app; it connects to Redis when it is started, not before.
+    """Create the app. It connects to Redis when it starts.
 
-    What binds it says who reaches it, and bounds what they can hold: `graphql_api/server.py`.
+    It does not restrict who may reach it: `graphql_api/server.py` does, and limits connections.
+
+    Args:
+        settings: None to read them.
 
     Raises:
-        SystemExit: a task cannot be offered, or settings make no sense; the reason is on standard
+        SystemExit: a task cannot be exposed, or a setting cannot be used; the reason is on standard
             error.
     """
     with exit_on_bad_configuration():
@@ -48,25 +52,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     services = Services(engine, api.present, authenticator, metrics)
     endpoint = GraphQLEndpoint(api.schema, services)
 
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        traces.begin("celeryql-api")
-        traces.carry()
-        async with engine:
-            yield
-            await endpoint.finish()
-        await asyncio.to_thread(traces.flush)
-
     app = FastAPI(
         title="CeleryQL",
-        lifespan=lifespan,
+        lifespan=partial(_lifespan, engine, endpoint),
         openapi_url=None,
-        redirect_slashes=False,  # it would lead to whatever `Host` says
+        redirect_slashes=False,  # the redirect would go to whatever host `Host` names
         telemetry={"exclude": lambda scope: scope["path"] in _NOT_TRACED},
     )
     app.add_middleware(RequestIdMiddleware)
     if settings.cors_origins:
-        _let_pages_in(app, settings.cors_origins)
+        _allow_origins(app, settings.cors_origins)
     app.router.routes += _at("/graphql", endpoint)
     app.mount("/graphql/assets", graphiql.Assets(settings.graphiql_dir))
     is_public = authenticator.is_on or settings.proxy_headers
@@ -76,7 +71,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
-def _let_pages_in(app: FastAPI, origins: tuple[str, ...]) -> None:
+@asynccontextmanager
+async def _lifespan(engine: Engine, endpoint: GraphQLEndpoint, _: FastAPI) -> AsyncIterator[None]:
+    traces.begin("celeryql-api")
+    traces.carry()
+    async with engine:
+        yield
+        await endpoint.finish()
+    await asyncio.to_thread(traces.flush)
+
+
+def _allow_origins(app: FastAPI, origins: tuple[str, ...]) -> None:
     app.add_middleware(
         CORSMiddleware,
         allow_origins=origins,
@@ -87,7 +92,7 @@ def _let_pages_in(app: FastAPI, origins: tuple[str, ...]) -> None:
 
 
 def _probes(engine: Engine) -> list[BaseRoute]:
-    # Not FastAPI's routes, for which it loads all of pydantic's first version.
+    # Starlette's routes: for its own, FastAPI would import all of pydantic v1.
     async def healthz(_: Request) -> JSONResponse:
         return JSONResponse({"status": "alive"})
 
@@ -99,5 +104,5 @@ def _probes(engine: Engine) -> list[BaseRoute]:
 
 
 def _at(path: str, endpoint: ASGIApp) -> list[BaseRoute]:
-    # Routes, because a mounted app is reached with a slash behind its path only.
+    # Routes, because a mounted app only answers with a slash after its path.
     return [Route(path, endpoint), WebSocketRoute(path, endpoint)]

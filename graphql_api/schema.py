@@ -1,4 +1,4 @@
-"""The schema: what is written by hand and what is derived, put together; prints its own SDL."""
+"""Build the schema from the types written by hand and those derived from tasks; print its SDL."""
 
 from __future__ import annotations
 
@@ -48,16 +48,16 @@ SDL_FILE = PROJECT_ROOT / "schema.graphql"
 
 
 class Schema(strawberry.Schema):
-    """Strawberry's schema, whose errors are all reported in one way."""
+    """Strawberry's schema, with one way to report all errors."""
 
     def process_errors(
         self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
     ) -> None:
-        """Replace errors in the list that goes to the client; every path ends here."""
+        """Replace the errors that go to the client, for every transport."""
         errors[:] = report_all(errors)
         context = execution_context and execution_context.context
         if context and not context.document_limits.suggestions:
-            for error in errors:  # those of variables come past validation, which leaves them out
+            for error in errors:  # errors in variables do not go through validation
                 error.message = error.message.partition(" Did you mean ")[0]
 
 
@@ -87,11 +87,11 @@ class Api:
     task_types: Mapping[str, Any]
 
     def present(self, record: Record, summary: WorkflowSummary | None = None) -> Task:
-        """Make the object of a record.
+        """Make the GraphQL object of a record.
 
         Args:
-            record: as of when it is to be shown.
-            summary: of a step's workflow, or of the workflow itself, as of that moment.
+            record: the state of the task at the moment to show.
+            summary: of the task's workflow, or of the workflow itself, at that moment.
         """
         made = self.task_types.get(record.definition or "", UndefinedTask)
         if summary and record.definition == WORKFLOW:
@@ -127,7 +127,7 @@ def build_schema(app: Celery | None = None) -> Api:
         raise names.refusal(error) or error from error
     for derivation in derived:
         derivation.check_examples()
-    _leave_null_defaults_out(schema)
+    _remove_null_defaults(schema)
     one_of.let_graphql_core_check(schema)
     return Api(schema, known, queue_names(app), task_types)
 
@@ -135,7 +135,7 @@ def build_schema(app: Celery | None = None) -> Api:
 def _schema(mutation: type, task_types: Mapping[str, Any]) -> HookedSchema:
     return HookedSchema(
         query=Query,
-        mutation=strawberry.type(mutation, description="What can be set to work."),
+        mutation=strawberry.type(mutation, description="Enqueue and control tasks."),
         subscription=Subscription,
         types=[*task_types.values(), UndefinedTask],
         exception_handlers=EXCEPTION_HANDLERS,
@@ -152,8 +152,8 @@ def _operation_hooks() -> type[OperationHooks]:
     return TracedOperationHooks
 
 
-def _leave_null_defaults_out(schema: strawberry.Schema) -> None:
-    # Strawberry prints a Python default of None as `= null`, which says no more than nullable.
+def _remove_null_defaults(schema: strawberry.Schema) -> None:
+    # Strawberry prints a default of None as `= null`, which adds nothing to a nullable type.
     for type_ in schema._schema.type_map.values():  # noqa: SLF001  # there is no public way
         members = getattr(type_, "fields", {}).values()
         arguments = [a for member in members for a in getattr(member, "args", {}).values()]
@@ -175,7 +175,7 @@ def main() -> int:
     if Path(SDL_FILE).read_text() == sdl:
         return 0
     sys.stderr.write(
-        "schema.graphql is not what the code derives; run "
+        "schema.graphql does not match the code; run "
         "`python -m graphql_api.schema > schema.graphql` and review its diff\n"
     )
     return 1

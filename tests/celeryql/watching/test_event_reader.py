@@ -75,7 +75,7 @@ async def test_an_error_that_redis_answers_the_reader_with_ends_no_stream(
 ):
     record, watching = await start(engine)
     clients = empty_redis.client_list()  # those of other APIs, too, on another database
-    (reader,) = [c for c in clients if (c["name"], c["db"]) == ("celeryql-feed", "1")]
+    (reader,) = [c for c in clients if (c["name"], c["db"]) == ("celeryql-events", "1")]
 
     empty_redis.client_unblock(int(reader["id"]), error=True)
     report(add, record.id, "STARTED")
