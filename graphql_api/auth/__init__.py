@@ -1,1 +1,1 @@
-"""Who sends a request, and what they may do and see."""
+"""Authentication and authorization: tokens, keys, scopes and trusted hosts."""

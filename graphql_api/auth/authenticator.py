@@ -1,6 +1,6 @@
-"""Who asks, and what they may do: a bearer token becomes a `Viewer`, and a `Viewer` a token.
+"""Bearer tokens: verify one to get its `Viewer`, or sign one for a `Viewer`.
 
-PyJWT is imported only where there are tokens: with all it needs it is 9 MB and 0.1 s of a start.
+Functions import PyJWT when they need it: importing it takes 9 MB and 0.1 s.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ from graphql_api.auth.viewer import Scope, Viewer
 
 __all__ = ["Authenticator", "Scope", "Unauthenticated", "Viewer"]
 
-TOKEN_MAX = 16_000  # characters; above what `createToken` makes of its longest lists
+TOKEN_MAX = 16_000  # characters; more than `createToken` needs for its longest lists
 _SIGNED_WITH = "HS256"
-_SECRET_MIN = 32  # bytes: as long as what HS256 makes of it, or it can be guessed offline
+_SECRET_MIN = 32  # bytes: the length of an HS256 signature; a shorter secret can be guessed offline
 _SUBJECT_MAX = 255  # characters; it is part of keys in Redis
-_LEEWAY_S = 10.0  # by which the clock of whoever made a token may be ahead of ours
+_LEEWAY_S = 10.0  # how far the clock of the token's issuer may be ahead of ours
 
-_ANYONE = Viewer()  # where no tokens are asked for
+_ANYONE = Viewer()  # the viewer of every request if authentication is off
 
 logger = logging.getLogger(__name__)
 
 
 class Unauthenticated(Exception):
-    """There is no token, or none that counts; the message is for the client."""
+    """The token is missing or invalid; the message is for the client."""
 
 
 def _scopes(claim: Any) -> set[Scope]:
     words = claim.split() if isinstance(claim, str) else claim
     if not isinstance(words, list):
-        raise ValueError("neither words nor a list")  # noqa: TRY004  # as pydantic wants it
+        raise ValueError("neither words nor a list")  # noqa: TRY004  # pydantic expects this class
     return {scope for scope in Scope if scope.value in words}
 
 
@@ -59,7 +59,7 @@ class _Claims(BaseModel):
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True, defer_build=True)
 
     sub: Annotated[str, StringConstraints(min_length=1, max_length=_SUBJECT_MAX)]
-    # Without leeway: else a token that is made of another could outlive it.
+    # Checked without leeway, so that a token cannot outlive the token that created it.
     exp: Annotated[FiniteFloat, AfterValidator(_still_ahead)]
     scope: Annotated[frozenset[Scope], BeforeValidator(_scopes)] = frozenset()
     definitions: frozenset[str] | None = None
@@ -67,13 +67,13 @@ class _Claims(BaseModel):
 
 
 class Authenticator:
-    """Checks the tokens of one installation, and signs some of its own."""
+    """Verifies the tokens of one installation and signs new ones."""
 
     def __init__(self, settings: Settings) -> None:
-        """Read the keys that there are; what is behind a URL is fetched when it is needed.
+        """Load the keys; those at a URL are fetched when a token first needs them.
 
         Raises:
-            BadSettings: they contradict each other, or a key is of no use.
+            BadSettings: the settings contradict each other, or a key is invalid.
         """
         secret = settings.auth_jwt_secret
         self._secret = secret.get_secret_value().encode() if secret else None
@@ -84,48 +84,48 @@ class Authenticator:
         self._issuer = settings.auth_issuer
         if not self.is_on and (self._audience or self._issuer):
             raise BadSettings(
-                "AUTH_AUDIENCE and AUTH_ISSUER are checked in tokens, and there is no key to check "
-                "tokens with: set AUTH_JWT_SECRET, AUTH_JWKS_FILE or AUTH_JWKS_URL"
+                "AUTH_AUDIENCE or AUTH_ISSUER is set, but there is no key to check tokens with: "
+                "set AUTH_JWT_SECRET, AUTH_JWKS_FILE or AUTH_JWKS_URL"
             )
 
     @property
     def is_on(self) -> bool:
-        """Whether a token is asked for."""
+        """Whether requests need a token."""
         return self.can_sign or self._keys is not None
 
     @property
     def can_sign(self) -> bool:
-        """Whether there is a secret to sign tokens with."""
+        """Whether a secret to sign tokens is configured."""
         return self._secret is not None
 
     async def viewer(self, authorization: str | None) -> Viewer:
-        """Tell who asks, by the value of an `Authorization` header.
+        """Return the viewer for the value of an `Authorization` header.
 
         Raises:
-            Unauthenticated: there is no token, or it does not hold.
+            Unauthenticated: the token is missing or invalid.
         """
         if not self.is_on:
             return _ANYONE
         scheme, _, token = (authorization or "").strip().partition(" ")
         if scheme.lower() != "bearer":
-            raise Unauthenticated("A token is needed: send `Authorization: Bearer <token>`")
+            raise Unauthenticated("A token is required: send `Authorization: Bearer <token>`")
         import jwt  # noqa: PLC0415
 
         try:
             claims = _Claims.model_validate(await self._verified(token.strip()))
         except (jwt.PyJWTError, ValidationError) as error:
             logger.info("A token was refused: %s", type(error).__name__)
-            raise Unauthenticated("The token is not valid, or not any more") from error
+            raise Unauthenticated("The token is invalid or has expired: get a new one") from error
         return Viewer(claims.sub, claims.scope, claims.definitions, claims.task_ids, claims.exp)
 
     def sign(self, viewer: Viewer) -> str:
-        """Make the token of a viewer, which `viewer` will then tell; it has to end some day.
+        """Sign a token for a viewer with an expiry time; `viewer` turns it back into that viewer.
 
         Raises:
-            BadSettings: there is no secret to sign with.
+            BadSettings: no secret to sign tokens is configured.
         """
         if self._secret is None:
-            raise BadSettings("AUTH_JWT_SECRET must be set for that")
+            raise BadSettings("Tokens can be signed only if AUTH_JWT_SECRET is set")
         import jwt  # noqa: PLC0415
 
         claims = {
@@ -163,7 +163,7 @@ class Authenticator:
         return claims
 
     async def _key(self, header: dict[str, Any]) -> tuple[Any, list[str]]:
-        """Choose the key, and with it the algorithms: what the token names is only looked up."""
+        """Choose the key and its algorithms; the token can only select among configured keys."""
         if header.get("alg") == _SIGNED_WITH and self._secret is not None:
             return self._secret, [_SIGNED_WITH]
         if header.get("alg") in ALGORITHMS and self._keys is not None:
@@ -186,7 +186,7 @@ def _key_set(settings: Settings) -> KeySet | None:
     try:
         parse_keys(file.read_bytes())
     except (OSError, ValueError) as error:
-        raise BadSettings(f"AUTH_JWKS_FILE {file} is no JWKS that can be read: {error}") from error
+        raise BadSettings(f"AUTH_JWKS_FILE {file} is not a readable JWKS: {error}") from error
     return KeySet(file.read_bytes)
 
 

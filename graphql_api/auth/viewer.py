@@ -1,4 +1,4 @@
-"""Who asks: which tasks it sees, and what it may do."""
+"""The authenticated caller of an operation: which tasks it may see and what it may do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from celeryql.state.visibility import Visibility
 
 
 class Scope(StrEnum):
-    """What a token allows; in its `scope` claim in lower case."""
+    """A permission that a token grants. Its `scope` claim lists them in lower case."""
 
     ENQUEUE = "enqueue"
     READ = "read"
@@ -24,12 +24,14 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True)
 class Viewer:
-    """Who asks; without authentication everyone is `anonymous` and may do all.
+    """The caller of an operation. Without authentication it is `anonymous` and may do everything.
 
     Attributes:
-        definitions: only tasks of these; None for all.
-        task_ids: only these tasks, and the steps of these workflows; None for all.
-        expires_at: when this ends, in seconds since 1970; None for never.
+        subject: owns the tasks that the caller enqueues.
+        definitions: the only task definitions that the caller may use; None for all.
+        task_ids: the only tasks and workflows that the caller may see, with the steps of these
+            workflows; None for all.
+        expires_at: Unix time in seconds at which the token expires; None for never.
     """
 
     subject: str = "anonymous"
@@ -40,39 +42,44 @@ class Viewer:
 
     @property
     def sees_only(self) -> str | None:
-        """Whose tasks this viewer sees; None for everyone's."""
+        """The owner whose tasks the viewer may see; None for all owners."""
         return None if Scope.ADMIN in self.scopes else self.subject
 
     @cached_property
     def visibility(self) -> Visibility:
-        """Which tasks this viewer sees."""
+        """The rule that decides which tasks the viewer may see."""
         return Visibility(self.sees_only, self.definitions, self.task_ids)
 
     def may_see(self, record: Record) -> bool:
-        """Tell whether a task exists for this viewer."""
+        """Whether the viewer may see a task. To other viewers it does not exist."""
         return self.visibility.allows(record)
 
     def has(self, scope: Scope) -> bool:
-        """Tell whether something is allowed; who is held to certain tasks makes no others."""
+        """Whether the viewer has a scope. A token limited to certain tasks cannot enqueue any."""
         if scope is Scope.ENQUEUE and self.task_ids is not None:
             return False
         return scope in self.scopes or Scope.ADMIN in self.scopes
 
+    @property
+    def granted_scopes(self) -> list[Scope]:
+        """The scopes that the viewer has; ADMIN includes the others."""
+        return [scope for scope in Scope if self.has(scope)]
+
     def require(self, *scopes: Scope) -> None:
-        """See that something is allowed.
+        """Check that the viewer has all scopes.
 
         Raises:
-            Forbidden: it is not; the first scope that is missing is named.
+            Forbidden: a scope is missing; the error names the first.
         """
         for scope in scopes:
             if not self.has(scope):
                 raise Forbidden(scope.name)
 
     def require_definitions(self, names: Iterable[str]) -> None:
-        """See that tasks of these definitions may be enqueued.
+        """Check that the viewer may enqueue tasks of these definitions.
 
         Raises:
-            Forbidden: one of them is not among those that this viewer is held to.
+            Forbidden: the token is limited to other definitions.
         """
         for name in names:
             if self.definitions is not None and name not in self.definitions:

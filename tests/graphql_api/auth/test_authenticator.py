@@ -1,4 +1,4 @@
-"""Which tokens are believed, what they say, and which settings are refused."""
+"""Which tokens are accepted, what they grant, and which settings are refused."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ED25519 = ed25519.Ed25519PrivateKey.generate()
 
 
 def claims(**changed):
-    """Make claims that hold; None leaves one out."""
+    """Make valid claims; None leaves a claim out."""
     made = {"sub": "ann", "exp": time.time() + 60, "scope": "read enqueue"} | changed
     return {name: value for name, value in made.items() if value is not None}
 
@@ -44,7 +44,7 @@ def segment(content):
 
 
 def by_hand(header, key, body=None):
-    """Sign with HMAC what PyJWT would refuse to sign."""
+    """Sign a token with HMAC that PyJWT would refuse to sign."""
     content = segment(header) + b"." + segment(body or claims())
     signature = hmac.new(key, content, hashlib.sha256).digest()
     return f"Bearer {(content + b'.' + segment(signature)).decode()}"
@@ -69,7 +69,7 @@ async def refusal(authenticator, authorization):
     return str(refused.value)
 
 
-async def test_a_token_says_who_asks(with_secret):
+async def test_a_token_names_its_subject_and_scopes(with_secret):
     expires_at = time.time() + 60
 
     viewer = await with_secret.viewer(signed(exp=expires_at))
@@ -78,7 +78,7 @@ async def test_a_token_says_who_asks(with_secret):
     assert viewer == Viewer("ann", scopes, expires_at=expires_at)
 
 
-async def test_a_token_can_be_held_to_definitions_and_tasks(with_secret):
+async def test_a_token_can_be_limited_to_definitions_and_tasks(with_secret):
     viewer = await with_secret.viewer(signed(definitions=["add"], task_ids=["1", "2"]))
 
     assert (viewer.definitions, viewer.task_ids) == ({"add"}, {"1", "2"})
@@ -100,13 +100,13 @@ async def test_unknown_scopes_are_ignored(with_secret, scope, expected):
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER "])
-async def test_the_scheme_is_known_in_any_case(with_secret, scheme):
+async def test_the_bearer_scheme_is_case_insensitive(with_secret, scheme):
     token = signed().removeprefix("Bearer ")
 
     assert (await with_secret.viewer(f"{scheme} {token}")).subject == "ann"
 
 
-async def test_without_keys_everyone_may_do_all():
+async def test_without_keys_everyone_has_every_scope():
     authenticator = Authenticator(Settings())
 
     assert not authenticator.is_on
@@ -115,7 +115,7 @@ async def test_without_keys_everyone_may_do_all():
 
 
 @pytest.mark.parametrize("header", [None, "", "Basic YTpi", "token"])
-async def test_without_a_bearer_token_nobody_gets_in(with_secret, header):
+async def test_a_request_without_a_bearer_token_is_refused(with_secret, header):
     assert "Bearer" in await refusal(with_secret, header)
 
 
@@ -146,16 +146,16 @@ NEXT_YEAR = time.time() + 366 * 24 * 3600  # tests are named long before they ar
     ],
     ids=str,
 )
-async def test_claims_that_do_not_hold_are_refused(with_secret, changed):
+async def test_invalid_claims_are_refused(with_secret, changed):
     await refusal(with_secret, by_hand({"alg": "HS256"}, SECRET.encode(), claims(**changed)))
 
 
-async def test_a_subject_is_text(with_secret):
+async def test_a_subject_that_is_not_text_is_refused(with_secret):
     await refusal(with_secret, by_hand({"alg": "HS256"}, SECRET.encode(), claims(sub=7)))
 
 
 @pytest.mark.parametrize("name", ["nbf", "iat"])
-async def test_the_clock_of_an_issuer_may_be_a_little_ahead(with_secret, name):
+async def test_the_clock_of_the_issuer_may_be_slightly_ahead(with_secret, name):
     assert await with_secret.viewer(signed(**{name: time.time() + 5}))
 
 
@@ -164,7 +164,7 @@ async def test_the_clock_of_an_issuer_may_be_a_little_ahead(with_secret, name):
     [{"aud": "other"}, {"aud": None}, {"iss": "https://evil.example"}, {"iss": None}, {"aud": 7}],
     ids=str,
 )
-async def test_audience_and_issuer_are_checked_where_they_are_set(changed):
+async def test_a_configured_audience_and_issuer_are_checked(changed):
     issuer = "https://issuer.example"
     settings = Settings(auth_jwt_secret=SECRET, auth_audience="celeryql", auth_issuer=issuer)
     right = {"aud": ["x", "celeryql"], "iss": issuer}
@@ -176,7 +176,7 @@ async def test_audience_and_issuer_are_checked_where_they_are_set(changed):
     )
 
 
-async def test_an_audience_that_nobody_set_is_not_looked_at(with_secret):
+async def test_an_audience_is_ignored_if_none_is_configured(with_secret):
     assert await with_secret.viewer(signed(aud="whoever"))
 
 
@@ -205,17 +205,17 @@ async def test_an_audience_that_nobody_set_is_not_looked_at(with_secret):
         by_hand({}, SECRET.encode()),
     ],
 )
-async def test_what_was_not_signed_with_the_secret_is_refused(with_secret, authorization):
+async def test_a_token_not_signed_with_the_secret_is_refused(with_secret, authorization):
     await refusal(with_secret, authorization)
 
 
-async def test_a_refusal_names_no_reason_and_no_token(with_secret, caplog):
+async def test_a_refusal_reveals_neither_reason_nor_token(with_secret, caplog):
     caplog.set_level(logging.DEBUG)
     wrong_key, expired = signed("another " + SECRET), signed(exp=time.time() - 1, sub="ann-secret")
 
     told = {await refusal(with_secret, token) for token in (wrong_key, expired, "Bearer x.y.z")}
 
-    assert told == {"The token is not valid, or not any more"}
+    assert told == {"The token is invalid or has expired: get a new one"}
     assert caplog.messages[0] == "A token was refused: InvalidSignatureError"
     assert not any(token[7:30] in caplog.text for token in (wrong_key, expired))
     assert "ann-secret" not in caplog.text
@@ -229,7 +229,9 @@ async def test_a_refusal_names_no_reason_and_no_token(with_secret, caplog):
         (ED25519, "EdDSA", "edwards"),
     ],
 )
-async def test_public_keys_check_what_their_private_keys_signed(with_keys, key, algorithm, key_id):
+async def test_a_token_signed_with_a_private_key_is_verified_with_its_public_key(
+    with_keys, key, algorithm, key_id
+):
     assert await with_keys.viewer(signed(key, algorithm, {"kid": key_id}))
 
 
@@ -245,18 +247,18 @@ async def test_public_keys_check_what_their_private_keys_signed(with_keys, key, 
         (SECRET, "HS256", {"kid": "one"}),
     ],
 )
-async def test_another_key_or_algorithm_is_refused(with_keys, key, algorithm, headers):
+async def test_a_token_with_another_key_or_algorithm_is_refused(with_keys, key, algorithm, headers):
     await refusal(with_keys, signed(key, algorithm, headers))
 
 
 @pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
-async def test_a_key_that_can_be_broken_is_refused(with_keys):
+async def test_a_key_that_is_too_short_is_refused(with_keys):
     await refusal(with_keys, signed(WEAK_RSA, "RS256", {"kid": "weak"}))
 
 
 @pytest.mark.parametrize("form", [PublicFormat.SubjectPublicKeyInfo, PublicFormat.PKCS1])
 @pytest.mark.parametrize("has_secret", [False, True])
-async def test_a_public_key_is_no_secret(tmp_path, form, has_secret):
+async def test_a_public_key_cannot_be_used_as_a_secret(tmp_path, form, has_secret):
     path = tmp_path / "jwks.json"
     path.write_text(jwks(one=RSA))
     secret = {"auth_jwt_secret": SECRET} if has_secret else {}
@@ -267,7 +269,7 @@ async def test_a_public_key_is_no_secret(tmp_path, form, has_secret):
         await refusal(authenticator, by_hand({"alg": "HS256", "kid": "one"}, key))
 
 
-async def test_a_key_keeps_to_the_algorithm_and_the_use_that_it_names(tmp_path):
+async def test_a_key_is_used_only_for_its_algorithm_and_purpose(tmp_path):
     path = tmp_path / "jwks.json"
     keys = [
         public_jwk(RSA, "one") | {"alg": "RS512"},
@@ -293,7 +295,7 @@ async def test_secret_and_public_keys_can_both_be_set(tmp_path):
     assert await authenticator.viewer(signed(RSA, "RS256"))  # the only key needs no name
 
 
-async def test_what_is_signed_is_what_is_told():
+async def test_a_signed_token_gives_back_its_viewer():
     settings = Settings(auth_jwt_secret=SECRET, auth_audience="celeryql", auth_issuer="us")
     authenticator = Authenticator(settings)
     viewer = Viewer(
@@ -309,14 +311,14 @@ async def test_what_is_signed_is_what_is_told():
         ({"auth_jwt_secret": "x" * 31}, "AUTH_JWT_SECRET is shorter than 32 bytes"),
         ({"auth_audience": "celeryql"}, "there is no key to check tokens with"),
         ({"auth_issuer": "us"}, "there is no key to check tokens with"),
-        ({"auth_jwks_file": "/nowhere"}, "AUTH_JWKS_FILE /nowhere is no JWKS that can be read"),
+        ({"auth_jwks_file": "/nowhere"}, "AUTH_JWKS_FILE /nowhere is not a readable JWKS"),
         (
             {"auth_jwks_file": "/nowhere", "auth_jwks_url": "https://x.example"},
             "both set: choose one",
         ),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(settings, reason):
+def test_contradictory_settings_are_refused(settings, reason):
     with pytest.raises(BadSettings, match=reason) as refused:
         Authenticator(Settings(**settings))
 
@@ -328,11 +330,11 @@ def test_a_file_without_public_keys_is_refused(tmp_path, text):
     path = tmp_path / "jwks.json"
     path.write_text(text)
 
-    with pytest.raises(BadSettings, match="is no JWKS that can be read"):
+    with pytest.raises(BadSettings, match="is not a readable JWKS"):
         Authenticator(Settings(auth_jwks_file=path))
 
 
-async def test_of_a_key_that_was_published_whole_the_public_half_is_used(tmp_path):
+async def test_only_the_public_part_of_a_private_key_is_used(tmp_path):
     path = tmp_path / "jwks.json"
     whole = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(RSA)) | {"kid": "one"}
     path.write_text(json.dumps({"keys": [whole]}))
@@ -341,7 +343,7 @@ async def test_of_a_key_that_was_published_whole_the_public_half_is_used(tmp_pat
 
 
 @pytest.mark.slow
-def test_an_api_with_bad_settings_ends_in_one_sentence():
+def test_an_api_with_bad_settings_exits_with_one_sentence():
     script = "from graphql_api.app import create_app; create_app()"
 
     ended = run_to_end(["-c", script], PROJECT_ROOT, AUTH_JWT_SECRET="hush" * 4)
@@ -350,6 +352,6 @@ def test_an_api_with_bad_settings_ends_in_one_sentence():
     assert ended.stderr == "AUTH_JWT_SECRET is shorter than 32 bytes.\n"
 
 
-def test_keys_come_over_http_only():
+def test_a_jwks_url_must_be_http_or_https():
     with pytest.raises(ValueError, match="auth_jwks_url"):
         Settings(auth_jwks_url="file:///etc/passwd")

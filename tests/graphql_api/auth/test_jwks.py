@@ -1,4 +1,4 @@
-"""Keys behind a URL: fetched when they are needed, not more often, and kept through an outage."""
+"""When a JWKS is fetched from its URL, and which keys are kept during an outage."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ async def test_keys_are_fetched_once_and_kept(provider):
     assert len(set(map(id, found))) == 1
 
 
-async def test_a_key_that_is_new_is_fetched_when_it_is_first_named(provider):
-    keys = provider.keys(pause_s=0)
+async def test_an_unknown_key_id_fetches_the_keys_again(provider):
+    keys = provider.keys(cooldown_s=0)
     assert await keys.find("new") is None
 
     provider.body = jwks(old=OLD, new=NEW)
@@ -84,8 +84,8 @@ async def test_a_key_that_is_new_is_fetched_when_it_is_first_named(provider):
     assert provider.asked == 2
 
 
-async def test_names_that_are_made_up_fetch_nothing_within_the_pause(provider):
-    keys = provider.keys(pause_s=60)
+async def test_unknown_key_ids_fetch_nothing_within_the_cooldown(provider):
+    keys = provider.keys(cooldown_s=60)
 
     found = await asyncio.gather(*(keys.find(f"made up {i}") for i in range(50)))
 
@@ -93,8 +93,8 @@ async def test_names_that_are_made_up_fetch_nothing_within_the_pause(provider):
     assert provider.asked == 1
 
 
-async def test_a_key_that_was_withdrawn_is_forgotten(provider):
-    keys = provider.keys(fresh_s=0, pause_s=0)
+async def test_a_withdrawn_key_is_refused_after_the_next_fetch(provider):
+    keys = provider.keys(fresh_s=0, cooldown_s=0)
     assert await keys.find("old")
 
     provider.body = jwks(new=NEW)
@@ -106,18 +106,18 @@ async def test_a_key_that_was_withdrawn_is_forgotten(provider):
     ("status", "body"), [(500, ""), (200, "<html>"), (200, '{"keys": []}'), (200, "[" * 99_999)]
 )
 async def test_old_keys_are_kept_while_the_provider_fails(provider, caplog, status, body):
-    keys = provider.keys(fresh_s=0, pause_s=0)
+    keys = provider.keys(fresh_s=0, cooldown_s=0)
     assert await keys.find("old")
 
     provider.status, provider.body = status, body
 
     assert await keys.find("old")
     assert provider.asked == 2
-    assert "those known are kept" in caplog.text
+    assert "the known keys are kept" in caplog.text
 
 
-async def test_old_keys_are_kept_while_nobody_listens(provider):
-    keys = KeySet(lambda: fetch(provider.url), fresh_s=0, pause_s=0)
+async def test_old_keys_are_kept_while_the_provider_is_down(provider):
+    keys = KeySet(lambda: fetch(provider.url), fresh_s=0, cooldown_s=0)
     assert await keys.find("old")
 
     provider.url = "http://127.0.0.1:1/keys"
@@ -125,8 +125,8 @@ async def test_old_keys_are_kept_while_nobody_listens(provider):
     assert await keys.find("old")
 
 
-async def test_who_needs_no_new_key_waits_for_no_provider(provider):
-    keys = provider.keys(fresh_s=0, pause_s=0)
+async def test_a_known_key_is_found_without_waiting_for_a_fetch(provider):
+    keys = provider.keys(fresh_s=0, cooldown_s=0)
     assert await keys.find("old")
     provider.may_answer.clear()
 
@@ -140,7 +140,7 @@ async def test_who_needs_no_new_key_waits_for_no_provider(provider):
     assert await waiting is None
 
 
-async def test_tokens_are_checked_with_the_keys_behind_the_url(provider):
+async def test_tokens_are_verified_with_the_keys_at_the_url(provider):
     authenticator = Authenticator(Settings(auth_jwks_url=provider.url))
 
     def token(key, key_id):

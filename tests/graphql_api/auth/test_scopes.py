@@ -1,4 +1,4 @@
-"""What each scope allows, field by field, and how far tokens can be narrowed."""
+"""What each scope allows, field by field, and how tokens limit access to tasks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NEEDED = {
     "queues": {CLUSTER}, "workers": {CLUSTER}, "cluster": {CLUSTER},
     "enqueueWorkflow": {ENQUEUE}, "enqueueBatch": {ENQUEUE},
     "cancelTask": {CONTROL}, "retryTask": {CONTROL, ENQUEUE},
-    "viewer": set(), "createToken": {ENQUEUE},  # because that is the scope the token is to have
+    "viewer": set(), "createToken": {ENQUEUE},  # the scope of the token that the test creates
 }  # fmt: skip
 NEEDED_BELOW = {
     "failure": (READ, "failure { type }"),
@@ -82,7 +82,7 @@ async def test_each_field_needs_its_scopes_and_no_others(door_of, kind, name):
 
 
 @pytest.mark.parametrize("name", NEEDED_BELOW)
-async def test_what_lies_below_a_task_needs_its_scope_wherever_it_is_reached(door_of, name):
+async def test_a_field_below_a_task_needs_its_scope_in_every_operation(door_of, name):
     needed, path = NEEDED_BELOW[name]
     operation = f"mutation {{ enqueueAdd(input: {{x: 1, y: 2}}) {{ ...success }} }} {SUCCESS}"
     operation = operation.replace("PATH", path)
@@ -91,7 +91,7 @@ async def test_what_lies_below_a_task_needs_its_scope_wherever_it_is_reached(doo
     assert await is_forbidden(door_of("ann", ENQUEUE, needed), operation) is False
 
 
-async def test_what_a_worker_runs_is_for_readers(door_of, empty_redis):
+async def test_the_active_tasks_of_a_worker_need_read(door_of, empty_redis):
     operation = "{ workers { active { id } } }"
     now_ms = int(empty_redis.time()[0]) * 1_000
     empty_redis.hset("celeryql:worker:w", mapping=WORKER | {"seen_at": now_ms})
@@ -101,7 +101,7 @@ async def test_what_a_worker_runs_is_for_readers(door_of, empty_redis):
     assert await is_forbidden(door_of("ann", CLUSTER, READ), operation) is False
 
 
-def test_every_field_that_says_what_it_needs_is_tested():
+def test_every_field_whose_description_names_a_scope_is_tested():
     needed = {
         (name, text[1])
         for type_ in SCHEMA.type_map.values()
@@ -128,43 +128,45 @@ async def test_a_node_needs_the_scope_of_its_kind(door_of, id_, needed):
 
 
 async def test_a_top_level_error_names_the_scope(door_of):
-    told = await door_of("ann", READ).tell("{ queues { name } }")
+    answer = await door_of("ann", READ).tell("{ queues { name } }")
 
     message = "This needs the scope CLUSTER, which your token lacks"
-    assert json.loads(told)[1] == [[message, "FORBIDDEN"]]
+    assert json.loads(answer)[1] == [[message, "FORBIDDEN"]]
 
 
-async def test_a_retry_names_what_is_missing(door_of):
+async def test_a_forbidden_retry_names_the_missing_scope(door_of):
     operation = 'mutation { retryTask(id: "x") { ... on Forbidden { missing } } }'
 
     assert await door_of("a", CONTROL).execute(operation) == {"retryTask": {"missing": "ENQUEUE"}}
     assert await door_of("a", ENQUEUE).execute(operation) == {"retryTask": {"missing": "CONTROL"}}
 
 
-async def test_a_token_held_to_definitions_sees_only_those(door_of):
+async def test_a_token_limited_to_definitions_sees_only_their_tasks(door_of):
     ann = door_of("ann")
     single, (workflow, steps) = await ann.add(), await ann.chain()
-    held = door_of("ann", definitions=frozenset({"mul", "workflow"}))
+    limited = door_of("ann", definitions=frozenset({"mul", "workflow"}))
 
-    tasks = {id_: (await held.execute(STEPS, id=id_))["task"] for id_ in (single, workflow, *steps)}
+    tasks = {
+        id_: (await limited.execute(STEPS, id=id_))["task"] for id_ in (single, workflow, *steps)
+    }
 
     mul_step = {"id": steps[2]}
-    assert await ids(held) == {workflow, steps[2]}
+    assert await ids(limited) == {workflow, steps[2]}
     assert [id_ for id_, task in tasks.items() if task] == [workflow, steps[2]]
     assert tasks[workflow]["steps"] == [{"task": mul_step}]
     assert {event["task"]["id"] for event in tasks[workflow]["history"]} <= {workflow, steps[2]}
-    assert (await held.execute(CANCEL, id=single))["cancelTask"]["__typename"] == "NotFound"
+    assert (await limited.execute(CANCEL, id=single))["cancelTask"]["__typename"] == "NotFound"
 
 
-async def test_events_of_steps_that_a_token_is_not_held_to_are_left_out(door_of, report):
+async def test_events_of_steps_outside_a_tokens_definitions_are_left_out(door_of, report):
     ann = door_of("ann")
     workflow, (first, second, last) = await ann.chain()
     for task, step in ((add, first), (add, second), (mul, last)):
         report(task, step, "STARTED")
         report(task, step, "SUCCESS", 3.0)
-    held = door_of("ann", definitions=frozenset({"mul", "workflow"}))
+    limited = door_of("ann", definitions=frozenset({"mul", "workflow"}))
 
-    events = [event async for event in held.subscribe(EVENTS, id=workflow)]
+    events = [event async for event in limited.subscribe(EVENTS, id=workflow)]
 
     assert {event["task"]["id"] for event in events} == {workflow, last}
 
@@ -177,17 +179,19 @@ async def test_events_of_steps_that_a_token_is_not_held_to_are_left_out(door_of,
         (WORKFLOW % f"{ADD} {MUL}", {"add", "mul", "workflow"}),
     ],
 )
-async def test_a_token_held_to_definitions_enqueues_only_those(door_of, operation, allowed):
+async def test_a_token_limited_to_definitions_enqueues_only_their_tasks(
+    door_of, operation, allowed
+):
     for name in allowed:
-        held = door_of("ann", definitions=frozenset({"echo", *allowed} - {name}))
-        assert await is_forbidden(held, operation)
+        limited = door_of("ann", definitions=frozenset({"echo", *allowed} - {name}))
+        assert await is_forbidden(limited, operation)
     assert await is_forbidden(door_of("a", definitions=frozenset(allowed)), operation) is False
 
 
 async def test_items_of_a_batch_are_forbidden_one_by_one(door_of):
-    held = door_of("ann", definitions=frozenset({"mul"}))
+    limited = door_of("ann", definitions=frozenset({"mul"}))
 
-    data = await held.execute(
+    data = await limited.execute(
         "mutation { enqueueBatch(tasks: [{task: {add: {x: 1, y: 2}}}, {task: {mul: {x: 1, y: 2}}}])"
         " { ... on EnqueueBatchSuccess { items { task { id } error { __typename message } } } } }"
     )
@@ -199,13 +203,13 @@ async def test_items_of_a_batch_are_forbidden_one_by_one(door_of):
     assert len(await ids(door_of("ann"))) == 1
 
 
-async def test_a_workflow_is_retried_by_who_may_enqueue_all_of_its_steps(door_of, report):
+async def test_retrying_a_workflow_needs_permission_for_all_of_its_steps(door_of, report):
     workflow, _ = await door_of("ann").chain()
     await door_of("ann").execute(CANCEL, id=workflow)
-    held = door_of("ann", definitions=frozenset({"add", "workflow"}))
+    limited = door_of("ann", definitions=frozenset({"add", "workflow"}))
     free = door_of("ann", definitions=frozenset({"add", "mul", "workflow"}))
 
-    answers = [(await door.execute(RETRY, id=workflow))["retryTask"] for door in (held, free)]
+    answers = [(await door.execute(RETRY, id=workflow))["retryTask"] for door in (limited, free)]
 
     message = "This token may not enqueue 'mul'"
     assert answers == [
@@ -213,31 +217,31 @@ async def test_a_workflow_is_retried_by_who_may_enqueue_all_of_its_steps(door_of
     ]  # fmt: skip
 
 
-async def test_a_key_that_a_hidden_task_holds_names_no_task(door_of):
+async def test_an_idempotency_key_of_a_hidden_task_does_not_reveal_the_task(door_of):
     await door_of("ann").execute(KEYED % "Mul")
-    held = door_of("ann", definitions=frozenset({"add"}))
+    limited = door_of("ann", definitions=frozenset({"add"}))
 
-    told = (await held.execute(KEYED % "Add"))["enqueueAdd"]
+    answer = (await limited.execute(KEYED % "Add"))["enqueueAdd"]
 
-    assert told == {
+    assert answer == {
         "__typename": "InvalidInput",
         "message": "Invalid input: options.idempotencyKey: It is in use: take another",
         "problems": [{"path": ["options", "idempotencyKey"]}],
     }
 
 
-async def test_a_key_that_a_hidden_task_holds_is_named_where_it_was_given(door_of):
+async def test_an_idempotency_key_of_a_hidden_task_is_refused_at_its_path(door_of):
     await door_of("ann").execute(KEYED % "Mul")
-    held = door_of("ann", definitions=frozenset({"add"}))
-    ended = await held.add()
-    await held.execute(CANCEL, id=ended)
+    limited = door_of("ann", definitions=frozenset({"add"}))
+    ended = await limited.add()
+    await limited.execute(CANCEL, id=ended)
     again = f'retryTask(id: "{ended}", idempotencyKey: "key")'
     batch = 'enqueueBatch(tasks: [{task: {add: {x: 1, y: 2}}, options: {idempotencyKey: "key"}}])'
-    told = "... on InvalidInput { problems { path } }"
+    answer = "... on InvalidInput { problems { path } }"
 
-    data = await held.execute(
-        f"mutation {{ {again} {{ {told} }} {batch} {{ ... on EnqueueBatchSuccess {{"
-        f" items {{ error {{ {told} }} }} }} }} }}"
+    data = await limited.execute(
+        f"mutation {{ {again} {{ {answer} }} {batch} {{ ... on EnqueueBatchSuccess {{"
+        f" items {{ error {{ {answer} }} }} }} }} }}"
     )
 
     assert data["retryTask"] == {"problems": [{"path": ["idempotencyKey"]}]}
@@ -246,7 +250,7 @@ async def test_a_key_that_a_hidden_task_holds_is_named_where_it_was_given(door_o
     }
 
 
-async def test_a_token_held_to_tasks_sees_them_and_their_steps(door_of):
+async def test_a_token_limited_to_tasks_sees_them_and_their_steps(door_of):
     ann = door_of("ann")
     single, (workflow, steps), _ = await ann.add(), await ann.chain(), await ann.add()
 
@@ -258,26 +262,26 @@ async def test_a_token_held_to_tasks_sees_them_and_their_steps(door_of):
     assert step["task"]["workflow"] is None
 
 
-async def test_a_token_held_to_tasks_cancels_them_and_enqueues_nothing(door_of):
+async def test_a_token_limited_to_tasks_can_cancel_but_not_enqueue(door_of):
     ann = door_of("ann")
     single, other = await ann.add(), await ann.add()
 
     for scopes in [(), (ADMIN,)]:
-        held = door_of("ann", *scopes, task_ids=frozenset({single}))
+        limited = door_of("ann", *scopes, task_ids=frozenset({single}))
         for name in ("enqueueAdd", "enqueueWorkflow", "enqueueBatch", "retryTask"):
-            assert await is_forbidden(held, OPERATIONS.of("mutation", name, single, depth=0))
-        assert (await held.execute(CANCEL, id=other))["cancelTask"]["__typename"] == "NotFound"
+            assert await is_forbidden(limited, OPERATIONS.of("mutation", name, single, depth=0))
+        assert (await limited.execute(CANCEL, id=other))["cancelTask"]["__typename"] == "NotFound"
     success = {"cancelTask": {"__typename": "CancelTaskSuccess"}}
-    assert await held.execute(CANCEL, id=single) == success
+    assert await limited.execute(CANCEL, id=single) == success
 
 
-async def test_all_events_are_held_to_what_a_token_is_held_to(door_of):
+async def test_the_stream_of_all_events_respects_the_limits_of_a_token(door_of):
     ann = door_of("ann")
     before = (await ann.execute("{ tasks { cursor } }"))["tasks"]["cursor"]
     wanted, _, (workflow, steps) = await ann.add(), await ann.add(), await ann.chain()
     query = "subscription($after: EventCursor) { tasks(after: $after) { task { id } } }"
 
-    held = door_of("ann", task_ids=frozenset({wanted, workflow}))
-    events = await held.take(5, query, after=before)
+    limited = door_of("ann", task_ids=frozenset({wanted, workflow}))
+    events = await limited.take(5, query, after=before)
 
     assert {event["task"]["id"] for event in events} == {wanted, workflow, *steps}
