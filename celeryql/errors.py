@@ -182,7 +182,7 @@ class WorkflowTypeMismatch(Refusal):
         self.step_key = step_key
         self.expected = expected
         self.actual = actual
-        super().__init__(f"Step {step_key!r} takes {expected}, but is handed {actual}")
+        super().__init__(f"Step {step_key!r} takes {expected}, but receives {actual}")
 
 
 class IdempotencyConflict(Refusal):

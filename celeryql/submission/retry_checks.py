@@ -64,7 +64,7 @@ def _step_mismatch(
         return input_mismatch(definition, given | {taken: handed[0]})
     offered = _type_of(workflow.joins[step.after].value, returned)
     if not is_assignable(offered, wanted):
-        return f"it takes {type_name(wanted)} as {taken!r} now, but is handed {type_name(offered)}"
+        return f"it takes {type_name(wanted)} as {taken!r} now, but receives {type_name(offered)}"
     return input_mismatch(definition, given, waits_for=taken)
 
 

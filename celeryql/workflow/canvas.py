@@ -1,14 +1,14 @@
-"""Workflows: what a canvas says, and the steps and joins that it comes to.
+"""The nodes of a canvas, and the workflow that is planned from it.
 
-A canvas is laid out once (`layout.py`), into steps and *joins*. A join is where a part of a chain
-hands over to the next: when the last of its sources has succeeded, its value goes to all its
-targets. So each step feeds one join at most and waits for one at most, however the canvas is
-nested, and a group of n in front of a group of m costs n + m, not n times m.
+`planner.py` turns a canvas into steps and *joins*. A join is the point of a chain where one part
+passes its value to the next: when the last of its sources has succeeded, its value goes to all its
+targets. Each step feeds at most one join and waits for at most one, however deep the canvas is
+nested, and a group of n before a group of m costs n + m instead of n times m.
 
-The steps are Celery signatures, frozen here with their ids. Those that nothing holds back leave as
-messages with the records; each of the others is kept until its join is complete, and the worker
-that completes it sends its message in the same instant (`backend.py`). Celery's own chain and chord
-messages carry all that follows in each message, which multiplies: ten groups of 100 came to 29 MB.
+The steps are Celery signatures with fixed ids. Steps that wait for nothing are sent together with
+the records. The signature of any other step is stored, and the worker that completes its join sends
+its message in the same script (`worker/next_steps.py`). Celery's own chain and chord messages carry
+all later steps in each message, which multiplies: ten groups of 100 took 29 MB.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class StepNode:
     """One task of a canvas.
 
     Attributes:
-        given: JSON values of the arguments, without the one that is piped.
-        options: only tags, priority and attempts can be asked of a step.
-        path: where the step's arguments stand in the operation's input, for problems.
+        arguments: their JSON values, without the one that is piped.
+        options: of which a step has only tags, priority and attempts.
+        path: where the arguments are in the input of the operation, for problems.
     """
 
     key: str | None
@@ -46,18 +46,18 @@ class StepNode:
 
     @property
     def key_path(self) -> tuple[str, ...]:
-        """Where its key stands in the operation's input: beside `task`, which `path` leads into."""
+        """Where its key is in the input of the operation: beside `task`, which contains `path`."""
         return (*self.path[:-2], "key")
 
     @property
     def missing_arguments(self) -> list[str]:
-        """Arguments without a default that are not given, in order."""
+        """Parameters without a default that have no argument, in order."""
         return [name for name in self.definition.required_parameters if name not in self.arguments]
 
 
 @dataclass(frozen=True)
 class ChainNode:
-    """Nodes one after the other, each handed the value of the one before."""
+    """Nodes that run one after the other; each receives the value of the one before."""
 
     nodes: tuple[Node, ...]
     path: tuple[str, ...] = ()
@@ -65,7 +65,7 @@ class ChainNode:
 
 @dataclass(frozen=True)
 class GroupNode:
-    """Nodes side by side, each handed the same; their value is the list of their values."""
+    """Nodes that run in parallel on the same value; its own value is the list of theirs."""
 
     nodes: tuple[Node, ...]
     path: tuple[str, ...] = ()
@@ -75,7 +75,7 @@ Node = StepNode | ChainNode | GroupNode  # a chord is a chain of a group and its
 
 
 def chord(header: GroupNode, body: Node) -> ChainNode:
-    """Have a group hand the list of its results to a body."""
+    """Pass the list of a group's results to a body."""
     return ChainNode((header, body), header.path)
 
 
@@ -84,7 +84,7 @@ class PlannedStep:
     """A checked step with its id.
 
     Attributes:
-        open_parameter: what is handed over goes here; None where nothing is taken.
+        open_parameter: takes the piped value; None if the step takes none.
         after: number of the join that it waits for; None for a first step.
     """
 
@@ -96,12 +96,12 @@ class PlannedStep:
 
     @property
     def known_input(self) -> dict[str, Any]:
-        """What is known of its arguments before it starts, for showing."""
+        """Its arguments as far as they are known before it starts, without the sensitive ones."""
         hidden = self.node.definition.sensitive
         return {name: value for name, value in self.node.arguments.items() if name not in hidden}
 
     def signature(self, root: TaskId, default: Priority) -> Signature:
-        """Freeze its Celery signature; one that takes nothing from before is immutable."""
+        """Create its Celery signature, immutable if it takes no piped value."""
         return self.node.definition.task.signature(
             kwargs=self.node.arguments,
             immutable=self.open_parameter is None,
@@ -113,7 +113,7 @@ class PlannedStep:
 
 @dataclass(frozen=True)
 class Workflow:
-    """A canvas that passed every check, with all its ids; steps in the order of the canvas."""
+    """A checked canvas with all its ids; its steps are in the order of the canvas."""
 
     name: str | None
     steps: tuple[PlannedStep, ...]
@@ -122,13 +122,13 @@ class Workflow:
 
     @cached_property
     def feeds(self) -> dict[TaskId, int]:
-        """The number of the join that each step's result goes into."""
+        """The number of the join that each step feeds."""
         return {leaf: i for i, join in enumerate(self.joins) for leaf in leaves(join.value)}
 
     def received_arguments(
         self, step: PlannedStep, results: Mapping[TaskId, Any]
     ) -> tuple[Any, ...] | None:
-        """Give the arguments that a step is handed; None where it has to wait for them."""
+        """Return the positional arguments that a step receives; None if it has to wait for them."""
         if step.after is None:
             return ()
         value = self.joins[step.after].value
@@ -136,7 +136,7 @@ class Workflow:
 
 
 def fill_shape(shape: Shape, results: Mapping[TaskId, Any]) -> Any:
-    """Put results in the places of the tasks that they are of."""
+    """Replace the task ids in a shape with their results."""
     if isinstance(shape, str):
         return results[TaskId(shape)]
     return [fill_shape(part, results) for part in shape]

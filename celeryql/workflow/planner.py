@@ -1,4 +1,4 @@
-"""Lays a canvas out into steps and joins, and checks it from end to end on the way."""
+"""Checks a canvas from end to end, and plans its steps and joins."""
 
 from __future__ import annotations
 
@@ -24,25 +24,31 @@ _NAME: TypeAdapter[str | None] = TypeAdapter(Name | None)
 
 
 def plan(name: str | None, canvas: Node, *, max_steps: int) -> Workflow:
-    """Check a canvas from end to end, give each step its key and id, and lay out its joins.
+    """Check a canvas, give each step a key and an id, and plan its joins.
+
+    Args:
+        name: of the workflow.
+        canvas: its steps.
+        max_steps: how many steps it may have.
 
     Raises:
-        InvalidInput: no step or too many, a key given twice, arguments missing or unfit.
+        InvalidInput: it has no step or too many, two steps have the same key, or arguments are
+            missing or wrong.
         WorkflowTypeMismatch: a value does not fit the argument that it is piped into.
     """
-    layout = _Layout()
-    layout.check_name(name, ("input", "name"))
+    planner = _Planner()
+    planner.check_name(name, ("input", "name"))
     n = sum(1 for _ in _steps(canvas))
     if not 1 <= n <= max_steps:
         message = f"A workflow has 1 to {max_steps} steps, not {n}"
         raise InvalidInput([Problem(("input", "canvas"), message)])
-    layout.place(canvas, (), None, None)
-    layout.check_keys()
-    if layout.problems:
-        raise InvalidInput(layout.problems)
-    if layout.mismatches:
-        raise layout.mismatches[0]
-    return Workflow(name, tuple(layout.steps), layout.joins())
+    planner.add(canvas, (), None, None)
+    planner.check_keys()
+    if planner.problems:
+        raise InvalidInput(planner.problems)
+    if planner.mismatches:
+        raise planner.mismatches[0]
+    return Workflow(name, tuple(planner.steps), planner.joins())
 
 
 def _steps(node: Node) -> Iterator[StepNode]:
@@ -54,25 +60,31 @@ def _steps(node: Node) -> Iterator[StepNode]:
 
 
 @dataclass(frozen=True)
-class _Value:
-    """What a part of a canvas comes to: the ids that it is made of, its type, where it is from."""
+class _Output:
+    """The value that a node passes on.
+
+    Attributes:
+        shape: the task ids whose results it consists of.
+        type: its annotation.
+        source: the tasks that it comes from, as errors name them.
+    """
 
     shape: Shape
     type: Any
     source: str
 
 
-class _Layout:
-    """The steps and joins of a canvas as they are laid out, and what is wrong with it."""
+class _Planner:
+    """The steps and joins of a canvas as they are planned, and what is wrong with it."""
 
     def __init__(self) -> None:
         self.steps: list[PlannedStep] = []
         self.problems: list[Problem] = []
         self.mismatches: list[WorkflowTypeMismatch] = []
-        self._shapes: list[Shape] = []
+        self._shapes: list[Shape] = []  # by number of the join
 
     def joins(self) -> tuple[Join, ...]:
-        """Give the joins in the order of their numbers."""
+        """Return the joins by number."""
         targets: list[list[TaskId]] = [[] for _ in self._shapes]
         for step in self.steps:
             if step.after is not None:
@@ -80,88 +92,102 @@ class _Layout:
         pairs = zip(self._shapes, targets, strict=True)
         return tuple(Join(value=shape, targets=tuple(ids)) for shape, ids in pairs)
 
-    def place(
-        self, node: Node, place: tuple[int, ...], handed: _Value | None, after: int | None
-    ) -> _Value:
-        """Lay out a node that is handed a value by the join `after`, and give its own value."""
+    def add(
+        self, node: Node, position: tuple[int, ...], received: _Output | None, after: int | None
+    ) -> _Output:
+        """Plan a node.
+
+        Args:
+            node: a step, chain or group.
+            position: its index in each node around it, outermost first.
+            received: the value that is piped into it; None for a first node.
+            after: number of the join that pipes the value.
+
+        Returns:
+            The value that it passes on.
+        """
         if isinstance(node, StepNode):
-            return self._place_step(node, place, handed, after)
+            return self._add_step(node, position, received, after)
         if not node.nodes:
             self.problems.append(Problem(node.path, "It has no members"))
         if isinstance(node, GroupNode):
-            return self._place_group(node, place, handed, after)
-        value = _Value([], Any, "nothing")
+            return self._add_group(node, position, received, after)
+        output = _Output([], Any, "nothing")
         for i, child in enumerate(node.nodes):
             if i:
-                self._shapes.append(value.shape)
-                handed, after = value, len(self._shapes) - 1
-            value = self.place(child, (*place, i), handed, after)
-        return value
+                self._shapes.append(output.shape)
+                received, after = output, len(self._shapes) - 1
+            output = self.add(child, (*position, i), received, after)
+        return output
 
-    def _place_group(
-        self, group: GroupNode, place: tuple[int, ...], handed: _Value | None, after: int | None
-    ) -> _Value:
+    def _add_group(
+        self,
+        group: GroupNode,
+        position: tuple[int, ...],
+        received: _Output | None,
+        after: int | None,
+    ) -> _Output:
         shapes: list[Shape] = []
-        offered: list[Any] = []
+        types: list[Any] = []
         sources: list[str] = []
         for i, child in enumerate(group.nodes):
-            value = self.place(child, (*place, i), handed, after)
-            # As in Celery, a group right inside a group is one with it.
-            is_part = isinstance(child, GroupNode)
-            shapes += value.shape if is_part else [value.shape]
-            offered += typing.get_args(value.type) if is_part else [value.type]
-            sources.append(value.source)
-        item = typing.Union[tuple(offered)] if offered else Any  # noqa: UP007  # made at run time
-        return _Value(shapes, list[item], ", ".join(dict.fromkeys(sources)))  # type: ignore[valid-type]  # made at run time
+            output = self.add(child, (*position, i), received, after)
+            # As in Celery, a group that is a direct member of a group is merged into it.
+            is_merged = isinstance(child, GroupNode)
+            shapes += output.shape if is_merged else [output.shape]
+            types += typing.get_args(output.type) if is_merged else [output.type]
+            sources.append(output.source)
+        item = typing.Union[tuple(types)] if types else Any  # noqa: UP007  # made at run time
+        return _Output(shapes, list[item], ", ".join(dict.fromkeys(sources)))  # type: ignore[valid-type]  # made at run time
 
-    def _place_step(
-        self, node: StepNode, place: tuple[int, ...], handed: _Value | None, after: int | None
-    ) -> _Value:
-        key = (".".join(map(str, place)) or "0") if node.key is None else node.key
+    def _add_step(
+        self, node: StepNode, position: tuple[int, ...], received: _Output | None, after: int | None
+    ) -> _Output:
+        key = (".".join(map(str, position)) or "0") if node.key is None else node.key
         self.check_name(key, node.key_path)
-        parameter = self._open_parameter(node, key, is_handed=handed is not None)
-        self._check_given(node, key)
-        if parameter and handed:
-            self._check_pipe(key, node.definition, parameter, handed)
+        parameter = self._open_parameter(node, key, is_piped=received is not None)
+        self._check_arguments(node, key)
+        if parameter and received:
+            self._check_pipe(key, node.definition, parameter, received)
         step = PlannedStep(node, key, parameter, after)
         self.steps.append(step)
-        return _Value(step.id, node.definition.output_type, repr(node.definition.name))
+        return _Output(step.id, node.definition.output_type, repr(node.definition.name))
 
     def check_name(self, name: str | None, path: tuple[str, ...]) -> None:
-        """Note what is wrong with a name that a caller made up."""
+        """Collect the problems of a name that the client chose."""
         try:
             _NAME.validate_python(name)
         except ValidationError as error:
             self.problems += problems_of(error, path)
 
     def check_keys(self) -> None:
-        """Note each given key that another step has, too."""
-        places = {step.key for step in self.steps if step.node.key is None}
-        given: set[str] = set()
+        """Collect each key that is given to a second step."""
+        positions = {step.key for step in self.steps if step.node.key is None}
+        seen: set[str] = set()
         for step in self.steps:
             if step.node.key is None:
                 continue
-            if step.key in places or step.key in given:
+            if step.key in positions or step.key in seen:
                 message = f"Two steps have the key {step.key!r}"
-                hint = ": a step without a key is named by its place" if step.key in places else ""
+                is_position = step.key in positions
+                hint = ": a step without a key is named by its position" if is_position else ""
                 self.problems.append(Problem(step.node.key_path, message + hint))
-            given.add(step.key)
+            seen.add(step.key)
 
-    def _open_parameter(self, node: StepNode, key: str, *, is_handed: bool) -> str | None:
-        if len(node.missing_arguments) == 1 and is_handed:
+    def _open_parameter(self, node: StepNode, key: str, *, is_piped: bool) -> str | None:
+        if len(node.missing_arguments) == 1 and is_piped:
             return node.missing_arguments[0]
-        why = "only one can be piped" if is_handed else "nothing is piped into a first step"
+        why = "only one can be piped" if is_piped else "nothing is piped into a first step"
         message = f"Step {key!r}: argument missing ({why})"
         self.problems += [Problem((*node.path, name), message) for name in node.missing_arguments]
         return None
 
-    def _check_given(self, node: StepNode, key: str) -> None:
+    def _check_arguments(self, node: StepNode, key: str) -> None:
         try:
             json.dumps(node.arguments, ensure_ascii=False).encode()
         except UnicodeEncodeError:
-            self.problems.append(
-                Problem(node.path, f"Step {key!r}: {LONE_SURROGATE_ERROR.message()}")
-            )
+            message = f"Step {key!r}: {LONE_SURROGATE_ERROR.message()}"
+            self.problems.append(Problem(node.path, message))
             return
         if node.missing_arguments and (found := find_unreadable(node.arguments)):
             path = (*node.path, *map(str, found.path))
@@ -171,16 +197,16 @@ class _Layout:
         except ValidationError as error:
             missing = {(*node.path, name) for name in node.missing_arguments}
             for problem in problems_of(error, node.path):
-                if problem.path not in missing:  # those are for `_open_parameter` to judge
+                if problem.path not in missing:  # `_open_parameter` has checked those
                     self.problems.append(Problem(problem.path, f"Step {key!r}: {problem.message}"))
 
     def _check_pipe(
-        self, key: str, definition: TaskDefinition, parameter: str, handed: _Value
+        self, key: str, definition: TaskDefinition, parameter: str, received: _Output
     ) -> None:
         wanted = definition.type_hints[parameter]
-        if not is_assignable(handed.type, wanted):
+        if not is_assignable(received.type, wanted):
             expected = f"{type_name(wanted)} as {parameter!r}"
-            actual = f"{type_name(handed.type)} from {handed.source}"
-            if names := forbidden_fields(handed.type, wanted):
+            actual = f"{type_name(received.type)} from {received.source}"
+            if names := forbidden_fields(received.type, wanted):
                 actual += f", with fields that it forbids ({', '.join(sorted(names))})"
             self.mismatches.append(WorkflowTypeMismatch(key, expected, actual))

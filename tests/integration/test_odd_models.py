@@ -377,7 +377,7 @@ async def test_what_cannot_be_handed_on_is_refused_before_anything_runs(place):
     quiet = await enqueue_chain(place, "{quiet: {n: 1}}", "{sizeOf: {}}")
 
     assert quiet["__typename"] == "WorkflowTypeMismatch"
-    assert "takes int as 'gigabytes', but is handed None from 'quiet'" in quiet["message"]
+    assert "takes int as 'gigabytes', but receives None from 'quiet'" in quiet["message"]
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,7 @@ async def test_each_step_of_a_workflow_is_checked_before_anything_runs(later):
             "Step '0': does not fit 'rename' as it is defined now (new: Field required; old: Extra "
             "inputs are not permitted)"
         ),
-        "Step '1': it takes int as 'n' now, but is handed str",
+        "Step '1': it takes int as 'n' now, but receives str",
     ]
     assert await later.retry("given") == [
         (

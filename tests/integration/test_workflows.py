@@ -168,7 +168,7 @@ async def test_the_stream_of_a_workflow_is_in_order_and_agrees_with_itself(clien
         (
             {"chain": [step("echo", "1", message="a"), step("echo")]},
             ["input", "canvas", "chain", "0", "step", "key"],
-            "Two steps have the key '1': a step without a key is named by its place",
+            "Two steps have the key '1': a step without a key is named by its position",
         ),
         (
             {"group": [step("echo", "x" * 101, message="a")]},
@@ -216,7 +216,7 @@ async def test_a_body_must_take_the_list_of_its_headers_results(client):
         "stepKey": "mail",
         "expected": "list[str] as 'to'",
         "actual": "list[float | str] from 'add', 'echo'",
-        "message": "Step 'mail' takes list[str] as 'to', but is handed list[float | str] from "
+        "message": "Step 'mail' takes list[str] as 'to', but receives list[float | str] from "
         "'add', 'echo'",
     }
 

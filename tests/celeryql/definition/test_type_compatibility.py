@@ -254,7 +254,7 @@ def test_a_task_whose_result_is_ignored_hands_on_nothing():
         for name, type_ in (("strict", int), ("lenient", int | None))
     )
 
-    with pytest.raises(WorkflowTypeMismatch, match="takes int as 'x', but is handed None from"):
+    with pytest.raises(WorkflowTypeMismatch, match="takes int as 'x', but receives None from"):
         plan(None, ChainNode((step(quiet, x=1), step(strict))), max_steps=9)
     assert plan(None, ChainNode((step(quiet, x=1), step(lenient))), max_steps=9).steps
 

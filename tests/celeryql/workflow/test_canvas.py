@@ -1,4 +1,4 @@
-"""Canvases: what is checked before anything is sent."""
+"""How a canvas is checked and planned, before any message is sent."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def group(*nodes: Any) -> GroupNode:
     return GroupNode(nodes)
 
 
-def test_each_step_of_a_chain_waits_for_the_one_before():
+def test_each_step_of_a_chain_waits_for_the_previous_step():
     workflow = plan("sum", chain(step(add, x=4, y=5), step(add, x=6), step(mul, y=7)), max_steps=3)
 
     assert [planned.key for planned in workflow.steps] == ["0", "1", "2"]
@@ -55,13 +55,13 @@ def test_each_step_of_a_chain_waits_for_the_one_before():
     assert len({planned.id for planned in workflow.steps}) == 3
 
 
-def test_nested_chains_are_one_chain_whose_keys_are_paths():
+def test_a_chain_in_a_chain_is_merged_and_its_keys_are_paths():
     workflow = plan(None, chain(step(add, x=1, y=2), chain(step(add, "own", x=1))), max_steps=9)
 
     assert [planned.key for planned in workflow.steps] == ["0", "own"]
 
 
-def test_a_step_with_all_its_arguments_takes_nothing_from_before():
+def test_a_step_with_all_its_arguments_receives_no_piped_value():
     workflow = plan(None, chain(step(add, x=1, y=2), step(echo, message="done")), max_steps=9)
 
     assert workflow.steps[1].open_parameter is None
@@ -106,8 +106,8 @@ def test_every_problem_of_a_canvas_is_reported_at_once():
         chain(step(add, x=1, y=1), step(add, "0", x=1)),
     ],
 )
-def test_a_key_that_is_also_the_place_of_another_step_is_blamed_itself(canvas):
-    """See that it is not the step without a key, which its caller cannot rename."""
+def test_a_key_that_equals_the_position_of_another_step_is_refused(canvas):
+    """The problem names the given key, because the caller cannot rename a step without one."""
     given = next(node for node in canvas.nodes if node.key)
 
     with pytest.raises(InvalidInput) as caught:
@@ -115,10 +115,10 @@ def test_a_key_that_is_also_the_place_of_another_step_is_blamed_itself(canvas):
 
     (problem,) = caught.value.problems
     assert problem.path == given.key_path
-    assert problem.message.endswith("a step without a key is named by its place")
+    assert problem.message.endswith("a step without a key is named by its position")
 
 
-def test_a_value_that_does_not_fit_is_named_with_both_types():
+def test_a_type_mismatch_names_both_types():
     canvas = chain(step(add, x=4, y=5), step(send_email, "mail", subject="Sum", text="?"))
 
     with pytest.raises(WorkflowTypeMismatch) as caught:
@@ -130,7 +130,7 @@ def test_a_value_that_does_not_fit_is_named_with_both_types():
 
 
 def shapes(workflow: Any) -> list[Any]:
-    """Show each join with keys in place of ids: what it hands over, and to whom."""
+    """Return each join with keys instead of ids: its value, and its targets."""
     keys = {planned.id: planned.key for planned in workflow.steps}
 
     def named(value: Any) -> Any:
@@ -146,7 +146,7 @@ MAIL = step(send_email, "mail", subject="Hello", text="...")
 
 
 @pytest.mark.parametrize("canvas", [chord(ADDRESSES, MAIL), chain(ADDRESSES, MAIL)])
-def test_a_chord_hands_the_list_of_its_results_to_its_body(canvas):
+def test_a_chord_passes_the_list_of_its_results_to_its_body(canvas):
     workflow = plan(None, canvas, max_steps=9)
 
     assert shapes(workflow) == [(["a", "b"], ["mail"])]
@@ -161,13 +161,13 @@ def test_a_value_piped_into_a_group_goes_to_each_member():
     assert shapes(workflow) == [("first", ["l", "m"]), ("m", ["n"])]
 
 
-def test_a_group_in_front_of_a_group_is_one_join():
+def test_a_group_before_a_group_is_one_join():
     canvas = chain(ADDRESSES, group(MAIL, step(echo, "done", message="sent")))
 
     assert shapes(plan(None, canvas, max_steps=9)) == [(["a", "b"], ["mail", "done"])]
 
 
-def test_a_group_in_a_group_is_one_with_it_and_one_behind_a_step_is_a_list_of_its_own():
+def test_only_a_group_directly_in_a_group_is_merged_into_it():
     last = step(echo, "last", message="end")
     inner = chain(step(add, "x", x=1, y=1), group(step(add, "y", x=1), step(add, "z", x=1)))
 
@@ -178,11 +178,11 @@ def test_a_group_in_a_group_is_one_with_it_and_one_behind_a_step_is_a_list_of_it
     assert shapes(nested)[-1] == ([["y", "z"], "c"], ["last"])
 
 
-def test_one_result_of_a_group_is_a_list_of_one():
+def test_a_group_of_one_member_returns_a_list():
     canvas = chain(group(step(add, "a", x=1, y=1)), step(add, "b", x=1))
 
     with pytest.raises(
-        WorkflowTypeMismatch, match=r"takes float as 'y', but is handed list\[float\]"
+        WorkflowTypeMismatch, match=r"takes float as 'y', but receives list\[float\]"
     ):
         plan(None, canvas, max_steps=9)
 
@@ -196,12 +196,12 @@ def test_one_result_of_a_group_is_a_list_of_one():
         (Colour | None, "Colour | None"),
     ],
 )
-def test_types_are_named_without_their_limits(annotation, name):
+def test_a_type_name_leaves_out_limits(annotation, name):
     assert type_name(annotation) == name
 
 
 @pytest.mark.parametrize(
-    ("offered", "wanted", "fit"),
+    ("offered", "wanted", "expected"),
     [
         (int, float, True),
         (float, int, False),
@@ -226,5 +226,5 @@ def test_types_are_named_without_their_limits(annotation, name):
         (bool, int, False),
     ],
 )
-def test_types_fit_where_every_value_does(offered, wanted, fit):
-    assert is_assignable(offered, wanted) is fit
+def test_a_type_is_assignable_if_each_of_its_values_is_valid(offered, wanted, expected):
+    assert is_assignable(offered, wanted) is expected

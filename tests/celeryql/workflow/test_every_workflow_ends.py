@@ -1,8 +1,8 @@
-"""The property of workflows: whatever is run, fails, is tried again or canceled, all of it ends.
+"""Every workflow ends, whichever of its steps fail, are retried, are lost or are canceled.
 
-Random canvases are accepted by the real scripts, and run by a worker that is played by the test:
-it takes messages in any order, loses some, gets some again, and writes states through the real
-backend, some of them twice.
+The real scripts accept random canvases, and the test plays the worker: it takes messages in any
+order, loses some, receives some twice, and writes states through the real backend, some of them
+twice.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from redis import Redis
 from celeryql.broker.captured_messages import CAPTURING_CONNECTION, start_capture
 from celeryql.definition.arguments import TaskArguments
 from celeryql.definition.options import EnqueueOptions
+from celeryql.definition.signature import JsonExamples
 from celeryql.definition.task_definition import TaskDefinition
 from celeryql.engine import Engine
 from celeryql.records import Record, TaskId, TaskState
@@ -40,14 +41,14 @@ from celeryql.workflow.canvas import ChainNode, GroupNode, Node, StepNode
 from celeryql.workflow.planner import plan
 
 SETTINGS = Settings()
-NOTHING = "nothing is handed over"
+NOTHING = "no value is piped"
 
 
 class AnyTask(TypedTask):
-    """Takes and gives whatever it is handed, which no task of the API may."""
+    """Takes and returns any value, which no task of the API may."""
 
     def __init__(self) -> None:
-        """Derive no definition."""
+        """Derive no definition from the function."""
 
 
 app = Celery("canvases", task_cls=AnyTask, set_as_current=False, fixups=[])
@@ -72,12 +73,13 @@ def definition(task: Any, **parameters: Any) -> TaskDefinition:
         result=TypeAdapter(Any),
         sensitive=frozenset(),
         types=frozenset(),
+        examples=JsonExamples([], []),
     )
 
 
 START, TAKE = definition(start), definition(take, value=(Any, ...))
 
-# A canvas is a leaf, which takes what it is handed or does not, or a list of canvases.
+# A canvas is a leaf, which takes the piped value or ignores it, or a list of canvases.
 CANVASES = st.recursive(
     st.booleans(),
     lambda inner: st.tuples(st.sampled_from(["chain", "group"]), st.lists(inner, min_size=1)),
@@ -86,22 +88,22 @@ CANVASES = st.recursive(
 
 
 class Model:
-    """What a canvas should do, told without joins: who is handed what, and who needs whom."""
+    """What a canvas should do, without joins: the value that each step receives, and its needs."""
 
     def __init__(self, canvas: Any) -> None:
-        self.handed: dict[str, Any] = {}
+        self.received: dict[str, Any] = {}
         self.needs: dict[str, set[str]] = {}
         self.node, _, _ = self._walk(canvas, NOTHING, set())
 
-    def _walk(self, canvas: Any, handed: Any, needs: set[str]) -> tuple[Node, Any, set[str]]:
+    def _walk(self, canvas: Any, piped: Any, needs: set[str]) -> tuple[Node, Any, set[str]]:
         if isinstance(canvas, bool):
             key = f"s{len(self.needs)}"
-            takes = canvas and handed is not NOTHING
-            self.handed[key], self.needs[key] = (handed if takes else NOTHING), needs
+            takes = canvas and piped is not NOTHING
+            self.received[key], self.needs[key] = (piped if takes else NOTHING), needs
             return StepNode(key, TAKE if takes else START, {}, ()), key, {key}
         kind, members = canvas
         if kind == "group":
-            parts = [self._walk(member, handed, needs) for member in members]
+            parts = [self._walk(member, piped, needs) for member in members]
             values: list[Any] = []
             for member, (_, value, _) in zip(members, parts, strict=True):
                 is_group = not isinstance(member, bool) and member[0] == "group"
@@ -110,9 +112,9 @@ class Model:
             return GroupNode(tuple(node for node, _, _ in parts)), values, ends
         nodes = []
         for member in members:
-            node, handed, needs = self._walk(member, handed, needs)
+            node, piped, needs = self._walk(member, piped, needs)
             nodes.append(node)
-        return ChainNode(tuple(nodes)), handed, needs
+        return ChainNode(tuple(nodes)), piped, needs
 
 
 class Play:
@@ -125,11 +127,11 @@ class Play:
 
     @classmethod
     def of(cls, redis: Redis, backend: Backend, node: Node) -> Play:
-        """Accept a canvas as the only one."""
+        """Empty Redis and accept a canvas."""
         redis.flushdb()
-        asked = build_workflow(plan("any", node, max_steps=100), EnqueueOptions(), "content")
-        redis.register_script(source("accept"))(args=script_args(SETTINGS, "ann", [asked]))
-        return cls(redis, backend, TaskId(asked.records[0].id))
+        submission = build_workflow(plan("any", node, max_steps=100), EnqueueOptions(), "content")
+        redis.register_script(source("accept"))(args=script_args(SETTINGS, "ann", [submission]))
+        return cls(redis, backend, TaskId(submission.records[0].id))
 
     def _run(self, script: str, *args: str) -> Any:
         return self.redis.register_script(source(script))(args=list(args))
@@ -152,21 +154,22 @@ class Play:
         task_id = decoded["headers"]["id"]
         args, kwargs, _ = json.loads(base64.b64decode(decoded["body"]))
         self.taken[self.keys[task_id]] = args[0] if args else NOTHING
-        told = {name: decoded["headers"][name] for name in ("id", "task", "retries")}
-        told |= {"args": args, "kwargs": kwargs, "hostname": "w@host", "delivery_info": {}}
-        told["properties"] = decoded["properties"]
+        fields = {name: decoded["headers"][name] for name in ("id", "task", "retries")}
+        fields |= {"args": args, "kwargs": kwargs, "hostname": "w@host", "delivery_info": {}}
+        fields["properties"] = decoded["properties"]
         entry = json.dumps([decoded, "celery", "celery"])
         take = self.redis.register_script(source("take", OUTBOX))
         assert take(args=[decoded["properties"]["delivery_tag"], entry])
-        return Context(told)
+        return Context(fields)
 
     def acknowledge(self, context: Context) -> None:
         self.redis.hdel("unacked", context.properties["delivery_tag"])
 
     def perform(self, message: str, context: Context, outcome: str, *, is_repeated: bool) -> None:
-        """Start a task, and bring it to its end, or to another try.
+        """Start a task, and end it or retry it.
 
-        What is repeated was written and delivered again, as after a lost answer; while it ran, too.
+        If `is_repeated`, each state is written twice and the message is delivered again, as after a
+        lost answer.
         """
         task_id = context.id
         context.attempt = self.backend.mark_as_started(task_id, request=context)
@@ -250,7 +253,7 @@ def test_every_workflow_ends(empty_redis, backend, canvas, outcomes, cancel_at, 
     outcomes=st.lists(st.sampled_from(["succeed", "succeed", "fail"]), min_size=12),
     order=st.randoms(use_true_random=False),
 )
-def test_every_retry_runs_what_did_not_succeed_and_only_that(
+def test_a_retry_runs_exactly_the_steps_that_did_not_succeed(
     empty_redis, backend, url, canvas, outcomes, order
 ):
     model = Model(canvas)
@@ -275,7 +278,7 @@ async def _retry(url: str, record: Record) -> TaskId:
 def _check_ends_of_retry(first: Play, second: Play, model: Model) -> None:
     before = {step.key: first.record(step.id).state for step in first.graph().steps}
     succeeded = {key for key, state in before.items() if state is TaskState.SUCCEEDED}
-    assert second.taken == {k: v for k, v in model.handed.items() if k not in succeeded}
+    assert second.taken == {k: v for k, v in model.received.items() if k not in succeeded}
 
 
 def _perform_all(
@@ -287,7 +290,7 @@ def _perform_all(
         message = order.choice(waiting) if (waiting := play.waiting()) else None
         taken = play.take(message) if message else None
         if performed == cancel_at and cancel_what is not None:
-            play.cancel(ids[cancel_what % len(ids)])  # between its arrival and its start
+            play.cancel(ids[cancel_what % len(ids)])  # between receipt and start
         if message and taken:
             outcome = outcomes[int(play.keys[taken.id][1:]) % len(outcomes)]
             play.perform(message, taken, outcome, is_repeated=order.random() < 0.3)
@@ -311,7 +314,7 @@ def _check_ends(play: Play, model: Model) -> None:
         if step.state is TaskState.SKIPPED:
             assert steps[step.failure.caused_by].state in (TaskState.FAILED, TaskState.CANCELED)
         if step.state is TaskState.SUCCEEDED:
-            assert play.taken[key] == model.handed[key]
+            assert play.taken[key] == model.received[key]
     found = {step.state for step in steps.values()}
     expected = next(
         (s for s in (TaskState.FAILED, TaskState.CANCELED) if s in found), TaskState.SUCCEEDED
@@ -331,8 +334,8 @@ def _check_history(play: Play) -> None:
     versions: dict[str, int] = {}
     for _, event in history:
         root = [(play.root, event["workflow"])] if "workflow" in event else []
-        for task_id, told in [(event["id"], event), *root]:
-            assert int(told["version"]) == versions.get(task_id, 0) + 1
-            versions[task_id] = int(told["version"])
+        for task_id, fields in [(event["id"], event), *root]:
+            assert int(fields["version"]) == versions.get(task_id, 0) + 1
+            versions[task_id] = int(fields["version"])
     assert history[-1][1]["id"] == play.root
     assert TaskState(history[-1][1]["state"]).is_final
