@@ -1,6 +1,6 @@
-"""One program under supervision: its process group, its output, and that none of it outlives us.
+"""One supervised program: its process group, its output, and a watchdog that lets none survive us.
 
-When to start and stop which program is for `supervisor.py`.
+`supervisor.py` decides when programs are started and stopped.
 """
 
 from __future__ import annotations
@@ -14,21 +14,22 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import IO, cast
-
-from graphql_api.local.console import Console
+from typing import IO, TextIO, cast
 
 TAIL_LINES = 10
 LONGEST_LINE_BYTES = 2**20
 PROBE_PAUSE_S = 0.05
-PUMP_TIMEOUT_S = 2.0  # a program that left its process group may hold its output open for ever
+PUMP_TIMEOUT_S = 2.0  # a child that left the process group may keep the output open for ever
+NAME_WIDTH = 13  # of "email_service"
+COLOURS = (36, 33, 32, 35, 34, 96, 93, 92)  # foreground colours of ANSI terminals
 
-# The program starts only after the watchdog knows its process group. If we die before that,
-# `read` meets the end of its input and nothing is started.
+# The program starts only after the watchdog knows its process group. If this process dies before,
+# `read` fails at the end of its input and nothing is started.
 GATE = 'read -r go && exec "$@" </dev/null'
 
-# Reads the process groups that run, one line for all, the last line counts. Its input ends when we
-# do, however we end, and then it kills what is left. A shell, so that `pkill python` spares it.
+# Each line that it reads lists all running process groups. Its input ends when this process ends,
+# for whatever reason, and then it kills the groups of the last line. It is a shell, so that
+# `pkill python` does not kill it.
 WATCHDOG = """
 trap "" HUP INT TERM
 while read -r groups; do last=$groups; done
@@ -40,15 +41,15 @@ Probe = Callable[[], Awaitable[bool]]
 
 @dataclass(frozen=True)
 class Program:
-    """What to run, and how to see that it is ready.
+    """What to run, and how to check that it is ready and works.
 
     Attributes:
-        ready: a pattern in its output, or a function polled until it returns True; None where
-            nobody waits for it.
-        environment: on top of our own, without what is `hidden`.
-        hidden: variables of ours that the program does not get, in upper case.
-        outlasts: the others need it to finish their work, so it is stopped after them.
-        ailment: says, while it runs, what keeps it from working; None if nothing does.
+        ready: a pattern in its output, or a function that is polled until it returns True; None if
+            nothing waits for it.
+        environment: added to our own environment, less the `hidden` variables.
+        hidden: variables of our environment that the program does not get, in upper case.
+        outlasts: whether it is stopped after the others, which need it to finish their work.
+        ailment: returns why a running program does not work; None if it works.
     """
 
     name: str
@@ -60,66 +61,95 @@ class Program:
     hidden: frozenset[str] = frozenset()
 
     def whole_environment(self) -> dict[str, str]:
-        """Give all variables that the program starts with."""
+        """Return all environment variables of the program."""
         ours = {name: value for name, value in os.environ.items() if self._may_see(name)}
         return {**ours, "PYTHONUNBUFFERED": "1", **self.environment}
 
     def _may_see(self, name: str) -> bool:
-        return name.upper() not in self.hidden  # settings are read in any case
+        return name.upper() not in self.hidden  # settings ignore case
+
+
+class PrefixedOutput:
+    """Writes the lines of several programs to one stream, each after its program's name."""
+
+    def __init__(self, stream: TextIO, *, coloured: bool = False) -> None:
+        self._stream: TextIO | None = stream
+        self._coloured = coloured
+        self._names: list[str] = []
+
+    def line(self, name: str, text: str) -> None:
+        """Write a line of a program."""
+        if name not in self._names:
+            self._names.append(name)
+        head = f"{name:<{NAME_WIDTH}} |"
+        if self._coloured:
+            head = f"\x1b[{COLOURS[self._names.index(name) % len(COLOURS)]}m{head}\x1b[0m"
+        self.say(f"{head} {text}")
+
+    def say(self, text: str) -> None:
+        """Write a line of our own; if the reader is gone, send ourselves a hangup signal."""
+        if self._stream is None:
+            return
+        try:
+            self._stream.write(f"{text}\n")
+            self._stream.flush()
+        except OSError:
+            self._stream = None
+            signal.raise_signal(signal.SIGHUP)
 
 
 class Watchdog:
-    """A tiny process that kills the process groups it guards when this one dies."""
+    """A tiny process that kills the process groups it guards if this process dies."""
 
     def __init__(self) -> None:
         self._groups: set[int] = set()
         self._shell = subprocess.Popen(  # noqa: S603  # a constant of this module
             ["/bin/sh", "-c", WATCHDOG],
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,  # it must not keep a pipe open that others read
+            stdout=subprocess.DEVNULL,  # an inherited pipe would stay open
             stderr=subprocess.DEVNULL,
-            env={},  # it needs none of the secrets in ours
+            env={},  # our environment holds secrets
             text=True,
             start_new_session=True,
         )
 
     def guard(self, group: int) -> None:
-        """Have a process group killed if this process dies."""
+        """Kill a process group if this process dies."""
         self._groups.add(group)
-        self._tell()
+        self._send_groups()
 
     def release(self, group: int) -> None:
-        """Forget a process group that has ended, before its number is given to another."""
+        """Forget a process group that has ended, before the system reuses its number."""
         self._groups.discard(group)
-        self._tell()
+        self._send_groups()
 
-    def _tell(self) -> None:
+    def _send_groups(self) -> None:
         pipe = cast("IO[str]", self._shell.stdin)
         pipe.write(" ".join(f"-{group}" for group in self._groups) + "\n")
         pipe.flush()
 
     def close(self) -> None:
-        """End it; it kills what it still guards."""
+        """End the watchdog, which kills the groups that it still guards."""
         self._shell.communicate()
 
 
 class Process:
-    """One program, which may be run again after it has ended."""
+    """A program that may be run several times, one after another."""
 
-    def __init__(self, program: Program, console: Console, watchdog: Watchdog) -> None:
+    def __init__(self, program: Program, output: PrefixedOutput, watchdog: Watchdog) -> None:
         self.program = program
         self.ready = asyncio.Event()
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
-        self._console = console
+        self._output = output
         self._watchdog = watchdog
         self._leader: asyncio.subprocess.Process | None = None
         self._is_unwanted = False
 
     async def run(self) -> int:
-        """Start the program and wait for its end, then end what is left of its process group.
+        """Run the program to its end, then kill what is left of its process group.
 
         Returns:
-            The exit code; the negative number of the signal that killed it.
+            The exit code; if a signal killed it, the negative number of the signal.
         """
         self.ready.clear()
         self.tail.clear()
@@ -138,14 +168,14 @@ class Process:
             await asyncio.wait_for(pump, PUMP_TIMEOUT_S)
         return code
 
-    async def _start(self, output: int) -> asyncio.subprocess.Process:
-        # Its output is a pipe of ours: with one of asyncio's, wait() also waits for the program's
-        # heirs to close it.
+    async def _start(self, output_fd: int) -> asyncio.subprocess.Process:
+        # The output is a pipe of our own: with one of asyncio's, `wait` would also wait until all
+        # children of the program have closed it.
         leader = self._leader = await asyncio.create_subprocess_exec(
             *("/bin/sh", "-c", GATE, "sh", *self.program.argv),
             stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=output,
+            stdout=output_fd,
+            stderr=output_fd,
             env=self.program.whole_environment(),
             start_new_session=True,
         )
@@ -171,30 +201,30 @@ class Process:
         if not line:
             return
         self.tail.append(line)
-        self._console.line(self.program.name, line)
+        self._output.line(self.program.name, line)
         if isinstance(self.program.ready, re.Pattern) and self.program.ready.search(line):
             self.ready.set()
 
     async def _probe(self) -> None:
         if callable(self.program.ready):
-            while not await self.program.ready():  # noqa: ASYNC110  # no event tells us
+            while not await self.program.ready():  # noqa: ASYNC110  # there is no event to await
                 await asyncio.sleep(PROBE_PAUSE_S)
             self.ready.set()
 
     def terminate(self) -> None:
-        """Ask the program, not its children, to end in its own time."""
+        """Ask the program, but not its children, to end."""
         self._is_unwanted = True
         if self._leader:
             with suppress(ProcessLookupError):
                 self._leader.terminate()
 
     def kill(self) -> None:
-        """End the program and its children at once, for good."""
+        """Kill the program and its children, and do not run it again."""
         self._is_unwanted = True
-        self.put_down()
+        self.kill_run()
 
-    def put_down(self) -> None:
-        """End the program and its children at once; it may be run again."""
+    def kill_run(self) -> None:
+        """Kill the program and its children; it may be run again."""
         if self._leader and self._leader.returncode is None:
             _signal_group(self._leader.pid, signal.SIGKILL)
 
@@ -208,4 +238,4 @@ async def _next_line(reader: asyncio.StreamReader) -> bytes:
     try:
         return await reader.readline()
     except ValueError:
-        return b"(a line of more than a megabyte was left out)"
+        return b"(a line of more than a megabyte is left out)"

@@ -24,12 +24,12 @@ from celeryql.settings import (
 from graphql_api.auth.authenticator import Authenticator
 from graphql_api.auth.trusted_hosts import StartRefused, is_loopback, refuse_public
 from graphql_api.local import programs
-from graphql_api.local.console import Console
 from graphql_api.local.preflight import (
     choose_port,
     only_one,
     refuse_dead_redis,
 )
+from graphql_api.local.processes import PrefixedOutput
 from graphql_api.local.redis_server import EmbeddedRedis, check_data, reserve_port, write_config
 from graphql_api.local.running_env import removed, write_running_env
 from graphql_api.local.settings import LocalSettings
@@ -70,13 +70,13 @@ class Machine:
         """The folder of the spam model."""
         return Path(self.environment["MODEL_DIR"]) / "sms"
 
-    async def bring_up(self, supervisor: Supervisor, console: Console) -> None:
+    async def bring_up(self, supervisor: Supervisor, console: PrefixedOutput) -> None:
         """Start every program as soon as what it needs is there, and say when all are ready."""
         # Nobody waits for GraphiQL's page: the registry of its packages may be out of reach.
         page = supervisor.complete(programs.graphiql(self.environment["GRAPHIQL_DIR"]))
         await asyncio.gather(self._start(supervisor, console), page)
 
-    async def _start(self, supervisor: Supervisor, console: Console) -> None:
+    async def _start(self, supervisor: Supervisor, console: PrefixedOutput) -> None:
         began = time.monotonic()
         if self.redis:
             await supervisor.start(programs.redis_server(self.redis))
@@ -95,7 +95,7 @@ class Machine:
             await supervisor.start(programs.mail_catcher(port, self.maildir))
         await supervisor.start(programs.worker("email_service", self.environment))
 
-    async def _start_spam_detection(self, supervisor: Supervisor, console: Console) -> None:
+    async def _start_spam_detection(self, supervisor: Supervisor, console: PrefixedOutput) -> None:
         if await self._needs_training(supervisor, console):
             training = programs.training(self.model_dir)
             if await supervisor.complete(training):
@@ -106,7 +106,7 @@ class Machine:
                 )
         await supervisor.start(programs.worker("ml_service", self.environment))
 
-    async def _needs_training(self, supervisor: Supervisor, console: Console) -> bool:
+    async def _needs_training(self, supervisor: Supervisor, console: PrefixedOutput) -> bool:
         """Look at the spam model; one that another release trained is kept, out of the way."""
         if not (self.model_dir / "manifest.json").exists():
             console.say("There is no spam model yet: training one, which takes a while.")
@@ -171,7 +171,9 @@ def main(
 
 async def serve(machine: Machine, wanted_port: int, *, restart: bool) -> int:
     """Start the programs and keep them until the end; return the exit code."""
-    console = Console(sys.stdout, coloured=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
+    console = PrefixedOutput(
+        sys.stdout, coloured=sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    )
     if machine.port != wanted_port:
         console.say(f"Port {wanted_port} is taken: using {machine.port}.")
     supervisor = Supervisor(console, restart=restart)

@@ -176,7 +176,7 @@ def named(run: Up, word: str) -> psutil.Process:
     return found
 
 
-def test_what_dies_is_started_again(project: Path, up: Callable[..., Up]) -> None:
+def test_a_dead_program_is_restarted(project: Path, up: Callable[..., Up]) -> None:
     run = up()
     run.until_ready()
     url = str(run.settings()["REDIS_URL"])
@@ -184,7 +184,7 @@ def test_what_dies_is_started_again(project: Path, up: Callable[..., Up]) -> Non
 
     for name, word in {"celery": "celery@%h", "api": "graphql_api.server", "redis": redis}.items():
         named(run, word).kill()
-        sentence = f"{name} is started again in 1 s (restart 1 of 4)."
+        sentence = f"{name} restarts in 1 s (restart 1 of 4)."
         run.until(partial(run.has_said, sentence), sentence)
 
     answer = subprocess.run(

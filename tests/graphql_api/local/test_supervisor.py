@@ -1,4 +1,4 @@
-"""The supervisor: programs start together, stop in order, and are never left behind."""
+"""The supervisor starts programs, restarts them, and stops them in order."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from graphql_api.local.console import Console
-from graphql_api.local.processes import Program
+from graphql_api.local.processes import PrefixedOutput, Program
 from graphql_api.local.supervisor import StartFailed, Supervisor
 
 FOREVER = "while :; do sleep 0.02; done"
@@ -28,11 +27,11 @@ def interrupt() -> None:
 def supervise(
     *programs: Program, then: Callable[[], object] = interrupt, **options: float
 ) -> tuple[int, str]:
-    """Start programs in turn, then do something; give the exit code and what was printed."""
+    """Start programs in turn, call `then`, and return the exit code and the output."""
     output = io.StringIO()
 
     async def run() -> int:
-        supervisor = Supervisor(Console(output), **options)
+        supervisor = Supervisor(PrefixedOutput(output), **options)
 
         async def bring_up() -> None:
             for program in programs:
@@ -46,13 +45,13 @@ def supervise(
 
 
 def program(name: str, script: str, *, outlasts: bool = False, **environment: str) -> Program:
-    """A program that is ready when it prints "up"."""
+    """Describe a program that is ready when it prints "up"."""
     argv = ("/bin/sh", "-c", script)
     return Program(name, argv, re.compile("up"), environment, outlasts=outlasts)
 
 
 def lasting(folder: Path) -> Program:
-    """A program that runs until it is stopped, and leaves its process id."""
+    """Describe a program that runs until it is stopped, and writes its process id to a file."""
     return program("lasting", f"echo $$ > {folder}/pid; echo up; {FOREVER}")
 
 
@@ -71,7 +70,7 @@ def test_a_program_is_ready_when_its_output_says_so() -> None:
     assert output.startswith("one           | now up\nStopping once running tasks have ended")
 
 
-def test_a_program_that_lives_but_does_not_work_is_started_again(tmp_path: Path) -> None:
+def test_a_running_program_that_does_not_work_is_restarted(tmp_path: Path) -> None:
     answers = iter([None, "hears nothing", None, "hears nothing", "hears nothing"])
 
     async def ailment() -> str | None:
@@ -82,10 +81,10 @@ def test_a_program_that_lives_but_does_not_work_is_started_again(tmp_path: Path)
 
     script = f"echo run >> {tmp_path}/runs; echo up; {FOREVER}"
     ailing = Program("one", ("/bin/sh", "-c", script), re.compile("up"), ailment=ailment)
-    code, output = supervise(ailing, then=lambda: None, tend_every_s=0.1)
+    code, output = supervise(ailing, then=lambda: None, check_every_s=0.1)
 
     assert code == 0
-    assert "one hears nothing: it is started again." in output
+    assert "one hears nothing: it is restarted." in output
     assert "died" not in output
 
 
@@ -100,13 +99,13 @@ def test_a_program_is_ready_when_its_probe_says_so() -> None:
     assert list(answers) == []
 
 
-def test_a_program_that_takes_too_long_stops_the_start() -> None:
+def test_a_program_that_is_not_ready_in_time_stops_the_start() -> None:
     code, output = supervise(program("slow", FOREVER), ready_timeout_s=0.1)
 
     assert (code, output) == (1, "slow was not ready after 0.1 s.\n")
 
 
-def test_a_failed_start_stops_what_was_started(tmp_path: Path) -> None:
+def test_a_failed_start_stops_the_started_programs(tmp_path: Path) -> None:
     def fail() -> None:
         raise StartFailed("No more.")
 
@@ -116,7 +115,7 @@ def test_a_failed_start_stops_what_was_started(tmp_path: Path) -> None:
     assert has_ended(tmp_path)
 
 
-def test_an_error_of_the_supervisor_stops_what_was_started(tmp_path: Path) -> None:
+def test_an_error_in_the_supervisor_stops_the_started_programs(tmp_path: Path) -> None:
     def fail() -> None:
         raise OSError("disk full")
 
@@ -136,7 +135,7 @@ def test_a_death_is_reported_and_stops_the_others(tmp_path: Path) -> None:
     assert has_ended(tmp_path)
 
 
-def test_what_others_need_is_stopped_after_them(tmp_path: Path) -> None:
+def test_a_program_that_others_need_is_stopped_after_them(tmp_path: Path) -> None:
     script = f"trap 'sleep 0.1; echo $0 stops; exit' TERM; echo up; {FOREVER}"
 
     _, output = supervise(program("store", script, outlasts=True), program("worker", script))
@@ -144,7 +143,7 @@ def test_what_others_need_is_stopped_after_them(tmp_path: Path) -> None:
     assert [line[:6] for line in output.splitlines()[-2:]] == ["worker", "store "]
 
 
-def test_a_second_signal_kills_what_does_not_end() -> None:
+def test_a_second_signal_kills_programs_that_do_not_end() -> None:
     signal_again = "trap 'echo asked; kill -TERM $PPID' TERM"
 
     code, output = supervise(program("busy", f"{signal_again}; echo up; {FOREVER}"))
@@ -154,7 +153,7 @@ def test_a_second_signal_kills_what_does_not_end() -> None:
     assert output.endswith("Stopping at once.\n")
 
 
-def test_after_a_death_the_others_get_little_time() -> None:
+def test_after_a_death_the_others_have_little_time_to_end() -> None:
     stuck = program("stuck", f"trap '' TERM; echo up; {FOREVER}")
     began = time.monotonic()
 
@@ -164,7 +163,7 @@ def test_after_a_death_the_others_get_little_time() -> None:
     assert time.monotonic() - began < 5
 
 
-def test_a_dead_program_is_started_again(tmp_path: Path) -> None:
+def test_a_dead_program_is_restarted(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     weak = program("weak", f"echo run >> {runs}; [ $(wc -l < {runs}) = 3 ] && echo up; exit 5")
 
@@ -172,7 +171,7 @@ def test_a_dead_program_is_started_again(tmp_path: Path) -> None:
 
     assert code == 0
     assert output.count("weak died (exit code 5)") >= 2
-    assert "weak is started again in 0.02 s (restart 2 of 4)." in output
+    assert "weak restarts in 0.02 s (restart 2 of 4)." in output
 
 
 def test_a_program_that_dies_too_often_stops_everything(tmp_path: Path) -> None:
@@ -186,7 +185,7 @@ def test_a_program_that_dies_too_often_stops_everything(tmp_path: Path) -> None:
     assert has_ended(tmp_path)
 
 
-def test_a_refused_setting_is_not_tried_again(tmp_path: Path) -> None:
+def test_a_program_that_refuses_its_settings_is_not_restarted(tmp_path: Path) -> None:
     weak = program("weak", f"echo run >> {tmp_path}/runs; echo PORT is wrong.; exit {os.EX_CONFIG}")
 
     code, output = supervise(weak)
@@ -196,7 +195,7 @@ def test_a_refused_setting_is_not_tried_again(tmp_path: Path) -> None:
     assert (tmp_path / "runs").read_text() == "run\n"
 
 
-def test_nothing_is_started_again_once_stopping(tmp_path: Path) -> None:
+def test_nothing_is_restarted_while_stopping(tmp_path: Path) -> None:
     weak = program("weak", f"echo run >> {tmp_path}/runs; echo up; exit 5")
 
     supervise(weak, first_pause_s=60)
@@ -204,9 +203,9 @@ def test_nothing_is_started_again_once_stopping(tmp_path: Path) -> None:
     assert (tmp_path / "runs").read_text() == "run\n"
 
 
-def test_a_program_that_ends_by_itself_gives_its_exit_code() -> None:
+def test_complete_returns_the_exit_code_of_a_program() -> None:
     async def run() -> int:
-        supervisor = Supervisor(Console(io.StringIO()))
+        supervisor = Supervisor(PrefixedOutput(io.StringIO()))
         codes = []
 
         async def bring_up() -> None:
@@ -219,7 +218,7 @@ def test_a_program_that_ends_by_itself_gives_its_exit_code() -> None:
     assert asyncio.run(run()) == 4
 
 
-def test_a_hangup_stops_everything_but_does_not_kill(tmp_path: Path) -> None:
+def test_a_hangup_signal_stops_everything_but_kills_nothing(tmp_path: Path) -> None:
     def hang_up() -> None:
         os.kill(os.getpid(), signal.SIGHUP)
         os.kill(os.getpid(), signal.SIGHUP)
@@ -230,7 +229,7 @@ def test_a_hangup_stops_everything_but_does_not_kill(tmp_path: Path) -> None:
     finally:
         signal.signal(signal.SIGHUP, before)
 
-    assert (code, output) == (0, "lasting       | up\nStopping: nobody watches.\n")
+    assert (code, output) == (0, "lasting       | up\nStopping: the terminal is closed.\n")
     assert has_ended(tmp_path)
 
 

@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from graphql_api.auth.trusted_hosts import StartRefused
-from graphql_api.local.console import Console
-from graphql_api.local.processes import Program
+from graphql_api.local.processes import PrefixedOutput, Program
 from graphql_api.local.redis_server import private_redis
 from graphql_api.local.running_env import removed, write_running_env
 from graphql_api.local.settings import LocalSettings
@@ -100,7 +99,7 @@ async def test_programs_start_after_what_they_need(tmp_path: Path) -> None:
     supervisor, output = Recorder(), io.StringIO()
     made = machine(tmp_path, model_dir=str(tmp_path / "models"))
 
-    await made.bring_up(supervisor, Console(output))
+    await made.bring_up(supervisor, PrefixedOutput(output))
 
     started = supervisor.started
     started.remove("graphiql")  # which needs none of the others
@@ -119,7 +118,9 @@ async def test_a_trained_model_is_kept(tmp_path: Path) -> None:
     (tmp_path / "sms" / "manifest.json").touch()
     supervisor = Recorder()
 
-    await machine(tmp_path, model_dir=str(tmp_path)).bring_up(supervisor, Console(io.StringIO()))
+    await machine(tmp_path, model_dir=str(tmp_path)).bring_up(
+        supervisor, PrefixedOutput(io.StringIO())
+    )
 
     assert "training" not in supervisor.started
 
@@ -131,7 +132,7 @@ async def test_a_model_of_another_release_is_set_aside_and_another_is_trained(
     (tmp_path / "sms" / "manifest.json").touch()
     supervisor, output = Recorder(check_code=os.EX_DATAERR), io.StringIO()
 
-    await machine(tmp_path, model_dir=str(tmp_path)).bring_up(supervisor, Console(output))
+    await machine(tmp_path, model_dir=str(tmp_path)).bring_up(supervisor, PrefixedOutput(output))
 
     assert supervisor.started.index("training") < supervisor.started.index("ml_service")
     assert not (tmp_path / "sms").exists()
@@ -146,7 +147,7 @@ async def test_a_model_that_the_user_vouches_for_is_left_alone(tmp_path: Path) -
     supervisor = Recorder(check_code=os.EX_DATAERR)
     settings = {"model_dir": str(tmp_path), "model_sha256": json.dumps(["0" * 64])}
 
-    await machine(tmp_path, **settings).bring_up(supervisor, Console(io.StringIO()))
+    await machine(tmp_path, **settings).bring_up(supervisor, PrefixedOutput(io.StringIO()))
 
     assert "training" not in supervisor.started
     assert (tmp_path / "sms" / "manifest.json").exists()
@@ -155,7 +156,7 @@ async def test_a_model_that_the_user_vouches_for_is_left_alone(tmp_path: Path) -
 async def test_without_a_model_the_rest_runs_and_it_says_how_to_train(tmp_path: Path) -> None:
     supervisor, output = Recorder(training_code=1), io.StringIO()
 
-    await machine(tmp_path, model_dir=str(tmp_path)).bring_up(supervisor, Console(output))
+    await machine(tmp_path, model_dir=str(tmp_path)).bring_up(supervisor, PrefixedOutput(output))
 
     assert "ml_service" in supervisor.started
     assert f"-m ml.train_spam_detector --out {tmp_path}/sms --data FILE`" in output.getvalue()
