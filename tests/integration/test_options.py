@@ -154,9 +154,10 @@ async def test_a_solo_worker_is_said_not_to_stop_what_it_runs(idle_place, projec
         ("{expiresInSeconds: 0}", ["options", "expiresInSeconds"]),
         ("{start: {inSeconds: 60}, expiresInSeconds: 1}", ["options", "expiresInSeconds"]),
         ("{start: {inSeconds: 60}, expiresInSeconds: 60}", ["options", "expiresInSeconds"]),
-        (
+        pytest.param(
             f'{{start: {{at: "{TOMORROW.isoformat()}"}}, expiresInSeconds: 60}}',
             ["options", "expiresInSeconds"],
+            id="expires before it starts tomorrow",
         ),
         ("{start: {inSeconds: -1}}", ["options", "start", "inSeconds"]),
         ("{start: {inSeconds: 1e12}}", ["options", "start", "inSeconds"]),

@@ -125,15 +125,15 @@ NEXT_YEAR = time.time() + 366 * 24 * 3600  # tests are named long before they ar
 @pytest.mark.parametrize(
     "changed",
     [
-        {"exp": time.time() - 1},
+        pytest.param({"exp": time.time() - 1}, id="expired"),
         {"exp": None},
         {"exp": "soon"},
         {"exp": float("inf")},
         {"exp": float("nan")},
         {"exp": True},
-        {"nbf": NEXT_YEAR},
+        pytest.param({"nbf": NEXT_YEAR}, id="not valid before next year"),
         {"nbf": "later"},
-        {"iat": NEXT_YEAR},
+        pytest.param({"iat": NEXT_YEAR}, id="issued next year"),
         {"sub": None},
         {"sub": ""},
         {"sub": "a" * 256},
