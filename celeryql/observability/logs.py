@@ -1,84 +1,86 @@
-"""Logs: how lines look, and what they tell; the same for ours, Celery's and uvicorn's."""
+"""Logging: one format for the lines of CeleryQL, Celery, uvicorn and the tasks."""
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
-from datetime import UTC, datetime
 from logging.handlers import WatchedFileHandler
 from typing import Any
 
 import structlog
 from celery import Celery, signals
-from structlog.contextvars import get_contextvars
 from structlog.stdlib import ProcessorFormatter
 
 from celeryql.settings import LogFormat, Settings, load_settings
 
-# What a logger may be given as `extra`. Celery gives its own lines arguments, too, which may be
-# sensitive.
+# The only fields taken from a record's `extra`. Celery's own lines have more, such as a task's
+# arguments, which may be sensitive.
 _FIELDS = ("task_id", "definition", "owner", "queue", "tasks")
-_ORDER = ("request_id", *_FIELDS)
+_ORDER = ("timestamp", "level", "event", "logger", "request_id", *_FIELDS)
 
 
 def configure(settings: Settings, level: int | None = None, logfile: str | None = None) -> None:
-    """Have this process log as the settings say.
+    """Configure the logging of this process.
 
     Args:
-        settings: what they leave open, the others say.
-        level: of the standard library.
-        logfile: instead of standard error.
+        settings: they decide, except for a level that they do not set.
+        level: a level of the standard library.
+        logfile: write to this file instead of standard error.
     """
     handler = WatchedFileHandler(logfile) if logfile else logging.StreamHandler(sys.stderr)
     is_terminal = not logfile and sys.stderr.isatty()
     is_plain = settings.log_format is LogFormat.PLAIN
     if settings.log_format is LogFormat.AUTO:
         is_plain = is_terminal
-    handler.setFormatter(_plain(coloured=is_terminal) if is_plain else _Json())
+    handler.setFormatter(_plain_formatter(colors=is_terminal) if is_plain else _json_formatter())
     is_set = level is None or "log_level" in settings.model_fields_set
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.log_level.upper() if is_set else level or logging.INFO)
 
 
-class _Json(logging.Formatter):
-    """Writes one object a line, at once: a chain of processors took four times as long."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Tell what every line tells, then whose it is, then the rest."""
-        given = {name: vars(record)[name] for name in _FIELDS if name in vars(record)}
-        line = {
-            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat()[:-6] + "Z",
-            "level": record.levelname.lower(),
-            "event": record.getMessage(),
-            "logger": record.name,
-        }
-        told = get_contextvars() | given | line  # which nothing that a task binds can replace
-        line |= {name: told[name] for name in _ORDER if name in told} | told
-        if record.exc_info and record.exc_info[0]:
-            line["exception"] = self.formatException(record.exc_info)
-        if record.stack_info:
-            line["stack_info"] = record.stack_info
-        return json.dumps(line, default=repr)
-
-
-def _plain(*, coloured: bool) -> logging.Formatter:
-    console = structlog.dev.ConsoleRenderer(
-        colors=coloured, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+def _json_formatter() -> logging.Formatter:
+    """Write each record as one JSON object on one line."""
+    return _formatter(
+        # These come last, so a field that a task binds cannot replace them.
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        _sort_fields,
+        structlog.processors.JSONRenderer(default=repr),
     )
-    bound: list[Any] = [
+
+
+def _plain_formatter(*, colors: bool) -> logging.Formatter:
+    """Write each record for a person who reads a terminal."""
+    return _formatter(
+        structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+        structlog.dev.ConsoleRenderer(
+            colors=colors, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+        ),
+    )
+
+
+def _formatter(*processors: Any) -> logging.Formatter:
+    fields: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(allow=_FIELDS),
     ]
-    time = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
-    shown: list[Any] = [time, ProcessorFormatter.remove_processors_meta, console]
-    return ProcessorFormatter(processors=shown, foreign_pre_chain=bound)
+    *others, renderer = processors
+    return ProcessorFormatter(
+        foreign_pre_chain=fields,
+        processors=[*others, ProcessorFormatter.remove_processors_meta, renderer],
+    )
+
+
+def _sort_fields(_logger: Any, _name: str, line: Any) -> Any:
+    """Put the fields that most lines have first."""
+    return {name: line[name] for name in _ORDER if name in line} | line
 
 
 def configure_workers(app: Celery) -> None:
-    """Have Celery's workers log in the same way, and what tasks print with it."""
+    """Make Celery's workers log in this format, including what tasks print."""
     signals.setup_logging.connect(_configure_worker, weak=False)
 
     def redirect(**_: Any) -> None:
@@ -90,12 +92,17 @@ def configure_workers(app: Celery) -> None:
 
 
 def _configure_worker(loglevel: int, logfile: str | None, **_: Any) -> None:
-    from celery.worker.consumer import consumer  # noqa: PLC0415  # what no API process has
-
     configure(load_settings(), loglevel, logfile)
-    # It would tell the arguments of each task that it runs.
+    # At DEBUG it logs the arguments of each task that runs.
     logging.getLogger("celery.pool").setLevel(logging.INFO)
-    hidden = {  # places of bodies, and of headers that quote arguments
+    _hide_quoted_messages()
+
+
+def _hide_quoted_messages() -> None:
+    """Leave message bodies, and headers with arguments, out of Celery's own error lines."""
+    from celery.worker.consumer import consumer  # noqa: PLC0415  # only workers load it
+
+    hidden_positions = {  # of the arguments of each log message
         consumer.UNKNOWN_FORMAT: (0,),
         consumer.UNKNOWN_TASK_ERROR: (1, 2),
         consumer.INVALID_TASK_ERROR: (1,),
@@ -103,9 +110,10 @@ def _configure_worker(loglevel: int, logfile: str | None, **_: Any) -> None:
     }
 
     def hide(record: logging.LogRecord) -> bool:
-        if isinstance(record.args, tuple) and (places := hidden.get(record.msg)):
-            told = enumerate(record.args)
-            record.args = tuple("(left out)" if i in places else arg for i, arg in told)
+        if isinstance(record.args, tuple) and (hidden := hidden_positions.get(record.msg)):
+            record.args = tuple(
+                "(left out)" if i in hidden else arg for i, arg in enumerate(record.args)
+            )
         return True
 
     consumer.logger.addFilter(hide)
