@@ -73,8 +73,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(engine: Engine, endpoint: GraphQLEndpoint, _: FastAPI) -> AsyncIterator[None]:
-    traces.begin("celeryql-api")
-    traces.carry()
+    traces.start_exporting("celeryql-api")
+    traces.propagate_traces()
     async with engine:
         yield
         await endpoint.finish()

@@ -145,7 +145,7 @@ def _schema(mutation: type, task_types: Mapping[str, Any]) -> HookedSchema:
 
 
 def _operation_hooks() -> type[OperationHooks]:
-    if not traces.is_on():
+    if not traces.is_enabled():
         return OperationHooks
     from graphql_api.execution.tracing import TracedOperationHooks  # noqa: PLC0415  # an extra
 

@@ -8,7 +8,7 @@ from celery import Celery, signals
 
 from celeryql.adopt.configuration import configuration
 from celeryql.observability.logs import configure_workers
-from celeryql.observability.request_trail import carry_trail
+from celeryql.observability.request_context import propagate_request_context
 from celeryql.observability.traces import trace_workers
 from celeryql.worker.task_class import TypedTask
 
@@ -29,7 +29,7 @@ def install(app: Celery) -> None:
     app.steps["worker"].add("celeryql.worker.heartbeat:Heartbeat")
     app.add_defaults(configuration)
     configure_workers(app)
-    carry_trail()
+    propagate_request_context()
     trace_workers()
     signals.worker_init.connect(_disable_gossip, weak=False, dispatch_uid="celeryql")
 

@@ -1,1 +1,1 @@
-"""Logs, traces, and the trail that leads from a request to its tasks."""
+"""Logs, traces, and the request context that messages carry from the API to the workers."""

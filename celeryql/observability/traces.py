@@ -1,7 +1,7 @@
 """Traces: spans of what a process does, which OpenTelemetry sends to a collector.
 
-OpenTelemetry is an extra (`requirements-otel.lock`), and set up by its own standard variables.
-Where none of them names a collector, nothing of it is loaded here.
+OpenTelemetry is an extra (`requirements-otel.lock`) and is configured by its own environment
+variables. If none of them names a collector, this module loads nothing of it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from celery import Task, signals
 from structlog.contextvars import get_contextvars
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-_FLUSH_S = 2.0  # a collector that does not answer holds up no process that ends
+_FLUSH_S = 2.0  # a collector that does not answer must not delay the end of a process
 
 logger = logging.getLogger(__name__)
 
 
 @cache
-def is_on() -> bool:
-    """Tell whether a collector is named, and what sends to it is installed."""
+def is_enabled() -> bool:
+    """Tell whether a collector is configured and OpenTelemetry is installed."""
     is_named = any(os.environ.get(name) for name in _ENDPOINTS)
     is_disabled = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
     if not is_named or is_disabled:
@@ -40,14 +40,14 @@ def is_on() -> bool:
 
 
 @cache
-def begin(service: str) -> Any:
-    """Begin to send this process's spans; the provider of its tracers, None where traces are off.
+def start_exporting(service: str) -> None:
+    """Start to send the spans of this process, if traces are enabled.
 
     Args:
-        service: the process's name, unless OTEL_SERVICE_NAME gives it another.
+        service: name of the process, unless OTEL_SERVICE_NAME sets another.
     """
-    if not is_on():
-        return None
+    if not is_enabled():
+        return
     from opentelemetry import trace  # noqa: PLC0415
     from opentelemetry.exporter.otlp.proto.http import trace_exporter  # noqa: PLC0415
     from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
@@ -57,28 +57,27 @@ def begin(service: str) -> Any:
     provider = TracerProvider(resource=Resource.create({"service.name": name}))
     provider.add_span_processor(export.BatchSpanProcessor(trace_exporter.OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
-    return provider
 
 
 def flush() -> None:
-    """Send what has not been sent yet, for a short time."""
-    if not is_on():
+    """Send the spans that have not been sent, for at most two seconds."""
+    if not is_enabled():
         return
     from opentelemetry import trace  # noqa: PLC0415
 
     provider: Any = trace.get_tracer_provider()
-    if hasattr(provider, "force_flush"):  # else this process has begun none
+    if hasattr(provider, "force_flush"):  # otherwise `start_exporting` was not called
         sending = threading.Thread(target=provider.force_flush, daemon=True)
         sending.start()
         sending.join(_FLUSH_S)
 
 
 def start_span(name: str, headers: Mapping[str, str] | None = None) -> Any:
-    """Start a span; only where traces are on.
+    """Start a span. Call it only if traces are enabled.
 
     Args:
-        name: what is done.
-        headers: name the span that led to it; None where that is the current one.
+        name: what the span covers.
+        headers: message headers that name the parent; None if the current span is the parent.
     """
     from opentelemetry import propagate, trace  # noqa: PLC0415
 
@@ -88,31 +87,31 @@ def start_span(name: str, headers: Mapping[str, str] | None = None) -> Any:
 
 
 def span(name: str) -> AbstractContextManager[Any]:
-    """Make what is done inside a span, where traces are on."""
-    if not is_on():
+    """Cover a `with` block by a span, if traces are enabled."""
+    if not is_enabled():
         return nullcontext()
     from opentelemetry import trace  # noqa: PLC0415
 
     return trace.use_span(start_span(name), end_on_exit=True)
 
 
-def carry() -> None:
-    """Have each message that this process sends name the current span, where traces are on."""
-    if is_on():
+def propagate_traces() -> None:
+    """Add the current span to the headers of each message of this process, if enabled."""
+    if is_enabled():
         from opentelemetry import propagate  # noqa: PLC0415
 
-        def send(headers: dict[str, Any], **_: Any) -> None:
+        def add_trace_headers(headers: dict[str, Any], **_: Any) -> None:
             propagate.inject(headers)
 
-        signals.before_task_publish.connect(send, weak=False, dispatch_uid="traces")
+        signals.before_task_publish.connect(add_trace_headers, weak=False, dispatch_uid="traces")
 
 
 def trace_workers() -> None:
-    """Have workers make a span of each run, behind the one that sent its message."""
+    """Make workers record a span of each run, as a child of the span that sent its message."""
 
     def prepare(**_: Any) -> None:
-        if is_on():
-            carry()
+        if is_enabled():
+            propagate_traces()
             signals.task_prerun.connect(_start_run, weak=False)
             signals.task_postrun.connect(_end_run, weak=False)
 
@@ -127,8 +126,8 @@ def trace_workers() -> None:
 def _start_run(task_id: str, task: Task, **_: Any) -> None:
     from opentelemetry import trace  # noqa: PLC0415
 
-    # Here and not earlier, so that in a pool each process has its own thread that sends.
-    begin("celeryql-worker-" + "-".join(sorted(task.app.amqp.queues.consume_from)))
+    # Only here, so that each process of a pool gets its own exporter thread.
+    start_exporting("celeryql-worker-" + "-".join(sorted(task.app.amqp.queues.consume_from)))
     run = start_span(f"run {_name(task)}", task.request.headers or {})
     run.set_attributes({"celeryql.task_id": task_id, "celeryql.definition": _name(task)})
     task.request.span = trace.use_span(run, end_on_exit=True)

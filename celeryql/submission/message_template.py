@@ -19,7 +19,7 @@ from pydantic_core import to_json
 
 from celeryql.broker.captured_messages import CapturedMessage, build_only_options, capturing
 from celeryql.definition.task_definition import TaskDefinition
-from celeryql.observability import request_trail
+from celeryql.observability.request_context import CONTEXT_HEADERS, add_context_headers
 from celeryql.worker.task_class import TypedTask
 
 _REPR_MAX = 1_024  # characters of the arguments that Celery shows in a message's headers
@@ -70,7 +70,7 @@ def _has_publish_receivers() -> bool:
     """Tell whether signals of publishing have a receiver that may change each message: tracing."""
     before = [receiver for _, receiver in signals.before_task_publish.receivers or ()]
     after = signals.after_task_publish.receivers or signals.task_sent.receivers
-    return bool(after) or before != [request_trail.send]
+    return bool(after) or before != [add_context_headers]
 
 
 class _Template:
@@ -82,7 +82,7 @@ class _Template:
         self._parts = json.loads(built.payload)
         self._headers = self._parts["headers"]
         self._properties = self._parts["properties"]
-        for name in request_trail.CARRIED:  # of the caller that the template was built for
+        for name in CONTEXT_HEADERS:  # of the caller that the template was built for
             self._headers.pop(name, None)
 
     def is_reusable(self) -> bool:
@@ -101,7 +101,7 @@ class _Template:
         properties = self._properties | {"correlation_id": task_id, "delivery_tag": tag}
         if self._shows_arguments:
             headers["kwargsrepr"] = properties["kwargsrepr"] = _kwargsrepr(kwargs)
-        request_trail.send(headers)
+        add_context_headers(headers)
         body = base64.b64encode(to_json([[], kwargs, _EMBED])).decode()
         parts = self._parts | {"body": body, "headers": headers, "properties": properties}
         built = self._built
