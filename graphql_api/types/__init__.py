@@ -1,1 +1,1 @@
-"""The types, inputs and scalars of the schema that are written by hand."""
+"""The types, inputs, enums and scalars of the schema that do not depend on a task."""

@@ -1,4 +1,7 @@
-"""Strawberry's decorators with the docstring as the description: text is written once."""
+"""Strawberry's decorators, which take the description in the schema from the docstring.
+
+Those of fields also check the scopes that a field needs.
+"""
 
 from __future__ import annotations
 
@@ -22,25 +25,25 @@ M = TypeVar("M", bound=BaseModel)
 
 @dataclass_transform(field_specifiers=(strawberry.field,))
 def type(cls: builtins.type[T]) -> builtins.type[T]:
-    """Make an object type of a class."""
+    """Turn a class into an object type."""
     return strawberry.type(cls, description=inspect.getdoc(cls))
 
 
 @dataclass_transform(field_specifiers=(strawberry.field,))
 def interface(cls: builtins.type[T]) -> builtins.type[T]:
-    """Make an interface of a class."""
+    """Turn a class into an interface."""
     return strawberry.interface(cls, description=inspect.getdoc(cls))
 
 
 @dataclass_transform(field_specifiers=(strawberry.field,))
 def input(cls: builtins.type[T]) -> builtins.type[T]:
-    """Make an input type of a class."""
+    """Turn a class into an input type."""
     return strawberry.input(cls, description=inspect.getdoc(cls))
 
 
 @dataclass_transform(field_specifiers=(strawberry.field,))
 def one_of(cls: builtins.type[T]) -> builtins.type[T]:
-    """Make an input type of which exactly one member is given."""
+    """Turn a class into a OneOf input type, of which clients set exactly one field."""
     return strawberry.input(cls, description=inspect.getdoc(cls), one_of=True)
 
 
@@ -50,25 +53,26 @@ def validated_input(cls: builtins.type[M]) -> builtins.type[M]:
 
 
 class RequireScopes(FieldExtension):
-    """Lets nobody past who lacks a scope."""
+    """Resolves a field only if the viewer has the scopes that it needs."""
 
     def __init__(self, scopes: tuple[Scope, ...]) -> None:
         self._scopes = scopes
 
-    # No coroutine: what comes next may give a value, a coroutine or an asynchronous generator.
+    # Not a coroutine: `next_` may return a value, a coroutine or an asynchronous generator.
     def resolve(self, next_: Callable[..., Any], source: Any, info: Any, **kwargs: Any) -> Any:
-        """Let Strawberry go on, or raise `Forbidden`."""
+        """Check the scopes, then resolve the field."""
         self.check(info)
         return next_(source, info, **kwargs)
 
     resolve_async: Any = resolve
 
     def check(self, info: Any) -> None:
-        """See that whoever asks has the scopes, and that Redis has answered so far.
+        """Check that the viewer has the scopes, and that Redis has answered the operation so far.
 
         Raises:
             Forbidden: a scope is missing.
-            Unavailable: a mutation before this one waited for Redis in vain; many would add up.
+            Unavailable: an earlier mutation of the operation timed out waiting for Redis. Without
+                this error, each further mutation would wait as long.
         """
         info.context.viewer.require(*self._scopes)
         if info.context.is_redis_unavailable:
@@ -88,31 +92,31 @@ def _with_scopes(
 
 
 def field(resolver: Callable[..., Any] | None = None, *, scopes: tuple[Scope, ...] = ()) -> Any:
-    """Make a field of a method, for those who have the scopes."""
+    """Turn a method into a field that needs these scopes."""
     return _with_scopes(strawberry.field, resolver, scopes)
 
 
 def mutation(resolver: Callable[..., Any] | None = None, *, scopes: tuple[Scope, ...] = ()) -> Any:
-    """Make a mutation of a method, for those who have the scopes."""
+    """Turn a method into a mutation that needs these scopes."""
     return _with_scopes(strawberry.mutation, resolver, scopes)
 
 
 def subscription(
     resolver: Callable[..., Any] | None = None, *, scopes: tuple[Scope, ...] = ()
 ) -> Any:
-    """Make a subscription of a method that answers with an asynchronous generator."""
+    """Turn a method that returns an asynchronous generator into a subscription."""
     return _with_scopes(strawberry.subscription, resolver, scopes)
 
 
 def enum(
     cls: builtins.type[E], descriptions: dict[str, str] | None = None, name: str | None = None
 ) -> builtins.type[E]:
-    """Make a GraphQL enum of a Python one.
+    """Turn a Python enum into a GraphQL enum.
 
     Args:
-        cls: its docstring describes it; a line `NAME: text` in there describes a member.
-        descriptions: texts by member name, where the class lies outside the API.
-        name: its name in the schema, where that is not the class's.
+        cls: its docstring is the description; a line `NAME: text` in it describes a member.
+        descriptions: descriptions by member name, for classes outside of the API.
+        name: the name in the schema, if it differs from the class name.
     """
     summary, *lines = (inspect.getdoc(cls) or "").splitlines()
     listed = dict(line.strip().split(": ", 1) for line in lines if ": " in line)

@@ -1,4 +1,4 @@
-"""The filter that lists and streams of tasks have in common."""
+"""The filter of task lists and of the stream of all tasks."""
 
 from __future__ import annotations
 
@@ -17,42 +17,50 @@ from graphql_api.types.enums import TaskState
 
 T = TypeVar("T")
 
-_ENTRIES_MAX = 100  # of each list; every task that is looked at is compared with them
+_ENTRIES_MAX = 100  # per list; each task is compared with all entries
 
 
 @decorators.input
 class TaskFilter:
-    """What tasks must match: one of each list that is given, and all tags.
+    """The conditions that a task must meet: one entry of each list that is given, and all tags.
 
-    A list may have 100 entries. Leave a list out to match all: an empty one matches no task, except
-    that empty `tags` match every task. A `createdBefore` ahead of `createdAfter` matches no task.
+    A list can have up to 100 entries. A list that is left out matches all tasks. An empty list
+    matches none, except that empty `tags` match all.
     """
 
-    ids: list[strawberry.ID] | None = strawberry.field(default=None, description="One of these.")
-    states: list[TaskState] | None = strawberry.field(default=None, description="One of these.")
-    definitions: list[str] | None = strawberry.field(
-        default=None, description="Name of one of these task definitions."
+    ids: list[strawberry.ID] | None = strawberry.field(
+        default=None, description="The ids of the tasks."
     )
-    queues: list[str] | None = strawberry.field(default=None, description="One of these queues.")
-    tags: list[str] | None = strawberry.field(default=None, description="All of them.")
+    states: list[TaskState] | None = strawberry.field(
+        default=None, description="The states of the tasks."
+    )
+    definitions: list[str] | None = strawberry.field(
+        default=None, description="The names of task definitions, or `workflow` for workflows."
+    )
+    queues: list[str] | None = strawberry.field(default=None, description="The names of queues.")
+    tags: list[str] | None = strawberry.field(
+        default=None, description="Tags that a task must all have."
+    )
     created_after: datetime | None = strawberry.field(
-        default=None, description="Accepted later than this; UTC where it names no offset."
+        default=None,
+        description="Match tasks accepted after this time. A time without an offset is in UTC.",
     )
     created_before: datetime | None = strawberry.field(
-        default=None, description="Accepted earlier than this; UTC where it names no offset."
+        default=None,
+        description="Match tasks accepted before this time. A time without an offset is in UTC.",
     )
     top_level_only: bool | None = strawberry.field(
-        default=None, description="Leave workflow steps out."
+        default=None, description="Whether to leave out workflow steps."
     )
 
 
 FilterArgument = Annotated[
-    TaskFilter | None, strawberry.argument(description="Which ones; all by default.")
+    TaskFilter | None, strawberry.argument(description="Which tasks to return; all by default.")
 ]
 
 
 def parse_filter(given: TaskFilter | None, viewer: Viewer) -> RecordFilter:
-    """Hand a filter to the engine, held to what the viewer may see.
+    """Translate a filter for the engine, limited to the tasks that the viewer may see.
 
     Raises:
         ApiError: a list is too long.

@@ -1,4 +1,4 @@
-"""The inputs written by hand: steps, canvases and batches."""
+"""The inputs of workflows and batches, and how a step's task and arguments are read."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ from graphql_api.types.options import StepOptions, TaskOptions
 
 
 class StepTaskInput:
-    """Exactly one task.
+    """Exactly one task with its arguments.
 
-    The one required argument you leave out, whichever it is, is piped from the step before; leave
-    none out and nothing is piped.
+    In a workflow, leave out one required argument to pass it the result of the previous step. If
+    all are given, the step does not use that result.
     """
 
-    # Its members are derived, one for each task definition: see `derive.complete_step_input`.
+    # `complete_step_input` in `derived/task_api.py` adds a field for each task definition.
 
 
 @dataclass(frozen=True, slots=True)
 class StepTask:
-    """What a `StepTaskInput` says.
+    """The value of a `StepTaskInput`.
 
     Attributes:
-        name: of the task; None where not exactly one is given.
-        given: values by parameter, models within made, which its own model has yet to check.
+        name: the task's name; None unless exactly one task is given.
+        given: argument values by parameter. The task's own model checks them later.
     """
 
     name: str | None
     given: dict[str, Any]
 
     def require_name(self, path: tuple[str, ...]) -> str:
-        """Give the name of the task.
+        """Return the name of the task.
 
         Raises:
-            InvalidInput: not exactly one is given; `path` leads there.
+            InvalidInput: the input at `path` does not have exactly one task.
         """
         if self.name is None:
             raise InvalidInput([Problem(path, NOT_ONE_OF)])
@@ -57,10 +57,10 @@ class StepTask:
 def read_step_task(
     _: type[StepTaskInput], given: Mapping[str, Any], context: InputContext, *keys: str
 ) -> StepTask:
-    """Read the one member that is given, and make no object of it.
+    """Read the given task directly, without Strawberry's conversion.
 
-    Strawberry would look at all other members for each step, and make a model of its arguments that
-    their own model is then made of. graphql-core has seen to it that each value is of its type.
+    Strawberry would look at every task's field for each step, and build a model of the arguments
+    that the task's own model would then replace. graphql-core has already checked the types.
     """
     if not is_one_of(given):
         return StepTask(None, {})
@@ -81,29 +81,32 @@ _Parameters = dict[str, tuple[str, Any]]
 
 @cache
 def _members() -> dict[str, tuple[str, _Parameters | None]]:
-    """Give the members by their names in the schema: the task of each, and its parameters."""
+    """Return the task name and the parameters of each field, by its name in the schema."""
     fields = get_object_definition(StepTaskInput, strict=True).fields
     return {
-        _WRITTEN(field): (field.python_name, _parameters(_maybe(field.resolve_type())))
+        _name_in_schema(field): (
+            field.python_name,
+            _parameters(_unwrap_maybe(field.resolve_type())),
+        )
         for field in fields
     }
 
 
 def _parameters(type_: Any) -> _Parameters | None:
-    """Give the parameters of a task by their names in the schema; None if it has none.
+    """Return the parameters of a task by their names in the schema; None if it has none.
 
-    Each has its own name, and its type if that is more than a scalar or a list of them.
+    Each has its Python name and, if it holds objects, the type that converts it.
     """
-    if (definition := get_object_definition(type_)) is None:  # of a task without parameters
+    if (definition := get_object_definition(type_)) is None:  # the task has no parameters
         return None
-    typed = [(field, _maybe(field.resolve_type())) for field in definition.fields]
+    typed = [(field, _unwrap_maybe(field.resolve_type())) for field in definition.fields]
     return {
-        _WRITTEN(field): (field.python_name, type_ if _holds_objects(type_) else None)
+        _name_in_schema(field): (field.python_name, type_ if _holds_objects(type_) else None)
         for field, type_ in typed
     }
 
 
-def _maybe(type_: Any) -> Any:
+def _unwrap_maybe(type_: Any) -> Any:
     return type_.of_type if isinstance(type_, StrawberryMaybe) else type_
 
 
@@ -113,14 +116,14 @@ def _holds_objects(type_: Any) -> bool:
     return has_object_definition(type_)
 
 
-_WRITTEN = CachedNameConverter().from_field
+_name_in_schema = CachedNameConverter().from_field
 
 
 def step_task(given: StepTask, path: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
-    """Name the task of a step, and its arguments as JSON values by parameter.
+    """Return the task name of a step, and its arguments as JSON values by parameter.
 
     Raises:
-        InvalidInput: not exactly one task is given; `path` leads there.
+        InvalidInput: the input at `path` does not have exactly one task.
     """
     return given.require_name(path), to_jsonable_python(given.given, **DUMP_OPTIONS)
 
@@ -129,12 +132,12 @@ def step_task(given: StepTask, path: tuple[str, ...]) -> tuple[str, dict[str, An
 class StepInput:
     """One step of a workflow."""
 
-    task: StepTask = strawberry.field(graphql_type=StepTaskInput, description="What it runs.")
+    task: StepTask = strawberry.field(graphql_type=StepTaskInput, description="The task to run.")
     key: str | None = strawberry.field(
-        default=None, description="Your name for it, unique in the workflow; at most 100 long."
+        default=None, description="A key that is unique in the workflow, of at most 100 characters."
     )
     options: StepOptions | None = strawberry.field(
-        default=None, description="What is asked of it beside its arguments."
+        default=None, description="Options such as priority and tags."
     )
 
 
@@ -143,36 +146,42 @@ Canvas = Annotated["CanvasInput", strawberry.lazy("graphql_api.types.inputs")]
 
 @decorators.input
 class ChordInput:
-    """A group that hands the list of its results to a body."""
+    """A group of tasks whose results are passed as a list to a body."""
 
-    header: list[Canvas] = strawberry.field(description="Side by side.")
-    body: Canvas = strawberry.field(description="What takes the list of their results.")
+    header: list[Canvas] = strawberry.field(
+        description="The members of the group, which run in parallel."
+    )
+    body: Canvas = strawberry.field(description="Receives the list of the results.")
 
 
 @decorators.one_of
 class CanvasInput:
-    """A step, or how steps are put together; nested at will.
+    """A step, chain, group or chord. Chains, groups and chords can be nested.
 
-    In a chain each is handed the result of the one before. A group with a step behind it is a
-    chord: the step is handed the list of the group's results. A value piped into a group goes to
-    each member with an open argument.
+    Each member of a chain receives the result of the previous one. In a chain, a group that is
+    followed by a step is a chord: the step receives the list of the group's results. A value
+    passed to a group goes to each member that leaves out an argument.
     """
 
-    step: strawberry.Maybe[StepInput] = strawberry.field(description="One task.")
-    chain: strawberry.Maybe[list[Canvas]] = strawberry.field(description="One after the other.")
-    group: strawberry.Maybe[list[Canvas]] = strawberry.field(description="Side by side.")
+    step: strawberry.Maybe[StepInput] = strawberry.field(description="A single task.")
+    chain: strawberry.Maybe[list[Canvas]] = strawberry.field(
+        description="Members that run one after another."
+    )
+    group: strawberry.Maybe[list[Canvas]] = strawberry.field(
+        description="Members that run in parallel."
+    )
     chord: strawberry.Maybe[ChordInput] = strawberry.field(
-        description="Side by side, and then what takes all of their results."
+        description="Members that run in parallel, then a body that receives all of their results."
     )
 
 
 @decorators.input
 class WorkflowInput:
-    """A workflow to be run as one task."""
+    """A workflow, which runs as one task."""
 
-    canvas: CanvasInput = strawberry.field(description="Its steps.")
+    canvas: CanvasInput = strawberry.field(description="The steps of the workflow.")
     name: str | None = strawberry.field(
-        default=None, description="Your name for it, for people; at most 100 long."
+        default=None, description="A name for people, of at most 100 characters."
     )
 
 
@@ -181,17 +190,18 @@ class BatchItemInput:
     """One task of a batch."""
 
     task: StepTask = strawberry.field(
-        graphql_type=StepTaskInput, description="What it runs, with all of its required arguments."
+        graphql_type=StepTaskInput,
+        description="The task to run, with all of its required arguments.",
     )
     options: TaskOptions | None = strawberry.field(
-        default=None, description="What is asked of it beside its arguments."
+        default=None, description="Options such as priority and tags."
     )
 
 
 def _read_batch_item(
     made: type[BatchItemInput], given: Mapping[str, Any], context: InputContext
 ) -> BatchItemInput:
-    """Read one of up to a thousand, with nothing asked of Strawberry that is known before."""
+    """Read one of up to 1,000 items without Strawberry's conversion, which is slower."""
     task = read_step_task(StepTaskInput, given["task"], context, "task")
     asked = given.get("options")
     options: Any = None if asked is None else context.convert(asked, TaskOptions, "options")

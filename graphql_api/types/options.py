@@ -1,4 +1,4 @@
-"""What may be asked of a task beside its arguments, as clients say it."""
+"""The options of a task: priority, tags, attempts, start time, expiry and idempotency key."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from graphql_api.types.enums import Priority
 
 @decorators.one_of
 class StartInput:
-    """When a task may start at the earliest."""
+    """The earliest time at which a task may start."""
 
     at: strawberry.Maybe[datetime] = strawberry.field(
         default=None,
-        description="A time, in UTC where it names no zone; one that has passed is now.",
+        description="A time. Without an offset it is in UTC; a time in the past means now.",
     )
     in_seconds: strawberry.Maybe[float] = strawberry.field(
         default=None,
-        description="Seconds from now: at least 0, at most those of a year.",
+        description="Seconds from now: 0 to 31,536,000 (one year).",
     )
 
 
 def _read_start(made: type[StartInput], given: Mapping[str, Any], _: InputContext) -> StartInput:
-    """Read it right or wrong: `parse_options` refuses it, of a batch with its own item alone."""
+    """Accept any input: `parse_options` refuses it, so that only one item of a batch fails."""
     if not is_one_of(given):
         return made()
     ((member, value),) = given.items()
@@ -43,18 +43,19 @@ def _read_start(made: type[StartInput], given: Mapping[str, Any], _: InputContex
 
 get_object_definition(StartInput, strict=True).from_input = _read_start
 
-_TAGS = "Names to find it by: at most 20, each at most 100 long."
+_TAGS = "Tags to find the task by: at most 20, each of at most 100 characters."
 _MAX_ATTEMPTS = (
-    "How often it is run at most, where it asks to be tried again or its worker is lost: 1 to 100."
+    "The maximum number of attempts if the task asks for a retry or its worker is lost: 1 to 100."
 )
 
 
 @decorators.input
 class StepOptions:
-    """What may be asked of one step."""
+    """Options of one step of a workflow."""
 
     priority: Priority | None = strawberry.field(
-        default=None, description="Which waiting task is taken first; that of the workflow else."
+        default=None,
+        description="The priority in the queue. By default, the priority of the workflow.",
     )
     tags: list[str] | None = strawberry.field(default=None, description=_TAGS)
     max_attempts: int | None = strawberry.field(default=None, description=_MAX_ATTEMPTS)
@@ -62,47 +63,48 @@ class StepOptions:
 
 @decorators.input
 class TaskOptions:
-    """What may be asked of a task beside its arguments."""
+    """Options of a task or a workflow."""
 
     idempotency_key: str | None = strawberry.field(
         default=None,
-        description="Same key and same input: the first task again. Same key, other input: a "
-        "conflict. At most 100 long; kept as long as results are.",
+        description="A key of at most 100 characters that makes it safe to send a request again. "
+        "The same key with the same input returns the first task; with another input it is a "
+        "conflict. A key is kept as long as the result.",
     )
     priority: Priority | None = strawberry.field(
-        default=None, description="Which waiting task is taken first; NORMAL by default."
+        default=None, description="The priority in the queue. By default, NORMAL."
     )
     start: StartInput | None = strawberry.field(
-        default=None, description="Not to start before; at once by default."
+        default=None, description="The earliest start. By default, now."
     )
     expires_in_seconds: float | None = strawberry.field(
         default=None,
-        description="Drop it if it has not started within this long: above 0, longer than `start` "
-        "is away, at most a year.",
+        description="Seconds after which the task expires if it has not started: more than 0, "
+        "later than `start`, and at most 31,536,000 (one year).",
     )
     tags: list[str] | None = strawberry.field(default=None, description=_TAGS)
     max_attempts: int | None = strawberry.field(default=None, description=_MAX_ATTEMPTS)
 
 
-_NAMES: dict[str, tuple[str, ...]] = {
+_CLIENT_PATHS: dict[str, tuple[str, ...]] = {
     "start_at": ("start", "at"),
     "start_in_s": ("start", "in_seconds"),
     "expires_in_s": ("expires_in_seconds",),
 }
 
-_NOTHING = EnqueueOptions()
+_DEFAULTS = EnqueueOptions()
 
 
 def parse_options(
     given: TaskOptions | StepOptions | None, path: tuple[str, ...] = ("options",)
 ) -> EnqueueOptions:
-    """Hand options to the engine, which has its limits.
+    """Translate options for the engine and check their limits.
 
     Raises:
-        InvalidInput: one of them is beyond a limit.
+        InvalidInput: an option is beyond its limit.
     """
     if given is None:
-        return _NOTHING
+        return _DEFAULTS
     values: dict[str, Any] = {
         "tags": tuple(given.tags or ()),
         "priority": given.priority,
@@ -125,10 +127,10 @@ def _start(given: StartInput, path: tuple[str, ...]) -> dict[str, Any]:
 
 
 def checked_options(path: tuple[str, ...], **values: Any) -> EnqueueOptions:
-    """Make options, naming what is beyond a limit as clients do.
+    """Check options, and report problems under the names that clients use.
 
     Raises:
-        InvalidInput: one of them is.
+        InvalidInput: an option is beyond its limit.
     """
     try:
         return EnqueueOptions.model_validate(values)
@@ -136,11 +138,11 @@ def checked_options(path: tuple[str, ...], **values: Any) -> EnqueueOptions:
         problems = []
         for problem in problems_of(error):
             first, *rest = problem.path
-            given = *path, *_NAMES.get(first, (first,)), *rest
+            given = *path, *_CLIENT_PATHS.get(first, (first,)), *rest
             problems.append(Problem(given, problem.message))
         raise InvalidInput(problems) from error
 
 
 OptionsArgument = Annotated[
-    TaskOptions | None, strawberry.argument(description="What is asked beside the arguments.")
+    TaskOptions | None, strawberry.argument(description="Options such as priority and tags.")
 ]

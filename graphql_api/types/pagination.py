@@ -1,4 +1,4 @@
-"""A Relay connection over the listing."""
+"""Relay pagination of task lists."""
 
 from __future__ import annotations
 
@@ -19,46 +19,53 @@ _SIZE_MAX = 100
 
 @decorators.type
 class PageInfo:
-    """Where a page begins and ends."""
+    """The position of a page in the list."""
 
     has_next_page: bool = strawberry.field(
-        description="There may be older ones; a filter may have to look further for them."
+        description="Whether there may be older tasks. With a filter, the next page can be empty."
     )
-    has_previous_page: bool = strawberry.field(description="There may be newer ones.")
-    start_cursor: str | None = strawberry.field(description="Ask for what is `before` this.")
-    end_cursor: str | None = strawberry.field(description="Ask for what is `after` this.")
+    has_previous_page: bool = strawberry.field(description="Whether there may be newer tasks.")
+    start_cursor: str | None = strawberry.field(
+        description="Pass this as `before` to get newer tasks."
+    )
+    end_cursor: str | None = strawberry.field(
+        description="Pass this as `after` to get older tasks."
+    )
 
 
 @decorators.type
 class TaskEdge:
-    """One task of a page."""
+    """A task in a page, with its page cursor."""
 
-    cursor: str = strawberry.field(description="Its page cursor.")
+    cursor: str = strawberry.field(description="The page cursor of the task.")
     node: Task = strawberry.field(description="The task.")
 
 
 @decorators.type
 class TaskConnection:
-    """One page of tasks."""
+    """A page of tasks."""
 
     cursor: EventCursor = strawberry.field(
-        description="Position in the stream of events that this page shows."
+        description="The position in the stream of events that this page reflects. Pass it to the "
+        "`tasks` subscription as `after`."
     )
     edges: list[TaskEdge] = strawberry.field(description="The tasks with their page cursors.")
-    page_info: PageInfo = strawberry.field(description="Where the page begins and ends.")
+    page_info: PageInfo = strawberry.field(description="The position of the page in the list.")
 
     @decorators.field
     def nodes(self) -> list[Task]:
-        """The tasks alone."""
+        """The tasks without their page cursors."""
         return [edge.node for edge in self.edges]
 
 
 @dataclass(frozen=True)
 class PageArguments:
-    """What part of a list is asked for, as Relay names it: forwards, or backwards from the end.
+    """The pagination arguments of Relay: `first` and `after`, or `last` and `before`.
 
     Attributes:
-        beyond: begin behind this place; None for the very end.
+        size: the maximum number of tasks.
+        beyond: where the page starts; None for the start or end of the list.
+        is_backwards: whether `last` and `before` are given.
     """
 
     size: int
@@ -69,10 +76,10 @@ class PageArguments:
     def of(
         cls, first: int | None, after: str | None, last: int | None, before: str | None
     ) -> PageArguments:
-        """Read the four arguments.
+        """Check the arguments.
 
         Raises:
-            ApiError: both directions at once, a size out of range, a cursor that is none.
+            ApiError: both directions are given, a size is out of range, or a cursor is invalid.
         """
         is_backwards = last is not None or before is not None
         if is_backwards and (first is not None or after is not None):
@@ -83,10 +90,10 @@ class PageArguments:
         return cls(_size(size), _place(beyond), is_backwards)
 
     def info(self, page: RecordPage) -> PageInfo:
-        """Tell where the page that was read begins and ends."""
+        """Describe the position of a page that was read with these arguments."""
         places = [place for place, _ in page.items]
         start, end = (places[0], places[-1]) if places else (None, None)
-        if page.resume is not None:  # which lies behind the last task where a search was cut short
+        if page.resume is not None:  # a search that was cut short ends beyond the last task
             start, end = (page.resume, end) if self.is_backwards else (start, page.resume)
         has_beyond = self.beyond is not None
         return PageInfo(
@@ -97,8 +104,10 @@ class PageArguments:
         )
 
 
-async def connect(info: Info, filter_: RecordFilter, window: PageArguments) -> TaskConnection:
-    """Read a page, forwards from the newest or backwards from the oldest."""
+async def connect(
+    info: Info, filter_: RecordFilter, page_arguments: PageArguments
+) -> TaskConnection:
+    """Read a page of tasks, forwards from the newest or backwards from the oldest."""
     engine = info.context.engine
     cursor = await engine.store.newest_cursor()
     page = await list_page(
@@ -106,15 +115,17 @@ async def connect(info: Info, filter_: RecordFilter, window: PageArguments) -> T
         engine.store,
         info.context.viewer.sees_only,
         filter_,
-        size=window.size,
-        beyond=window.beyond,
-        towards_newer=window.is_backwards,
+        size=page_arguments.size,
+        beyond=page_arguments.beyond,
+        towards_newer=page_arguments.is_backwards,
     )
     edges = [
         TaskEdge(cursor=str(place), node=info.context.present(record))
         for place, record in page.items
     ]
-    return TaskConnection(cursor=EventCursor(cursor), edges=edges, page_info=window.info(page))
+    return TaskConnection(
+        cursor=EventCursor(cursor), edges=edges, page_info=page_arguments.info(page)
+    )
 
 
 def _size(asked: int | None) -> int:

@@ -1,6 +1,6 @@
-"""What a mutation answers in place of success: the members of payload unions that are errors.
+"""The errors that a mutation can return as members of its payload union.
 
-How the engine's errors become one of them is in `errors.py`.
+`resolvers/error_mapping.py` makes them from the engine's errors.
 """
 
 from __future__ import annotations
@@ -14,80 +14,87 @@ from graphql_api.types.task import Task
 
 @decorators.interface
 class Error:
-    """Something that was expected to go wrong; nothing was accepted unless it says otherwise."""
+    """An expected error. Nothing was accepted unless the error says otherwise."""
 
-    message: str = strawberry.field(description="What happened, and what to do next.")
+    message: str = strawberry.field(description="What happened and what to do next.")
 
 
 @decorators.type
 class InputProblem:
-    """One thing wrong with an input."""
+    """One problem in an input."""
 
     path: list[str] = strawberry.field(
-        description="From the argument down to the value, list positions included; a value that "
-        "stands for a list of one is at position 0."
+        description="The path from the argument to the value, with list positions. A single value "
+        "that stands for a list has position 0."
     )
-    message: str = strawberry.field(description="Why the value is refused.")
+    message: str = strawberry.field(description="Why the value was refused.")
 
 
 @decorators.type
 class InvalidInput(Error):
     """The input breaks a limit of the task or of the service."""
 
-    problems: list[InputProblem] = strawberry.field(description="What was found: the first 100.")
+    problems: list[InputProblem] = strawberry.field(description="The first 100 problems.")
 
 
 @decorators.type
 class WorkflowTypeMismatch(Error):
-    """A step would be handed a value of a type that it does not take; nothing was sent."""
+    """A step would receive a value of a type that it does not accept. Nothing was enqueued."""
 
-    step_key: str = strawberry.field(description="The step that cannot take the value.")
-    expected: str = strawberry.field(description="What it takes.")
-    actual: str = strawberry.field(description="What it would be handed.")
+    step_key: str = strawberry.field(description="The key of the step.")
+    expected: str = strawberry.field(description="The type that the step accepts.")
+    actual: str = strawberry.field(description="The type of the value.")
 
 
 @decorators.type
 class Unavailable(Error):
-    """Nothing was accepted, unless the message says that this is unknown."""
+    """Redis did not answer, or accepts no writes.
 
-    retry_after_seconds: float = strawberry.field(description="When to try again, in seconds.")
+    Nothing was accepted, unless the message says that this is unknown.
+    """
+
+    retry_after_seconds: float = strawberry.field(
+        description="The number of seconds to wait before trying again."
+    )
 
 
 @decorators.type
 class IdempotencyConflict(Error):
-    """The idempotency key was used before, for another input."""
+    """The idempotency key was already used with another input."""
 
-    existing: Task = strawberry.field(description="The task that it was used for.")
+    existing: Task = strawberry.field(description="The task for which the key was used.")
 
 
 @decorators.type
 class NotFound(Error):
-    """No such task was ever accepted, or it has passed retention."""
+    """No task with this id was ever accepted, or its retention has ended."""
 
 
 @decorators.type
 class Forbidden(Error):
-    """Your token does not allow this; nothing was done."""
+    """The token does not allow this operation. Nothing was changed."""
 
-    missing: Scope = strawberry.field(description="The scope that would allow it.")
+    missing: Scope = strawberry.field(description="A scope that the operation needs.")
 
 
 @decorators.type
 class Throttled(Error):
-    """Too much was asked for in too short a time; nothing was accepted."""
+    """The queue is full or the rate limit was exceeded. Nothing was accepted."""
 
-    retry_after_seconds: float = strawberry.field(description="When to try again, in seconds.")
+    retry_after_seconds: float = strawberry.field(
+        description="The number of seconds to wait before trying again."
+    )
 
 
 @decorators.type
 class AlreadyFinished(Error):
-    """The task has ended, so there is nothing to cancel."""
+    """The task has already ended and cannot be canceled."""
 
-    task: Task = strawberry.field(description="The task, as it ended.")
+    task: Task = strawberry.field(description="The task in its final state.")
 
 
 @decorators.type
 class NotFinished(Error):
-    """The task has not ended, so it cannot be run once more."""
+    """The task has not ended yet and cannot be retried."""
 
-    task: Task = strawberry.field(description="The task, as it is now.")
+    task: Task = strawberry.field(description="The task in its current state.")

@@ -1,4 +1,4 @@
-"""What may be asked of a task beside its arguments: when, how urgent, how often, until when."""
+"""The options of a task: start time, priority, attempts, expiry and tags."""
 
 from __future__ import annotations
 
