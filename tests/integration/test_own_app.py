@@ -8,24 +8,12 @@ import pytest
 
 from celeryql.settings import PROJECT_ROOT
 from tests.client import Client
+from tests.docs.pages import blocks, page
 from tests.processes import running, running_api, wait_until
 
 pytestmark = pytest.mark.slow
 
-SHOP = '''
-from celery import Celery
-
-import celeryql
-
-app = Celery("shop")
-celeryql.install(app)
-
-
-@app.task
-def price(pieces: int, each: float) -> float:
-    """Multiply."""
-    return pieces * each
-'''
+SHOP = next(code for _, code in blocks(page("docs/tasks.md")) if 'Celery("shop")' in code)
 WATCH = "subscription($id: ID!) { task(id: $id) { task { state ... on PriceTask { result } } } }"
 
 
