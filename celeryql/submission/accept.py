@@ -1,4 +1,4 @@
-"""Accepting: one script writes records, inputs, events and messages, all or nothing, or refuses."""
+"""Accepts submissions: one script writes records, inputs, events and messages, or nothing."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from celeryql.scripts import request
 from celeryql.settings import Settings
 
 ANSWER_TIMEOUT_S = 1.0  # an accept takes under a millisecond; past this Redis is in trouble
-_SEEN_WITH_OTHER_INPUT, _THROTTLED, _STARTS_TOO_LATE = 2, 3, 4  # what `lua/accept.lua` answers
+_KEY_REUSED, _THROTTLED, _STARTS_TOO_LATE = 2, 3, 4  # replies of `lua/accept.lua`
 
 
 @dataclass(frozen=True, slots=True)
 class NewRecord:
-    """A record as it is first written; `lua/accept.lua` adds owner and times."""
+    """A record as it is created; `lua/accept.lua` adds the owner and times."""
 
     id: str
     root: str
@@ -50,10 +50,10 @@ class NewRecord:
     max_attempts: int | None = None
     retry_of: str | None = None
     input: str | None = None  # JSON
-    kept: dict[str, str] = field(default_factory=dict)  # what a retry takes over as it was
+    copied: dict[str, str] = field(default_factory=dict)  # fields that a retry copies unchanged
 
     def to_script(self) -> dict[str, Any]:
-        """Give what the script takes: fields of the hash, as text."""
+        """Return the argument for the script: the fields of the hash, as text."""
         fields = {
             "root": self.root,
             "definition": self.definition,
@@ -66,22 +66,22 @@ class NewRecord:
                 fields[name] = str(value)
         if self.tags:
             fields["tags"] = json.dumps(self.tags)
-        planned: dict[str, Any] = {"id": self.id, "fields": fields | self.kept}
+        argument: dict[str, Any] = {"id": self.id, "fields": fields | self.copied}
         if self.input is not None:
-            planned["input"] = self.input
-        return planned
+            argument["input"] = self.input
+        return argument
 
 
 @dataclass(frozen=True)
 class Submission:
-    """Everything of one task or workflow that is written when it is accepted.
+    """Everything that is written when one task or workflow is accepted.
 
     Attributes:
-        records: that of the task, or of the workflow and then of its steps.
-        messages: what can start at once.
-        content: what makes it the same as another, for the idempotency key; JSON.
-        workflow: fields of its hash, and signatures of the steps that wait.
-        reused: result metas of steps that need not run again, by id.
+        records: the task's; or the workflow's, then those of its steps.
+        messages: of the tasks that can start at once.
+        content: JSON that is equal for equal submissions, for the idempotency key.
+        workflow: the fields of its hash, and the signatures of the steps that wait.
+        reused: Celery's result metas of the steps that do not run again, by id.
     """
 
     records: Sequence[NewRecord]
@@ -92,9 +92,9 @@ class Submission:
     reused: dict[TaskId, str] = field(default_factory=dict)
 
     def to_script(self) -> dict[str, Any]:
-        """Give what the script takes; what is None is left out."""
+        """Return the argument for the script, without fields that are None."""
         options = self.options
-        planned = {
+        argument = {
             "records": [record.to_script() for record in self.records],
             "pushes": [message.push() for message in self.messages],
             "workflow": self.workflow,
@@ -105,7 +105,7 @@ class Submission:
             "start_in_ms": options.start_in_s and int(options.start_in_s * 1_000),
             "expires_in_ms": options.expires_in_s and math.ceil(options.expires_in_s * 1_000),
         }
-        return {name: value for name, value in planned.items() if value is not None}
+        return {name: value for name, value in argument.items() if value is not None}
 
 
 def _content_digest(content: Any) -> str:
@@ -114,7 +114,12 @@ def _content_digest(content: Any) -> str:
 
 @dataclass(frozen=True)
 class Accepted:
-    """The answer to an accepted request; `deduplicated` where the task is an earlier one."""
+    """An accepted submission.
+
+    Attributes:
+        record: of the task.
+        deduplicated: it was accepted earlier, with the same idempotency key.
+    """
 
     record: Record
     deduplicated: bool
@@ -122,12 +127,13 @@ class Accepted:
 
 @dataclass(frozen=True)
 class AcceptResult:
-    """What came of several requests, in their order.
+    """The outcomes of several submissions.
 
     Attributes:
         cursor: of the last event before them.
-        wait_s: seconds until the owner's rate has room for input that was refused before; 0 if it
-            has taken its place.
+        wait_s: seconds until the owner's rate has room for the input that was refused before; 0
+            if it had room.
+        outcomes: in the order of the submissions.
     """
 
     cursor: Cursor
@@ -139,57 +145,60 @@ async def accept(
     script: AsyncScript,
     settings: Settings,
     owner: str,
-    requests: Sequence[Submission],
+    submissions: Sequence[Submission],
     *,
     refused: int = 0,
 ) -> AcceptResult:
-    """Accept requests, each whole or not at all, in one round trip.
+    """Accept submissions, each as a whole or not at all, in one round trip.
 
     Args:
         script: `lua/accept.lua`.
         settings: of the API.
-        owner: to whom the tasks belong.
-        requests: what is to be accepted.
-        refused: how many tasks were refused before, which count against the owner's rate.
+        owner: of the tasks.
+        submissions: the tasks and workflows to accept.
+        refused: how many tasks were refused before; they count against the owner's rate.
 
     Raises:
         Unavailable: Redis did not answer.
     """
-    args = script_args(settings, owner, requests, refused)
+    args = script_args(settings, owner, submissions, refused)
     cursor, wait_ms, *answers = await run_script(script, args)
-    pairs = zip(requests, answers, strict=True)
+    pairs = zip(submissions, answers, strict=True)
     return AcceptResult(
-        cursor, wait_ms / 1_000, [_outcome(asked.options, *answer) for asked, answer in pairs]
+        cursor,
+        wait_ms / 1_000,
+        [_outcome(submission.options, *answer) for submission, answer in pairs],
     )
 
 
 def script_args(
-    settings: Settings, owner: str, requests: Sequence[Submission], refused: int = 0
+    settings: Settings, owner: str, submissions: Sequence[Submission], refused: int = 0
 ) -> list[str]:
-    """Give what `lua/accept.lua` is called with."""
+    """Return the arguments for `lua/accept.lua`."""
     asked_for = request(
         settings,
         owner=owner,
-        requests=[asked.to_script() for asked in requests],
+        requests=[submission.to_script() for submission in submissions],
         refused=refused,
         enqueue_rate=settings.enqueue_rate,
         enqueue_burst=settings.enqueue_burst,
         max_waiting=settings.max_waiting,
     )
     arguments = [asked_for]
-    for asked in requests:
-        arguments += [*(message.payload for message in asked.messages), *asked.reused.values()]
+    for submission in submissions:
+        arguments += [message.payload for message in submission.messages]
+        arguments += submission.reused.values()
     return arguments
 
 
-def _outcome(options: EnqueueOptions, code: int, name: str, more: Any) -> Accepted | Refusal:
+def _outcome(options: EnqueueOptions, code: int, name: str, detail: Any) -> Accepted | Refusal:
     if code == _THROTTLED:
-        return Throttled(name, more / 1_000)
+        return Throttled(name, detail / 1_000)
     if code == _STARTS_TOO_LATE:
-        text = "It would expire before it starts: give it longer, or start it earlier"
+        text = "It would expire before it starts: let it expire later, or start it earlier"
         return InvalidInput([Problem(("options", "expires_in_seconds"), text)])
-    record = Record.read(json.loads(more))
-    if code == _SEEN_WITH_OTHER_INPUT:
+    record = Record.read(json.loads(detail))
+    if code == _KEY_REUSED:
         return IdempotencyConflict(options.idempotency_key or "", record)
     return Accepted(record, deduplicated=bool(code))
 
@@ -198,20 +207,20 @@ async def run_script(script: AsyncScript, args: list[str]) -> Any:
     """Run a script that writes, once.
 
     Raises:
-        Unavailable: Redis did not answer; it may still have done it, or it says that it has not.
+        Unavailable: Redis did not answer, so the script may have run; or it refused to write.
     """
-    has_left = False
+    was_sent = False
     redis = script.registered_client
-    assert isinstance(redis, Redis)  # noqa: S101  # no cluster: kombu knows none either
+    assert isinstance(redis, Redis)  # noqa: S101  # not a cluster, which kombu does not support
     try:
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
-            # Connecting first tells a request that never left from one that may have landed.
+            # A failure to connect is known to have sent nothing, so connect first.
             pool = redis.connection_pool
             await pool.release(await pool.get_connection())
-            has_left = True
+            was_sent = True
             return await script(args=args)
     except OUTAGES as error:
         if not is_outage(error):
             raise
         refused = isinstance(error, ResponseError)
-        raise Unavailable(outcome_unknown=has_left and not refused, refused=refused) from error
+        raise Unavailable(outcome_unknown=was_sent and not refused, refused=refused) from error

@@ -1,7 +1,7 @@
-"""Builds what is written of a task or a workflow when it is accepted; connects to nothing.
+"""Builds the submission of a task or a workflow, without a connection.
 
-Celery and kombu make the messages themselves, on a transport that collects them; those of single
-tasks are made after the first of their kind (`mould.py`).
+Celery and kombu build the messages of workflows on a transport that captures them. The messages of
+single tasks are copied from a template (`message_template.py`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from celeryql.submission.accept import NewRecord, Submission
 from celeryql.submission.message_template import message_for
 from celeryql.workflow.canvas import PlannedStep, Workflow
 
-MAX_WORKFLOW_BYTES = 4_000_000  # of its messages and signatures together
+MAX_WORKFLOW_BYTES = 4_000_000  # messages and signatures together
 
 
 def build_task(
@@ -38,7 +38,7 @@ def build_task(
     options: EnqueueOptions,
     retry_of: TaskId | None = None,
 ) -> Submission:
-    """Build what is written of one task."""
+    """Build the submission of one task."""
     task_id = str(uuid4())
     kwargs = arguments.model_dump(mode="json", **DUMP_OPTIONS)
     priority = options.priority or Priority.NORMAL
@@ -59,7 +59,14 @@ def build_task(
 
 @dataclass(frozen=True)
 class ReusedStep:
-    """A step that a retry need not run again: its result, Celery's meta of it, and its record."""
+    """A step that a retry does not run again.
+
+    Attributes:
+        result: its result.
+        meta: Celery's result meta, as JSON.
+        record: its record.
+        input: its arguments; None if they were not stored.
+    """
 
     result: Any
     meta: str
@@ -71,23 +78,23 @@ def build_workflow(
     workflow: Workflow,
     options: EnqueueOptions,
     content: Any,
-    done: Mapping[TaskId, ReusedStep] | None = None,
+    reused: Mapping[TaskId, ReusedStep] | None = None,
     retry_of: TaskId | None = None,
 ) -> Submission:
-    """Build what is written of a workflow.
+    """Build the submission of a workflow.
 
     Args:
-        workflow: with its ids.
-        options: of the whole; a step's own come before them.
-        content: what makes it the same as another, for the idempotency key; JSON.
-        done: steps that need not run, by the id they have in this workflow.
-        retry_of: the workflow that it is another run of.
+        workflow: as it was planned.
+        options: of the workflow; the options of a step override them.
+        content: JSON that is equal for equal workflows, for the idempotency key.
+        reused: steps that do not run again, by their id in this workflow.
+        retry_of: the workflow that this one retries.
 
     Raises:
         InvalidInput: it would be too large.
     """
-    done = done or {}
-    messages, signatures = _messages(workflow, options, done)
+    reused = reused or {}
+    messages, signatures = _messages(workflow, options, reused)
     _check_size([*(message.payload for message in messages), *signatures.values()])
     root = NewRecord(
         workflow.id,
@@ -97,63 +104,63 @@ def build_workflow(
         priority=options.priority or Priority.NORMAL,
         retry_of=retry_of,
     )
-    steps = _step_records(workflow, options, done, signatures)
-    kept = {"fields": _graph_fields(workflow, done), "signatures": signatures}
-    reused = {task_id: of.meta for task_id, of in done.items()}
-    return Submission([root, *steps], messages, options, content, kept, reused)
+    steps = _step_records(workflow, options, reused, signatures)
+    graph = {"fields": _graph_fields(workflow, reused), "signatures": signatures}
+    metas = {task_id: step.meta for task_id, step in reused.items()}
+    return Submission([root, *steps], messages, options, content, graph, metas)
 
 
 def _messages(
-    workflow: Workflow, options: EnqueueOptions, done: Mapping[TaskId, ReusedStep]
+    workflow: Workflow, options: EnqueueOptions, reused: Mapping[TaskId, ReusedStep]
 ) -> tuple[list[CapturedMessage], dict[TaskId, str]]:
-    """Give the messages of the steps that are ready, and the signatures of those that wait."""
-    results = {task_id: of.result for task_id, of in done.items()}
+    """Return the messages of the steps that can start, and the signatures of those that wait."""
+    results = {task_id: step.result for task_id, step in reused.items()}
     signatures: dict[TaskId, str] = {}
     with capturing() as messages:
         for step in workflow.steps:
-            if step.id in done:
+            if step.id in reused:
                 continue
             signature = step.signature(workflow.id, options.priority or Priority.NORMAL)
-            handed = workflow.received_arguments(step, results)
-            if handed is None:
+            received = workflow.received_arguments(step, results)
+            if received is None:
                 signatures[step.id] = json.dumps(signature)
             else:
-                signature.apply_async(handed, **build_only_options())
+                signature.apply_async(received, **build_only_options())
     return messages, signatures
 
 
 def _check_size(texts: list[str]) -> None:
     if sum(map(len, texts)) > MAX_WORKFLOW_BYTES:
-        text = f"Its messages would exceed {MAX_WORKFLOW_BYTES:,} bytes: split it"
+        text = f"Its messages would exceed {MAX_WORKFLOW_BYTES:,} bytes: split the workflow"
         raise InvalidInput([Problem(("input", "canvas"), text)])
 
 
 def _step_records(
     workflow: Workflow,
     options: EnqueueOptions,
-    done: Mapping[TaskId, ReusedStep],
+    reused: Mapping[TaskId, ReusedStep],
     waiting: Container[TaskId],
 ) -> Iterator[NewRecord]:
     for step in workflow.steps:
         record = _step_record(step, workflow, options)
-        if step.id in done:
-            record = replace(record, **_reused_fields(done[step.id]))
+        if step.id in reused:
+            record = replace(record, **_reused_fields(reused[step.id]))
         elif step.id in waiting:
             record = replace(record, state=TaskState.WAITING)
         yield record
 
 
-def _reused_fields(done: ReusedStep) -> dict[str, Any]:
-    """Give what the record of a step has from the run before."""
-    kept = {"worker": done.record.worker}
+def _reused_fields(reused: ReusedStep) -> dict[str, Any]:
+    """Return the fields that the record of a step copies from the run before."""
+    copied = {"worker": reused.record.worker}
     for name in ("started_at", "finished_at"):
-        at = getattr(done.record, name)
-        kept[name] = at and str(int(at.timestamp() * 1_000))
+        at = getattr(reused.record, name)
+        copied[name] = at and str(int(at.timestamp() * 1_000))
     return {
         "state": TaskState.SUCCEEDED,
-        "attempt": done.record.attempt,
-        "input": None if done.input is None else json.dumps(done.input),
-        "kept": {name: value for name, value in kept.items() if value},
+        "attempt": reused.record.attempt,
+        "input": None if reused.input is None else json.dumps(reused.input),
+        "copied": {name: value for name, value in copied.items() if value},
     }
 
 
@@ -173,8 +180,8 @@ def _step_record(step: PlannedStep, workflow: Workflow, options: EnqueueOptions)
     )
 
 
-def _graph_fields(workflow: Workflow, done: Mapping[TaskId, ReusedStep]) -> dict[str, str]:
-    """Give the fields of a workflow's hash, but the counts by state, which the script makes."""
+def _graph_fields(workflow: Workflow, reused: Mapping[TaskId, ReusedStep]) -> dict[str, str]:
+    """Return the fields of a workflow's hash; the script adds the counts by state."""
     steps = [
         {
             "key": step.key,
@@ -184,8 +191,8 @@ def _graph_fields(workflow: Workflow, done: Mapping[TaskId, ReusedStep]) -> dict
         }
         for step in workflow.steps
     ]
-    fields = {"steps": json.dumps(steps), "total": str(len(steps)), "reused": str(len(done))}
+    fields = {"steps": json.dumps(steps), "total": str(len(steps)), "reused": str(len(reused))}
     for i, join in enumerate(workflow.joins):
         fields[f"join:{i}"] = join.model_dump_json()
-        fields[f"missing:{i}"] = str(sum(leaf not in done for leaf in leaves(join.value)))
+        fields[f"missing:{i}"] = str(sum(leaf not in reused for leaf in leaves(join.value)))
     return fields | ({"name": workflow.name} if workflow.name else {})

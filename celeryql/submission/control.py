@@ -1,4 +1,4 @@
-"""Control of what was accepted: canceling it, and running it once more."""
+"""Cancels accepted tasks, and retries those that have ended."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from celeryql.submission.retry_checks import input_mismatch, workflow_mismatches
 from celeryql.submission.submitter import Submitter, build_off_loop
 from celeryql.workflow.canvas import PlannedStep, StepNode, Workflow, fill_shape
 
-_NO_SUCH, _HAS_ENDED = 0, 1  # what `lua/cancel.lua` answers
+_NOT_FOUND, _ALREADY_FINISHED = 0, 1  # replies of `lua/cancel.lua`
 
 
 class RetryFrom(StrEnum):
-    """Where a retry begins."""
+    """Which steps a retry runs: all, or those that did not succeed."""
 
     START = "START"
     FAILED_STEPS = "FAILED_STEPS"
@@ -46,12 +46,12 @@ class RetryFrom(StrEnum):
 
 @dataclass(frozen=True)
 class CancelResult:
-    """What came of a cancellation.
+    """The outcome of a cancellation.
 
     Attributes:
-        record: of the task or workflow, as it is then.
-        count: tasks that were canceled, those that were told to stop included.
-        still_running: tasks that run, and were not told to stop, or cannot be stopped.
+        record: of the task or workflow, after it.
+        count: how many tasks are canceled, including those that their worker will terminate.
+        still_running: tasks that go on running: they are not to be terminated, or cannot be.
     """
 
     record: Record
@@ -77,19 +77,19 @@ class Control:
         self._cancel = redis.register_script(source("cancel"))
 
     async def cancel(self, record: Record, *, terminate: bool) -> CancelResult:
-        """Cancel what has not finished of a task, or of all steps of a workflow.
+        """Cancel a task, or all steps of a workflow that have not finished.
 
         Raises:
-            NotFound: it is not kept any more.
-            AlreadyFinished: there is nothing to cancel.
+            NotFound: its record has expired.
+            AlreadyFinished: it has ended.
             Unavailable: Redis did not answer.
         """
         asked = request(self._settings, id=record.id, terminate=terminate)
         code, *rest = await run_script(self._cancel, [asked])
-        if code == _NO_SUCH:
+        if code == _NOT_FOUND:
             raise NotFound(record.id)
         now = Record.read(json.loads(rest[0]))
-        if code == _HAS_ENDED:
+        if code == _ALREADY_FINISHED:
             raise AlreadyFinished(now)
         return CancelResult(now, rest[1], [TaskId(id_) for id_ in rest[2:]])
 
@@ -100,27 +100,27 @@ class Control:
 
         Raises:
             NotFinished: it has not ended.
-            InvalidInput: nothing of it failed, its definition is gone, or its input was not kept,
-                never complete, or does not fit its definition any more.
+            InvalidInput: no step failed, its definition no longer exists, or its input was not
+                stored, is incomplete, or no longer fits the definition.
             IdempotencyConflict: the key was used for something else.
-            Throttled: there is too much already.
+            Throttled: the queue is full, or the owner enqueues too fast.
             Unavailable: Redis did not answer.
         """
         if not record.state.is_final:
             raise NotFinished(record)
         if from_ is RetryFrom.FAILED_STEPS and record.state is TaskState.SUCCEEDED:
-            raise _invalid_input("Nothing of it failed: retry it from START")
+            raise _invalid_input("It did not fail: retry it from START")
         options = _options(record, idempotency_key)
         with unavailable_in_outage():
             (graph,) = await self._store.graphs([record.id])
             if isinstance(graph, StoredByAnotherRelease):
                 raise _invalid_input(str(graph))
             if graph is None:
-                asked = await self._rebuild_task(record, options)
+                submission = await self._rebuild_task(record, options)
             else:
-                asked = await self._rebuild_workflow(record, graph, options, from_)
+                submission = await self._rebuild_workflow(record, graph, options, from_)
         content = ["retry", record.id, from_]
-        return await self._submitter.submit(replace(asked, content=content), owner)
+        return await self._submitter.submit(replace(submission, content=content), owner)
 
     def _definition(self, record: Record) -> TaskDefinition:
         definition = self._definitions.get(record.definition or "")
@@ -129,7 +129,7 @@ class Control:
         if definition.sensitive:
             names = ", ".join(sorted(definition.sensitive))
             raise _invalid_input(
-                f"{definition.name!r} takes sensitive arguments ({names}), which are not kept: "
+                f"{definition.name!r} takes sensitive arguments ({names}), which are not stored: "
                 "enqueue it again"
             )
         return definition
@@ -138,59 +138,78 @@ class Control:
         definition = self._definition(record)
         (given,) = await self._store.inputs([record.id])
         if given is None:
-            raise _invalid_input("Its input was not kept: enqueue it again")
-        if record.root != record.id and (taken := await self._missing_parameter(record, given)):
-            why = "took nothing that fits as" if record.attempt else "was never handed"
-            raise _invalid_input(f"It {why} {taken!r}: retry its workflow, {record.root}")
+            raise _invalid_input("Its input was not stored: enqueue it again")
+        if record.root != record.id and (name := await self._missing_parameter(record, given)):
+            why = "received no valid" if record.attempt else "never received"
+            raise _invalid_input(f"It {why} {name!r}: retry its workflow, {record.root}")
         if reason := input_mismatch(definition, given):
-            raise _invalid_input(f"Its input {reason}: enqueue it with another")
+            raise _invalid_input(f"Its input {reason}: enqueue it with another input")
         return build_task(definition, definition.parse(given), options, retry_of=record.id)
 
     async def _missing_parameter(self, record: Record, given: dict[str, Any]) -> str | None:
-        """Name the parameter that a step was to be handed, and was not."""
+        """Return the parameter whose piped value a step did not receive."""
         (graph,) = await self._store.graphs([record.root])
         steps = graph.steps if isinstance(graph, Graph) else ()
-        taken = next((step.open_parameter for step in steps if step.id == record.id), None)
-        return None if taken in given else taken
+        parameter = next((step.open_parameter for step in steps if step.id == record.id), None)
+        return None if parameter in given else parameter
 
     async def _rebuild_workflow(
         self, record: Record, graph: Graph, options: EnqueueOptions, from_: RetryFrom
     ) -> Submission:
-        ids = [step.id for step in graph.steps]
-        records = await self._store.get_many(ids)
-        inputs = await self._store.inputs(ids)
-        metas = await self._store.metas(ids)
-        new_ids = {id_: TaskId(str(uuid4())) for id_ in ids}
+        new_ids = {step.id: TaskId(str(uuid4())) for step in graph.steps}
         steps: list[PlannedStep] = []
-        done: dict[TaskId, ReusedStep] = {}
-        for step, old, given, meta in zip(graph.steps, records, inputs, metas, strict=True):
-            if old is None:
-                raise NotFound(record.id)
+        reused: dict[TaskId, ReusedStep] = {}
+        stored_steps = await self._stored_steps(record, graph)
+        for step, stored in zip(graph.steps, stored_steps, strict=True):
             new_id = new_ids[step.id]
-            steps.append(self._rebuild_step(step, old, given or {}, new_id))
-            if from_ is RetryFrom.FAILED_STEPS and old.state is TaskState.SUCCEEDED and meta:
-                done[new_id] = ReusedStep(
-                    meta["result"], json.dumps(meta | {"task_id": new_id}), old, given
-                )
+            steps.append(self._rebuild_step(step, stored, new_id))
+            has_succeeded = stored.record.state is TaskState.SUCCEEDED
+            if from_ is RetryFrom.FAILED_STEPS and has_succeeded and stored.meta:
+                reused[new_id] = stored.reused(new_id)
         joins = [
             Join(value=fill_shape(j.value, new_ids), targets=tuple(new_ids[t] for t in j.targets))
             for j in graph.joins
         ]
         workflow = Workflow(graph.name, tuple(steps), tuple(joins))
-        results = {id_: of.result for id_, of in done.items()}
-        if problems := [
-            Problem(("id",), reason) for reason in workflow_mismatches(workflow, results)
-        ]:
+        results = {task_id: step.result for task_id, step in reused.items()}
+        if problems := [Problem(("id",), why) for why in workflow_mismatches(workflow, results)]:
             raise InvalidInput(problems)
-        build = partial(build_workflow, workflow, options, None, done, retry_of=record.id)
+        build = partial(build_workflow, workflow, options, None, reused, retry_of=record.id)
         return await build_off_loop(build, workflow)
 
-    def _rebuild_step(
-        self, step: Step, old: Record, given: dict[str, Any], new_id: TaskId
-    ) -> PlannedStep:
+    async def _stored_steps(self, record: Record, graph: Graph) -> list[_StoredStep]:
+        ids = [step.id for step in graph.steps]
+        records = await self._store.get_many(ids)
+        inputs = await self._store.inputs(ids)
+        metas = await self._store.metas(ids)
+        found: list[_StoredStep] = []
+        for old, given, meta in zip(records, inputs, metas, strict=True):
+            if old is None:
+                raise NotFound(record.id)
+            found.append(_StoredStep(old, given, meta))
+        return found
+
+    def _rebuild_step(self, step: Step, stored: _StoredStep, new_id: TaskId) -> PlannedStep:
+        given = stored.input or {}
         known = {name: value for name, value in given.items() if name != step.open_parameter}
+        old = stored.record
         node = StepNode(step.key, self._definition(old), known, ("id",), _options(old))
         return PlannedStep(node, step.key, step.open_parameter, step.after, new_id)
+
+
+@dataclass(frozen=True)
+class _StoredStep:
+    """What Redis holds of a step: its record, its input, and Celery's result meta."""
+
+    record: Record
+    input: dict[str, Any] | None
+    meta: dict[str, Any] | None
+
+    def reused(self, new_id: TaskId) -> ReusedStep:
+        """Return it as a step that a retry does not run again; it has a meta."""
+        meta = self.meta or {}
+        new_meta = json.dumps(meta | {"task_id": new_id})
+        return ReusedStep(meta["result"], new_meta, self.record, self.input)
 
 
 def _options(record: Record, idempotency_key: str | None = None) -> EnqueueOptions:

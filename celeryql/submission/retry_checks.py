@@ -1,4 +1,4 @@
-"""Says why what was accepted before cannot be run again: its definition may have changed since."""
+"""Says why a stored task or workflow cannot run again: its definition may have changed since."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from celeryql.workflow.canvas import PlannedStep, Workflow
 def input_mismatch(
     definition: TaskDefinition, given: dict[str, Any], waits_for: str | None = None
 ) -> str:
-    """Say how a stored input does not fit a definition; nothing where it fits.
+    """Say why a stored input does not fit a definition; an empty text if it fits.
 
     Args:
         definition: as it is now.
-        given: the input as it was stored.
-        waits_for: the parameter that an earlier step has yet to hand over.
+        given: the stored input.
+        waits_for: the parameter whose value an earlier step will pass.
     """
     try:
         definition.parse(given)
@@ -36,15 +36,17 @@ def input_mismatch(
 
 
 def workflow_mismatches(workflow: Workflow, results: Mapping[TaskId, Any]) -> Iterator[str]:
-    """Say how the steps of a workflow of before do not fit the definitions of today.
+    """Say why the steps of a stored workflow do not fit their definitions as they are now.
 
     Args:
-        workflow: as it would be run again.
-        results: of the steps that would not be run again.
+        workflow: as it would run again.
+        results: of the steps that would not run again.
     """
-    returned = {step.id: step.node.definition.output_type for step in workflow.steps}
+    output_types = {step.id: step.node.definition.output_type for step in workflow.steps}
     for step in workflow.steps:
-        if step.id not in results and (found := _step_mismatch(step, workflow, results, returned)):
+        if step.id not in results and (
+            found := _step_mismatch(step, workflow, results, output_types)
+        ):
             yield f"Step {step.key!r}: {found}"
 
 
@@ -52,24 +54,26 @@ def _step_mismatch(
     step: PlannedStep,
     workflow: Workflow,
     results: Mapping[TaskId, Any],
-    returned: Mapping[TaskId, Any],
+    output_types: Mapping[TaskId, Any],
 ) -> str:
-    definition, given, taken = step.node.definition, step.node.arguments, step.open_parameter
-    if taken is None or step.after is None:
+    definition, given, parameter = step.node.definition, step.node.arguments, step.open_parameter
+    if parameter is None or step.after is None:
         return input_mismatch(definition, given)
-    wanted = definition.type_hints.get(taken)
+    wanted = definition.type_hints.get(parameter)
     if wanted is None:
-        return f"an earlier step hands {taken!r} on, which {definition.name!r} does not take now"
-    if handed := workflow.received_arguments(step, results):
-        return input_mismatch(definition, given | {taken: handed[0]})
-    offered = _type_of(workflow.joins[step.after].value, returned)
+        return f"an earlier step passes {parameter!r}, which {definition.name!r} does not take now"
+    if received := workflow.received_arguments(step, results):
+        return input_mismatch(definition, given | {parameter: received[0]})
+    offered = _type_of(workflow.joins[step.after].value, output_types)
     if not is_assignable(offered, wanted):
-        return f"it takes {type_name(wanted)} as {taken!r} now, but receives {type_name(offered)}"
-    return input_mismatch(definition, given, waits_for=taken)
+        return (
+            f"it takes {type_name(wanted)} as {parameter!r} now, but receives {type_name(offered)}"
+        )
+    return input_mismatch(definition, given, waits_for=parameter)
 
 
-def _type_of(shape: Shape, returned: Mapping[TaskId, Any]) -> Any:
+def _type_of(shape: Shape, output_types: Mapping[TaskId, Any]) -> Any:
     if isinstance(shape, str):
-        return returned[TaskId(shape)]
-    item: Any = typing.Union[tuple(_type_of(part, returned) for part in shape)]  # noqa: UP007  # made at run time
+        return output_types[TaskId(shape)]
+    item: Any = typing.Union[tuple(_type_of(part, output_types) for part in shape)]  # noqa: UP007  # made at run time
     return list[item]

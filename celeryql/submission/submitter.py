@@ -1,7 +1,7 @@
-"""The only door to the broker: a task and its message are accepted together, or not at all.
+"""The API's only way to the broker: a task and its message are accepted together, or not at all.
 
-Celery and kombu build the messages without connecting; one Lua script writes the records and pushes
-the messages. So "accepted" and "in the broker" are the same instant.
+Celery and kombu build the messages without a connection; one Lua script writes the records and
+pushes the messages. A task is therefore accepted at the instant at which it is in the broker.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from celeryql.submission.accept import Accepted, AcceptResult, Submission, accep
 from celeryql.submission.build import build_task, build_workflow
 from celeryql.workflow.canvas import Workflow, fill_shape
 
-_BUILD_IN_THREAD_ABOVE = 50  # steps; building takes 0.3 ms each and would hold the event loop
+_BUILD_IN_THREAD_ABOVE = 50  # steps; each takes 0.3 ms, which would block the event loop
 
 logger = logging.getLogger(__name__)
 
@@ -38,12 +38,12 @@ class Submitter:
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self._settings = settings
         self._script = redis.register_script(source("accept"))
-        self._waits_until: dict[str, float] = {}  # by owner
+        self._throttled_until: dict[str, float] = {}  # by owner
         self.durations = Histogram(
             "celeryql_enqueue_duration_seconds",
             "How long Redis took to accept, by definition.",
             ["definition"],
-            registry=None,  # of the process that serves them
+            registry=None,  # the process that serves metrics registers it
         )
 
     async def enqueue(
@@ -58,7 +58,7 @@ class Submitter:
         Raises:
             InvalidInput: it would expire before it starts.
             IdempotencyConflict: the key was used for another input.
-            Throttled: there is too much already.
+            Throttled: the queue is full, or the owner enqueues too fast.
             Unavailable: Redis did not answer.
         """
         return await self.submit(build_task(definition, arguments, options), owner)
@@ -66,12 +66,12 @@ class Submitter:
     async def enqueue_workflow(
         self, workflow: Workflow, options: EnqueueOptions, owner: str
     ) -> Accepted:
-        """Accept a whole workflow: graph, records of all steps, first messages.
+        """Accept a workflow: its graph, the records of all steps, and the first messages.
 
         Raises:
             InvalidInput: its messages would be too large, or it would expire before it starts.
             IdempotencyConflict: the key was used for another canvas.
-            Throttled: there is too much already.
+            Throttled: the queue is full, or the owner enqueues too fast.
             Unavailable: Redis did not answer.
         """
         build = partial(build_workflow, workflow, options, _workflow_content(workflow))
@@ -80,90 +80,90 @@ class Submitter:
     async def enqueue_many(
         self, tasks: Sequence[Submission], owner: str, *, refused: int = 0
     ) -> AcceptResult:
-        """Accept many independent tasks in one round trip, each alone.
+        """Accept independent tasks in one round trip; each is accepted or refused alone.
 
         Args:
-            tasks: what is to be accepted.
-            owner: to whom they belong.
-            refused: how many beside them were refused, which count against the owner's rate.
+            tasks: the tasks to accept.
+            owner: of the tasks.
+            refused: how many other tasks were refused; they count against the owner's rate.
 
         Raises:
             Unavailable: Redis did not answer.
         """
-        what = _label(tasks)
-        with span(f"enqueue {what}"), self.durations.labels(what).time():
-            answers = await accept(self._script, self._settings, owner, tasks, refused=refused)
-        self._note_wait(owner, answers.wait_s)
-        _log(tasks, answers, owner)
-        return answers
+        label = _label(tasks)
+        with span(f"enqueue {label}"), self.durations.labels(label).time():
+            result = await accept(self._script, self._settings, owner, tasks, refused=refused)
+        self._note_wait(owner, result.wait_s)
+        _log(tasks, result, owner)
+        return result
 
-    async def submit(self, asked: Submission, owner: str) -> Accepted:
-        """Accept one request.
+    async def submit(self, submission: Submission, owner: str) -> Accepted:
+        """Accept one submission.
 
         Raises:
             InvalidInput: it would expire before it starts.
             IdempotencyConflict: the key was used for another input.
-            Throttled: there is too much already.
+            Throttled: the queue is full, or the owner enqueues too fast.
             Unavailable: Redis did not answer.
         """
-        (outcome,) = (await self.enqueue_many([asked], owner)).outcomes
+        (outcome,) = (await self.enqueue_many([submission], owner)).outcomes
         if isinstance(outcome, Refusal):
             raise outcome
         return outcome
 
     async def charge(self, owner: str) -> None:
-        """Count input that was refused against an owner's rate, as a task.
+        """Count refused input as one task against an owner's rate.
 
         Raises:
-            Throttled: there was too much already.
+            Throttled: the owner sends refused input too fast.
             Unavailable: Redis did not answer.
         """
-        answers = await accept(self._script, self._settings, owner, [], refused=1)
-        self._note_wait(owner, answers.wait_s)
+        result = await accept(self._script, self._settings, owner, [], refused=1)
+        self._note_wait(owner, result.wait_s)
         self.check_rate(owner)
 
     def check_rate(self, owner: str) -> None:
-        """See that an owner's refused input has not used up the owner's rate.
+        """Refuse an owner whose refused input has used up the owner's rate.
 
-        Nothing is checked for an owner who has to wait: to check takes longer than all else.
+        Call it before input is validated, which takes longer than the rest of an operation.
 
         Raises:
-            Throttled: it has, as far as this process knows.
+            Throttled: this process has seen that the rate is used up.
         """
-        wait_s = self._waits_until.get(owner, 0.0) - monotonic()
+        wait_s = self._throttled_until.get(owner, 0.0) - monotonic()
         if wait_s > 0:
             raise Throttled("rate", math.ceil(wait_s * 1_000) / 1_000)
 
     def _note_wait(self, owner: str, wait_s: float) -> None:
         if wait_s > 0:
             now = monotonic()
-            waiting = {other: until for other, until in self._waits_until.items() if until > now}
-            self._waits_until = waiting | {owner: now + wait_s}
+            current = {name: until for name, until in self._throttled_until.items() if until > now}
+            self._throttled_until = current | {owner: now + wait_s}
 
 
 def _label(tasks: Sequence[Submission]) -> str:
     return tasks[0].records[0].definition if len(tasks) == 1 else "batch"
 
 
-def _log(tasks: Sequence[Submission], answers: AcceptResult, owner: str) -> None:
-    """Write one line of what is new, however much it is."""
-    new = [o.record for o in answers.outcomes if isinstance(o, Accepted) and not o.deduplicated]
+def _log(tasks: Sequence[Submission], result: AcceptResult, owner: str) -> None:
+    """Write one line about all newly accepted tasks."""
+    new = [o.record for o in result.outcomes if isinstance(o, Accepted) and not o.deduplicated]
     if new:
-        told: dict[str, object] = {"definition": _label(tasks), "owner": owner}
-        told |= {"task_id": new[0].id} if len(tasks) == 1 else {"tasks": len(new)}
-        logger.info("accepted", extra=told)
+        fields: dict[str, object] = {"definition": _label(tasks), "owner": owner}
+        fields |= {"task_id": new[0].id} if len(tasks) == 1 else {"tasks": len(new)}
+        logger.info("accepted", extra=fields)
 
 
 async def build_off_loop(build: Callable[[], Submission], workflow: Workflow) -> Submission:
-    """Build what is written of a workflow; of a large one in a thread."""
+    """Build the submission of a workflow, in a thread if it is large."""
     if len(workflow.steps) > _BUILD_IN_THREAD_ABOVE:
         return await asyncio.to_thread(build)
     return build()
 
 
 def _workflow_content(workflow: Workflow) -> list[object]:
-    """Say what makes a workflow the same as another, for the idempotency key."""
+    """Return JSON that is equal for equal workflows, for the idempotency key."""
     keys = {step.id: step.key for step in workflow.steps}
-    handed = [fill_shape(join.value, keys) for join in workflow.joins]
+    piped = [fill_shape(join.value, keys) for join in workflow.joins]
     steps = [[s.key, s.node.definition.name, s.node.arguments, s.after] for s in workflow.steps]
-    return [workflow.name, steps, handed]
+    return [workflow.name, steps, piped]

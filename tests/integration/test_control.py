@@ -279,7 +279,7 @@ async def test_a_whole_workflow_is_run_again_from_its_start(place, ledger):
 
     assert await place.ended(again["task"]["id"]) == "SUCCEEDED"
     assert ledger.read_text().split() == ["a", "join", "a", "join"]
-    assert "Nothing of it failed" in nothing["retryTask"]["message"]
+    assert "It did not fail" in nothing["retryTask"]["message"]
 
 
 async def test_what_cannot_be_retried_is_refused(place, ledger):
@@ -296,7 +296,7 @@ async def test_what_cannot_be_retried_is_refused(place, ledger):
     never = (await place.client.execute(RETRY, id="nothing"))["retryTask"]
 
     assert refused["__typename"] == "InvalidInput"
-    assert "sensitive arguments (password), which are not kept" in refused["message"]
+    assert "sensitive arguments (password), which are not stored" in refused["message"]
     assert (early["__typename"], never["__typename"]) == ("NotFinished", "NotFound")
     await place.ended(running)
 

@@ -145,19 +145,19 @@ async def test_what_still_fits_is_run_again(later):
             "tightened",
             (
                 "Its input does not fit 'tighten' as it is defined now (text: String should have "
-                "at most 9 characters): enqueue it with another"
+                "at most 9 characters): enqueue it with another input"
             ),
         ),
         (
             "renamed",
             (
                 "Its input does not fit 'rename' as it is defined now (new: Field required; "
-                "old: Extra inputs are not permitted): enqueue it with another"
+                "old: Extra inputs are not permitted): enqueue it with another input"
             ),
         ),
         ("gone", "There is no task definition 'vanish' any more"),
-        ("failed 1", "It was never handed 'text': retry its workflow, {failed}"),
-        ("unfit 1", "It took nothing that fits as 'text': retry its workflow, {unfit}"),
+        ("failed 1", "It never received 'text': retry its workflow, {failed}"),
+        ("unfit 1", "It received no valid 'text': retry its workflow, {unfit}"),
     ],
 )
 async def test_each_cause_is_told_as_it_is(later, name, reason):

@@ -240,7 +240,7 @@ async def test_who_retries_it_is_told_that_it_was_not_kept(place):
     told = (await place.client.execute(RETRY, id=task_id))["retryTask"]
 
     assert told["__typename"] == "InvalidInput"
-    assert "takes sensitive arguments (key), which are not kept" in told["message"]
+    assert "takes sensitive arguments (key), which are not stored" in told["message"]
 
 
 def test_plain_callers_secrets_are_kept_as_well(place):

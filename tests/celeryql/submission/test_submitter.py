@@ -1,4 +1,4 @@
-"""Accepting: everything at one instant, or nothing."""
+"""A task is accepted as a whole, or not at all."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ async def test_an_accepted_task_has_record_input_event_listing_and_message(engin
     assert json.loads(message)["headers"]["id"] == accepted.record.id
 
 
-async def test_what_waits_to_run_never_expires(engine, empty_redis):
+async def test_no_key_of_a_waiting_task_expires(engine, empty_redis):
     await accept(engine, x=1, y=2)
 
-    passing = ("celeryql:sweep", "celeryql:grace", "celeryql:rate:ann")
-    ours = [key for key in empty_redis.scan_iter() if key not in passing]
+    temporary = ("celeryql:sweep", "celeryql:grace", "celeryql:rate:ann")
+    ours = [key for key in empty_redis.scan_iter() if key not in temporary]
     assert {key: empty_redis.ttl(key) for key in ours if empty_redis.ttl(key) > 0} == {}
 
 
-async def test_a_workflow_is_written_whole_and_only_its_first_step_is_sent(engine, empty_redis):
+async def test_a_workflow_is_stored_as_a_whole_and_only_its_first_step_is_sent(engine, empty_redis):
     canvas = chain_of(engine, {"x": 4, "y": 5}, {"x": 6}, {"y": 7})
     workflow = plan("sum", canvas, max_steps=9)
 
@@ -80,7 +80,7 @@ async def test_a_workflow_too_large_for_the_broker_is_refused(engine, empty_redi
     assert empty_redis.keys("celeryql:task*") == empty_redis.keys("celery") == []
 
 
-async def test_the_same_key_and_input_give_the_same_task(engine, empty_redis):
+async def test_the_same_key_and_input_return_the_same_task(engine, empty_redis):
     first = await accept(engine, EnqueueOptions(idempotency_key="key"), x=1, y=2)
     second = await accept(engine, EnqueueOptions(idempotency_key="key"), x=1, y=2)
 
@@ -97,7 +97,7 @@ async def test_the_same_key_with_another_input_is_a_conflict(engine):
     assert caught.value.existing.id == first.record.id
 
 
-async def test_a_listing_lets_go_of_what_has_passed_retention(engine, empty_redis):
+async def test_a_listing_drops_tasks_whose_records_have_expired(engine, empty_redis):
     canvas = chain_of(engine, {"x": 4, "y": 5}, *[{"x": 6}] * 18)
     for _ in range(40):
         for key in empty_redis.scan_iter("celeryql:task:*"):
@@ -106,24 +106,26 @@ async def test_a_listing_lets_go_of_what_has_passed_retention(engine, empty_redi
             plan(None, canvas, max_steps=20), EnqueueOptions(), "ann"
         )
 
-    assert empty_redis.zcard("celeryql:tasks:ann") < 80  # of 800 that were listed, 20 are kept
+    assert (
+        empty_redis.zcard("celeryql:tasks:ann") < 80
+    )  # 800 were listed, and the records of 20 exist
 
 
-async def test_a_batch_is_listed_in_its_order_and_lets_go_of_what_has_passed(engine, empty_redis):
+async def test_a_batch_is_listed_in_its_order_and_drops_expired_tasks(engine, empty_redis):
     add = engine.definitions["add"]
     listed = []
-    for count in (700, 1_100):  # more than one command may name
+    for count in (700, 1_100):  # more than one Redis command may name
         for key in empty_redis.scan_iter("celeryql:task:*"):
             empty_redis.delete(key)
         batch = [build_task(add, add.arguments(x=1, y=2), EnqueueOptions()) for _ in range(count)]
-        answers = await engine.submitter.enqueue_many(batch, "ann")
-        listed = [accepted.record.id for accepted in answers.outcomes]
+        result = await engine.submitter.enqueue_many(batch, "ann")
+        listed = [accepted.record.id for accepted in result.outcomes]
 
     assert empty_redis.zrange("celeryql:tasks", 0, -1) == listed
     assert empty_redis.zrange("celeryql:tasks:ann", 0, -1) == listed
 
 
-async def test_what_is_answered_of_an_accepted_task_is_its_record(engine):
+async def test_the_answer_for_an_accepted_task_is_its_record(engine):
     options = EnqueueOptions(tags=("a",), start_in_s=60, expires_in_s=90, idempotency_key="k")
 
     accepted = await accept(engine, options, x=1, y=2)
@@ -132,7 +134,7 @@ async def test_what_is_answered_of_an_accepted_task_is_its_record(engine):
     assert accepted.record == await engine.store.get(accepted.record.id) == again.record
 
 
-async def test_the_same_steps_handed_on_in_another_way_are_another_input(engine):
+async def test_the_same_steps_joined_in_another_way_are_another_input(engine):
     echo = engine.definitions["echo"]
     a, b, c = (StepNode(key, echo, {"message": "x"}, ()) for key in "abc")
     canvases = [
@@ -148,7 +150,7 @@ async def test_the_same_steps_handed_on_in_another_way_are_another_input(engine)
         await engine.submitter.enqueue_workflow(second, options, "ann")
 
 
-async def test_one_key_sent_at_once_by_many_is_accepted_once(engine, empty_redis):
+async def test_concurrent_calls_with_one_key_are_accepted_once(engine, empty_redis):
     answers = await asyncio.gather(
         *[accept(engine, EnqueueOptions(idempotency_key="key"), x=1, y=2) for _ in range(20)]
     )
@@ -158,7 +160,7 @@ async def test_one_key_sent_at_once_by_many_is_accepted_once(engine, empty_redis
     assert empty_redis.llen("celery") == 1
 
 
-async def test_without_redis_nothing_is_accepted_and_the_answer_says_so(engine):
+async def test_without_redis_the_error_says_that_nothing_was_accepted(engine):
     settings = Settings(redis_url=f"redis://127.0.0.1:{reserve_port()}/0")
     async with Engine(settings, engine.definitions, engine.queues) as cut_off:
         with pytest.raises(Unavailable) as caught:
@@ -193,7 +195,7 @@ async def test_a_connection_that_the_server_closed_is_not_used_again(engine, emp
     empty_redis.client_kill_filter(_type="normal", skipme=True)
     (pooled,) = engine.submitter._script.registered_client.connection_pool._available_connections
     async with asyncio.timeout(5):
-        while not await pooled.can_read():  # noqa: ASYNC110  # nothing tells of the end of a stream
+        while not await pooled.can_read():  # noqa: ASYNC110  # no event marks the end of the stream
             await asyncio.sleep(0.01)
 
     assert not (await accept(engine, x=1, y=2)).deduplicated
