@@ -5,7 +5,7 @@ CeleryQLError
 ├── BadTaskDefinition      a task file is wrong: refused at start
 ├── CursorExpired          a stream cannot go on behind a cursor: what follows it is not kept
 ├── DocumentTooLarge       a stored value has more in it than is read at once
-├── EmbeddedRedisError     no private Redis can be had (in `embedded.py`, with PortTaken)
+├── EmbeddedRedisError     there is no private Redis (in `redis_server.py`, with PortTaken)
 ├── InvalidArguments       a worker was handed arguments that do not fit the task
 ├── InvalidResult          a task returned what its return type does not allow
 ├── StoredByAnotherRelease what is kept in Redis has another form than this release reads

@@ -1,4 +1,4 @@
-"""`python -m graphql_api.server`: the API alone, as uvicorn runs it, in every installation."""
+"""The API server: `python -m graphql_api.server` runs the app with uvicorn and our limits."""
 
 from __future__ import annotations
 
@@ -23,38 +23,38 @@ from graphql_api.transport.uvicorn_protocols import LimitedHttpProtocol, Limited
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-# A WebSocket is asked for a sign of life this often, and has as long to give it.
-PING_S = 10.0
+PING_S = 10.0  # between two pings of a WebSocket, and the time for each answer
 
 
 def options(settings: Settings) -> dict[str, Any]:
-    """Give uvicorn's options, but for where to listen."""
+    """Return uvicorn's options, except for the address."""
     return {
-        "workers": 1,  # else uvicorn takes WEB_CONCURRENCY, and then refuses an app that is no name
+        "workers": 1,  # overrides WEB_CONCURRENCY, which needs the name of an app
         "http": LimitedHttpProtocol,
         "ws": partial(LimitedWebSocketProtocol, send_timeout_s=settings.send_timeout_s),
         "ws_max_size": settings.max_body_bytes,
         "ws_ping_interval": PING_S,
         "ws_ping_timeout": PING_S,
         "timeout_graceful_shutdown": 3,
-        # Requests come on connections, too: twice as many, and uvicorn answers 503 to more.
+        # Requests take connections, too, so twice as many; uvicorn answers 503 to more.
         "limit_concurrency": 2 * settings.max_sockets,
         "proxy_headers": settings.proxy_headers,
         "forwarded_allow_ips": settings.forwarded_allow_ips,
         "server_header": False,
         "access_log": False,
-        "reset_contextvars": True,  # else a pipelined request begins in the context of the last
+        "reset_contextvars": True,  # else a pipelined request inherits the context of the last
         "log_config": None,
     }
 
 
 def load_app() -> FastAPI:
-    """Make the app without a look for garbage: of that a start makes 0.5 MB, in 0.1 s of looking.
+    """Create the app with garbage collection off, and exclude its objects from later collections.
 
-    Nor is it looked at later, when each full collection would hold up requests for 75 ms.
+    This saves 0.1 s at the start, which leaves only 0.5 MB of garbage. Later, each full collection
+    would block requests for 75 ms.
     """
     gc.disable()
-    from graphql_api.app import create_app  # noqa: PLC0415  # most of what would be looked at
+    from graphql_api.app import create_app  # noqa: PLC0415  # creates most of the objects
 
     app = create_app()
     gc.freeze()
@@ -68,7 +68,9 @@ def main() -> int:
     parser.add_argument("--host", help="address to bind")
     parser.add_argument("--port", type=port_number, help="port to bind")
     parser.add_argument(
-        "--insecure", action="store_true", help="bind any address, without authentication, too"
+        "--insecure",
+        action="store_true",
+        help="bind an address that other machines can reach, even without authentication",
     )
     asked = parser.parse_args()
     try:
@@ -76,7 +78,7 @@ def main() -> int:
         host, port = asked.host or settings.host, asked.port or settings.port
         if not (asked.insecure or Authenticator(settings).is_on):
             refuse_public(host)
-        choose_port(host, port, strict=False)  # a port that is taken may be free when uvicorn binds
+        choose_port(host, port, strict=False)  # a taken port may be free when uvicorn binds it
     except (StartRefused, BadSettings) as refusal:
         sys.stderr.write(f"{parser.prog}: {refusal}.\n")
         return os.EX_CONFIG

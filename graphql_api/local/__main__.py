@@ -1,4 +1,4 @@
-"""`python -m graphql_api.local`, which is what `./dev up` runs: everything on one machine."""
+"""The command line of `./dev up`, which runs `python -m graphql_api.local`."""
 
 from __future__ import annotations
 
@@ -9,47 +9,49 @@ HIGHEST_PORT = 65_535
 
 
 def parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
-    described = argparse.ArgumentParser(
+    """Create the parser of the command line."""
+    command_line = argparse.ArgumentParser(
         prog="./dev up",
         description="Run the API, its workers, a private Redis and a mail catcher on this machine.",
         epilog="Ctrl-C lets running tasks end and stops everything; a second one stops at once. "
-        "REDIS_URL and SMTP_HOST, where set, stand in for the private Redis and mail catcher.",
+        "Set REDIS_URL or SMTP_HOST to use your own Redis or mail server.",
     )
-    described.add_argument("--host", help="address of the API (default: 127.0.0.1)")
-    described.add_argument(
+    command_line.add_argument("--host", help="address of the API (default: 127.0.0.1)")
+    command_line.add_argument(
         "--port",
         type=port_number,
         help="port of the API (default: 8000); the next free one if it is taken",
     )
-    described.add_argument("--strict-port", action="store_true", help="fail if the port is taken")
-    described.add_argument(
+    command_line.add_argument(
+        "--strict-port", action="store_true", help="fail if the port is taken"
+    )
+    command_line.add_argument(
         "--restart",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="start a program again when it dies, after a pause that doubles, and stop everything "
-        "once it has died 5 times in a row (default); --no-restart: stop everything at once",
+        help="restart a program that dies, after a pause that doubles, and stop everything once it "
+        "has died 5 times in a row (default); --no-restart: stop everything at the first death",
     )
-    described.add_argument(
+    command_line.add_argument(
         "--insecure",
         action="store_true",
-        help="bind an address that others can reach without asking them for a token",
+        help="bind an address that other machines can reach, even without authentication",
     )
-    return described
+    return command_line
 
 
 def port_number(text: str) -> int:
-    """Read a port from a command line."""
+    """Parse the port of a command line."""
     if not text.isdecimal() or not 0 < int(text) <= HIGHEST_PORT:
         raise argparse.ArgumentTypeError(f"a port is a number from 1 to {HIGHEST_PORT}")
     return int(text)
 
 
 def main() -> int:
-    """Run until stopped, and return the exit code."""
+    """Run until a signal, and return the exit code."""
     options = parser().parse_args()
     try:
-        # Here, so that --help answers where nothing is installed yet.
+        # Imported here, so that --help works before the packages are installed.
         from graphql_api.local.up import main as run  # noqa: PLC0415
 
         return run(**vars(options))

@@ -1,6 +1,6 @@
-"""What is looked at before anything is started: the address, Redis, another `./dev up`.
+"""Checks before `./dev up` starts anything: the port, Redis, and no other `./dev up`.
 
-Each failure is a `StartRefused` whose message is one sentence for the user.
+Each failure raises an error whose message is one sentence for the user.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ PORTS_TRIED = 100
 
 
 def choose_port(host: str, wanted: int, *, strict: bool) -> int:
-    """Pick the wanted port or, if it is taken and that is allowed, the next free one.
+    """Return the wanted port if it is free, or else, unless `strict`, the next free one.
 
     Raises:
-        StartRefused: it is taken, or none of the next ones is free.
-        BadSettings: the host is none of this machine's, or the port is not for this user.
+        StartRefused: no such port is free.
+        BadSettings: the host is not an address of this machine, or this user may not bind the port.
     """
     last = wanted if strict else min(wanted + PORTS_TRIED, 65_535)
     for port in range(wanted, last + 1):
@@ -38,16 +38,18 @@ def choose_port(host: str, wanted: int, *, strict: bool) -> int:
                 reason = f"{host}:{port} cannot be bound, see HOST and PORT: {error.strerror}"
                 raise BadSettings(reason) from error
     taken = f"Port {wanted} is" if strict else f"All ports from {wanted} to {last} are"
-    raise StartRefused(f"{taken} taken: stop what listens there, or choose another with --port")
+    raise StartRefused(
+        f"{taken} taken: stop the program that uses it, or choose another with --port"
+    )
 
 
 def _family(host: str) -> socket.AddressFamily:
-    """Look a host up; of a name that has addresses of both families, IPv4 is taken."""
+    """Resolve a host; IPv4 wins if the name has addresses of both families."""
     return min(found[0] for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
 
 
 def refuse_dead_redis(url: str) -> None:
-    """Refuse a Redis that was asked for but does not answer.
+    """Refuse to start if the Redis of the settings does not answer.
 
     Raises:
         StartRefused: it does not answer a PING.
@@ -55,13 +57,13 @@ def refuse_dead_redis(url: str) -> None:
     if reason := ping_failure(url):
         raise StartRefused(
             f"REDIS_URL is set, but no Redis answers there ({reason}): "
-            "correct it, or unset it to have a private one started"
+            "correct it, or unset it to start a private one"
         )
 
 
 @contextmanager
 def only_one(lock_path: Path) -> Iterator[None]:
-    """Hold the lock of this project's data folder; it goes with the process, however that ends.
+    """Hold the lock of this project's data folder; the system frees it when the process ends.
 
     Raises:
         StartRefused: another process holds it.

@@ -1,4 +1,4 @@
-"""`./dev redis`: a prompt on the Redis that the settings name, printing as redis-cli does."""
+"""`./dev redis`: a prompt for the Redis of the settings; it prints replies as redis-cli does."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from celeryql.errors import exit_on_bad_configuration
 from celeryql.settings import load_settings
 from graphql_api.local.redis_server import ping_failure
 
-# redis-py hands a status over as if it were a string; redis-cli prints it without quotes. (The
-# QUEUED of a MULTI is left out: it is also the state of most records that one looks at.)
+# redis-cli prints a status without quotes, but redis-py returns it like any string. QUEUED, the
+# status of a command in MULTI, is not listed: it is also a state in most records.
 STATUSES = (b"OK", b"PONG")
 PLAIN_COMMANDS = ("TYPE", "INFO", "MONITOR")
 ENDLESS_COMMANDS = ("MONITOR", "SUBSCRIBE", "PSUBSCRIBE")
@@ -24,7 +24,7 @@ ESCAPES |= {7: r"\a", 8: r"\b", 9: r"\t", 10: r"\n", 13: r"\r", 34: r"\"", 92: r
 
 
 def render(reply: object, *, is_plain: bool = False) -> list[str]:
-    """Write a reply of the protocol as the lines that redis-cli prints."""
+    """Format a reply as the lines that redis-cli prints."""
     match reply:
         case list() if reply:
             return [line for item in enumerate(reply, 1) for line in _entry(*item, len(reply))]
@@ -52,7 +52,7 @@ def _entry(number: int, item: object, count: int) -> list[str]:
 
 
 def run(connection: AbstractConnection, words: list[str]) -> None:
-    """Send one command and print its reply, or its replies for ever if they have no end."""
+    """Send one command and print its reply, or all of its replies if they do not end."""
     command = words[0].upper()
     connection.send_command(*words)
     while True:
@@ -67,7 +67,7 @@ def run(connection: AbstractConnection, words: list[str]) -> None:
 
 
 def _converse(connection: AbstractConnection) -> None:
-    with suppress(ImportError):  # gives input() its history, where Python has it
+    with suppress(ImportError):  # adds a history to input(); not every Python has it
         import readline  # noqa: F401, PLC0415
     with suppress(EOFError):
         while (line := input("redis> " if sys.stdin.isatty() else "")) != "quit":
@@ -79,7 +79,7 @@ def _converse(connection: AbstractConnection) -> None:
 
 
 def main(redis_url: str, words: list[str]) -> int:
-    """Run the command in `words`; without one, those typed or piped in."""
+    """Run the command in `words`; if it is empty, run commands from the standard input."""
     if reason := ping_failure(redis_url):
         sys.stderr.write(f"No Redis to talk to ({reason}): start ./dev up or set REDIS_URL.\n")
         return 1
@@ -93,7 +93,7 @@ def main(redis_url: str, words: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except RedisError as error:
-        sys.stderr.write(f"Redis hung up: {error}\n")
+        sys.stderr.write(f"Redis closed the connection: {error}\n")
         return 1
     finally:
         pool.disconnect()

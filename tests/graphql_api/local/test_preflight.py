@@ -1,4 +1,4 @@
-"""What keeps `./dev up` from starting, in one sentence each."""
+"""Checks that keep `./dev up` from starting."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def busy_port() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def test_the_wanted_port_is_taken_if_free(busy_port: int) -> None:
+def test_the_wanted_port_is_used_if_it_is_free(busy_port: int) -> None:
     with socket.create_server((HOST, 0)) as server:
         free = server.getsockname()[1]
 
     assert choose_port(HOST, free, strict=True) == free
 
 
-def test_the_next_free_port_stands_in(busy_port: int) -> None:
+def test_a_taken_port_is_replaced_by_the_next_free_one(busy_port: int) -> None:
     assert busy_port < choose_port(HOST, busy_port, strict=False) <= busy_port + 100
 
 
@@ -42,19 +42,19 @@ def test_a_strict_port_that_is_taken_is_refused(busy_port: int) -> None:
         choose_port(HOST, busy_port, strict=True)
 
 
-def test_an_address_that_is_not_of_this_machine_is_told() -> None:
+def test_an_address_of_another_machine_is_refused() -> None:
     with pytest.raises(BadSettings, match=r"192\.0\.2\.1:8000 cannot be bound"):
         choose_port("192.0.2.1", 8000, strict=False)
 
 
-def test_a_redis_that_was_asked_for_must_answer() -> None:
+def test_the_redis_of_the_settings_must_answer() -> None:
     with pytest.raises(StartRefused, match="REDIS_URL is set, but no Redis answers") as refusal:
         refuse_dead_redis("redis://:geheim@127.0.0.1:1/0")
 
     assert "geheim" not in str(refusal.value)
 
 
-def test_a_second_start_names_the_first(tmp_path: Path) -> None:
+def test_the_error_of_a_second_start_names_the_first_process(tmp_path: Path) -> None:
     with (
         only_one(tmp_path / "up.lock"),
         pytest.raises(StartRefused, match=rf"already runs .* \(process {os.getpid()}\)"),
@@ -63,7 +63,7 @@ def test_a_second_start_names_the_first(tmp_path: Path) -> None:
         pass
 
 
-def test_the_lock_is_free_again_at_the_end(tmp_path: Path) -> None:
+def test_the_lock_is_freed_at_the_end(tmp_path: Path) -> None:
     for _ in range(2):
         with only_one(tmp_path / "data" / "up.lock"):
             pass

@@ -46,7 +46,7 @@ def test_a_reply_looks_as_in_redis_cli(reply: object, lines: list[str]) -> None:
     assert prompt.render(reply) == lines
 
 
-def test_the_marks_of_a_long_array_line_up() -> None:
+def test_the_numbers_of_a_long_array_line_up() -> None:
     lines = prompt.render([1] * 10)
 
     assert lines[0] == " 1) (integer) 1"
@@ -65,7 +65,7 @@ def test_a_hash_is_an_array_of_names_and_values(ask: Ask) -> None:
     assert ask("HGETALL", "hash") == '1) "name"\n2) "value"\n'
 
 
-def test_what_is_no_data_is_not_quoted(ask: Ask) -> None:
+def test_statuses_and_reports_are_not_quoted(ask: Ask) -> None:
     ask("SET", "text", "value")
 
     assert ask("TYPE", "text") == "string\n"
@@ -82,7 +82,7 @@ def test_commands_can_be_piped_in(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> 
     assert ask() == 'OK\nInvalid argument(s)\n"b c"\n'
 
 
-def test_without_redis_it_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_redis_the_message_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     assert prompt.main("redis://:geheim@127.0.0.1:1/0", ["PING"]) == 1
 
     said = capsys.readouterr().err
@@ -90,11 +90,11 @@ def test_without_redis_it_says_what_to_do(capsys: pytest.CaptureFixture[str]) ->
     assert "geheim" not in said
 
 
-def test_a_connection_that_ends_is_told(
+def test_a_closed_connection_is_reported(
     url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("CLIENT KILL SKIPME no\nPING\n"))
 
     assert prompt.main(url, []) == 1
 
-    assert "Redis hung up" in capsys.readouterr().err
+    assert "Redis closed the connection" in capsys.readouterr().err

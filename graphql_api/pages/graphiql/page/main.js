@@ -1,4 +1,4 @@
-// The page at /graphql: GraphiQL with the examples of this folder in its tabs.
+// The page at /graphql: GraphiQL with the examples of this folder in tabs.
 import {createGraphiQLFetcher} from "@graphiql/toolkit";
 import {GraphiQL} from "graphiql";
 import {createElement} from "react";
@@ -11,25 +11,25 @@ import email from "./examples/email.graphql";
 import spam from "./examples/spam.graphql";
 import watch from "./examples/watch.graphql";
 
-// Relative to the page, so that a proxy may put it under another path.
+// Relative to the page, so that a proxy can serve it under another path.
 const api = new URL(location.pathname, location.href);
 const assets = document.currentScript.src;
 const workers = {graphql: "graphql.worker.js", json: "json.worker.js"};
 
-// The editor's own way to its workers is a blob: URL, which the page's policy does not allow.
+// By default the editor loads its workers from blob: URLs, which the page's policy forbids.
 globalThis.MonacoEnvironment = {
   getWorker: (_, label) => new Worker(new URL(workers[label] ?? "editor.worker.js", assets)),
 };
 
-// The headers typed in a tab go with its HTTP requests and, as the payload of `connection_init`,
-// with its WebSocket: `{"Authorization": "Bearer ..."}` serves both.
+// The headers of a tab are sent with its HTTP requests, and as the payload of `connection_init` with
+// its WebSocket: `{"Authorization": "Bearer ..."}` authenticates both.
 const fetcher = createGraphiQLFetcher({
   url: api.href,
   subscriptionUrl: api.href.replace(/^http/, "ws"),
   enableIncrementalDelivery: false,
 });
 
-// Where the browser keeps tabs of an earlier visit, GraphiQL shows those.
+// If the browser has stored the tabs of an earlier visit, GraphiQL shows those instead.
 const defaultTabs = [
   {query: spam},
   {query: email},

@@ -1,4 +1,4 @@
-"""When GraphiQL's page is built, from what, and what is left where it cannot be."""
+"""Building the GraphiQL page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ mkdir dist && echo bundled > dist/main.js
 
 @pytest.fixture
 def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An npm that bundles one file, and notes what it is called for."""
+    """Put an npm on PATH that bundles one file, and writes down its commands."""
     npm = tmp_path / "bin" / "npm"
     npm.parent.mkdir()
     npm.write_text(NPM)
@@ -47,14 +47,14 @@ def test_the_locked_packages_are_installed_and_bundled(npm: Path, tmp_path: Path
     ]
 
 
-def test_what_is_built_is_kept(npm: Path, tmp_path: Path) -> None:
+def test_a_built_page_is_not_built_again(npm: Path, tmp_path: Path) -> None:
     build(tmp_path / "graphiql")
     build(tmp_path / "graphiql")
 
     assert calls(npm) == ["ci", "run"]
 
 
-def test_what_other_sources_made_is_built_again(npm: Path, tmp_path: Path) -> None:
+def test_a_page_of_other_sources_is_built_again(npm: Path, tmp_path: Path) -> None:
     folder = tmp_path / "graphiql"
     build(folder)
     (folder / STAMP).write_text("another lock file")
@@ -66,20 +66,22 @@ def test_what_other_sources_made_is_built_again(npm: Path, tmp_path: Path) -> No
     assert not (folder / "old.js").exists()
 
 
-def test_two_at_once_build_it_once(npm: Path, tmp_path: Path) -> None:
+def test_two_builds_at_once_build_the_page_once(npm: Path, tmp_path: Path) -> None:
     with ThreadPoolExecutor() as pool:
         list(pool.map(build, [tmp_path / "graphiql"] * 2))
 
     assert calls(npm) == ["ci", "run"]
 
 
-def test_a_failure_names_the_log_and_leaves_what_was_there(npm: Path, tmp_path: Path) -> None:
+def test_a_failed_build_names_the_log_and_keeps_the_old_files(npm: Path, tmp_path: Path) -> None:
     folder = tmp_path / "graphiql"
     folder.mkdir()
     (folder / "main.js").write_text("of an earlier version")
     npm.write_text("#!/bin/sh\necho no registry\nexit 1\n")
 
-    with pytest.raises(BuildFailed, match=r"could not be installed \(.*/setup\.log ends"):
+    with pytest.raises(
+        BuildFailed, match=r"could not be installed \(see the end of .*/setup\.log\)"
+    ):
         build(folder)
 
     assert (tmp_path / "setup.log").read_text() == "no registry\n"
@@ -88,7 +90,7 @@ def test_a_failure_names_the_log_and_leaves_what_was_there(npm: Path, tmp_path: 
 
 
 @pytest.mark.slow
-def test_without_npm_and_index_it_says_so_in_one_line(tmp_path: Path) -> None:
+def test_without_npm_and_package_index_the_error_is_one_line(tmp_path: Path) -> None:
     done = run_to_end(
         ["-m", "graphql_api.pages.graphiql.build"],
         PROJECT_ROOT,
@@ -101,13 +103,13 @@ def test_without_npm_and_index_it_says_so_in_one_line(tmp_path: Path) -> None:
 
     assert done.returncode == 1
     assert done.stderr == (
-        "Building GraphiQL's page, once, of npm packages ...\n"
-        "GraphiQL's page was not built: there is no npm, and none could be installed "
-        f"({tmp_path}/setup.log ends with the reason); the API works without it.\n"
+        "Building the GraphiQL page from npm packages, once ...\n"
+        "The GraphiQL page was not built: npm is missing and could not be installed "
+        f"(see the end of {tmp_path}/setup.log); the API works without it.\n"
     )
 
 
-def test_every_locked_package_has_its_hash_and_names_no_registry() -> None:
+def test_every_locked_package_has_a_hash_and_names_no_registry() -> None:
     packages = json.loads((PAGE_DIR / "package-lock.json").read_text())["packages"]
     installed = [package for path, package in packages.items() if path]
 

@@ -1,4 +1,4 @@
-"""What a browser gets at `/graphql`, with and without the files of the page."""
+"""The GraphiQL page at `/graphql`, with and without its built files."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def sources(policy: str, directive: str) -> list[str]:
     return found[1:]
 
 
-async def test_a_browser_gets_a_page_that_runs_our_files_only(built: Path) -> None:
+async def test_a_browser_gets_a_page_that_runs_only_our_files(built: Path) -> None:
     answer = await get(built, "/graphql", accept="text/html")
 
     assert answer.status_code == 200
@@ -49,7 +49,7 @@ async def test_a_browser_gets_a_page_that_runs_our_files_only(built: Path) -> No
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-async def test_without_its_files_the_page_says_how_to_get_them(tmp_path: Path) -> None:
+async def test_without_its_files_the_page_says_how_to_build_them(tmp_path: Path) -> None:
     answer = await get(tmp_path / "nowhere", "/graphql", accept="text/html")
 
     assert answer.status_code == 503
@@ -58,7 +58,7 @@ async def test_without_its_files_the_page_says_how_to_get_them(tmp_path: Path) -
     assert sources(answer.headers["content-security-policy"], "script-src") == ["'self'"]
 
 
-async def test_a_file_is_sent_once_and_may_load_nothing(built: Path) -> None:
+async def test_a_file_is_cached_and_may_load_nothing(built: Path) -> None:
     first = await get(built, "/graphql/assets/main.js")
     again = await get(built, "/graphql/assets/main.js", **{"if-none-match": first.headers["etag"]})
 
@@ -81,6 +81,6 @@ async def test_other_files_are_not_found(tmp_path: Path, name: str, folder: str)
 
 
 @pytest.mark.parametrize("path", sorted(PAGE_DIR.glob("examples/*")), ids=lambda path: path.stem)
-def test_an_example_fits_the_schema(path: Path) -> None:
+def test_every_example_is_valid_and_in_a_tab(path: Path) -> None:
     assert validate(build_schema(SDL), parse(path.read_text())) == []
     assert f'"./examples/{path.name}"' in (PAGE_DIR / "main.js").read_text()
