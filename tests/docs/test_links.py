@@ -6,9 +6,18 @@ import re
 
 import pytest
 
+from celeryql.settings import PROJECT_ROOT
 from tests.docs.pages import PAGES, name_of, page
 
 LINK = re.compile(r"\[[^]]*\]\(([^)\s]+)\)")
+PAGE = re.compile(r"\bdocs/[a-z-]+\.md\b")
+SOURCES = [
+    path
+    for pattern in ("*.yml", "Dockerfile", "dev", "*/**/*.py", "*/**/*.lua", "*/**/*.graphql")
+    for path in sorted(PROJECT_ROOT.glob(pattern))
+    if not {".venv", "node_modules"} & {*path.parts}
+]
+NAMING = [path for path in SOURCES if PAGE.search(path.read_text())]
 
 
 def without_code(text: str) -> str:
@@ -39,3 +48,9 @@ def test_the_table_of_contents_lists_every_page_once():
 
     pages = [name_of(path).removeprefix("docs/") for path in PAGES if "docs/" in name_of(path)]
     assert sorted([*listed, "README.md"]) == sorted(pages)
+
+
+@pytest.mark.parametrize("path", NAMING, ids=name_of)
+def test_files_name_pages_that_exist(path):
+    for named in PAGE.findall(path.read_text()):
+        assert (PROJECT_ROOT / named).exists(), named
