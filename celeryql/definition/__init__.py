@@ -1,1 +1,1 @@
-"""A task's signature becomes models of its arguments and its result."""
+"""Task definitions: a task's signature as models of its arguments and its result."""

@@ -1,4 +1,4 @@
-"""What the arguments of all tasks have in common: their base, and the mark of what is not kept."""
+"""The base of all argument models, and the mark for sensitive arguments."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from celeryql.definition.json_values import DUMP_OPTIONS, SERIALIZATION_ERRORS, find_unreadable
 from celeryql.definition.number_limits import may_hold_unsafe_number
 
-STRING_MAX = 1_000_000  # characters; a parameter may name less
+STRING_MAX = 1_000_000  # characters; a parameter may set a lower limit
 LONE_SURROGATE_ERROR = PydanticCustomError(
     "not_unicode", "text that is not Unicode: a lone surrogate"
 )
 
 
 class TaskArguments(BaseModel):
-    """Base of the model that is made from each task's parameters."""
+    """Base of the models that are created from the parameters of tasks."""
 
-    # The bound holds where a parameter names none; it also keeps lone surrogates out.
+    # The limit on strings also makes pydantic refuse lone surrogates.
     model_config = ConfigDict(
         frozen=True, extra="forbid", str_max_length=STRING_MAX, protected_namespaces=()
     )
 
     @model_validator(mode="after")
-    def _can_be_read(self) -> Self:
-        # What lies in a model within is not held by the bound above.
+    def _check_json(self) -> Self:
+        # The limit above does not apply to the fields of nested models.
         problem = None
         try:
             if _may_hold_unsafe_number(type(self)):
                 problem = find_unreadable(self.model_dump(mode="json", **DUMP_OPTIONS))
             else:
-                self.model_dump_json(**DUMP_OPTIONS)  # which is faster
+                self.model_dump_json(**DUMP_OPTIONS)  # faster
         except SERIALIZATION_ERRORS as error:
             raise LONE_SURROGATE_ERROR from error
         if problem:
@@ -50,14 +50,14 @@ _may_hold_unsafe_number = cache(may_hold_unsafe_number)
 
 
 class _SensitiveMark:
-    """Marks a parameter whose value lives in the message only: `Annotated[str, Sensitive]`."""
+    """Marks a parameter whose value is only in the message: `Annotated[str, Sensitive]`."""
 
 
 Sensitive = _SensitiveMark()
 
 
 def is_sensitive(annotation: Any) -> bool:
-    """Tell whether a mark stands anywhere in an annotation, or in a model that it names."""
+    """Tell whether an annotation, or a model that it contains, has the mark."""
     if annotation is Sensitive:
         return True
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):

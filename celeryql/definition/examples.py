@@ -1,8 +1,8 @@
-"""Makes example values of annotations, and checks with them that nothing is lost in JSON.
+"""Creates example values of annotations, and checks that they survive JSON.
 
-Each value is written and read back, and must be equal to what it was. The examples are the same
-each time. They keep the limits that annotations name, but know nothing of validators: a type that
-accepts none of its examples is not checked.
+Each value is dumped and read back, and must be equal to the original. The examples are the same at
+each start. They respect the limits of an annotation but not its validators: a type that accepts
+none of its examples is not checked.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from celeryql.definition.unions import union_members
 from celeryql.errors import Problem, problems_of
 
 _EXAMPLES = 6  # of each type
-_ITEMS_MAX = 10  # of a list that has to be longer there is no example
+_ITEMS_MAX = 10  # a list that must be longer has no example
 _COUNTS = (0, 1, 2, _ITEMS_MAX)
 _NOON = datetime(2024, 2, 29, 12, 30, 15, 123_456, tzinfo=UTC)
 _ABROAD = timezone(timedelta(hours=5, minutes=30))
 _TEXT = " Example 1: Words of a longer text,\n\twith äöü & 'quotes'. " * 20
-# The values of a type differ in all that a serializer may lose: length, case, zone, precision.
+# The values of a type differ in what a serializer may lose: length, case, time zone, precision.
 _SCALARS: dict[Any, tuple[Any, ...]] = {
     bool: (True, False),
     str: (_TEXT, "a", "Ann.Example@mail.example.org", "3"),
@@ -47,30 +47,35 @@ _SCALARS: dict[Any, tuple[Any, ...]] = {
     UUID: (UUID(int=1), UUID(int=2**128 - 1)),
 }
 _NUMBERS = (1, 0, 2, -7, 12_345, -98_765)
-_FRACTION = Decimal("1.234567891")  # times a number above, a `float` still holds all of its digits
-_PLACES = 9  # of the fraction
-_WIDE = 10  # a range in which several multiples of it lie
+_FRACTION = Decimal("1.234567891")  # multiplied by a number above, a `float` keeps all digits
+_PLACES = 9  # decimal places of `_FRACTION`
+_WIDE = 10  # a range that contains several multiples of `_FRACTION`
 
 
 def make_examples(annotation: Any, limits: Limits = ()) -> list[Any]:
-    """Make a few values of an annotation, models as dicts by field.
+    """Create a few values of an annotation; models are dicts by field name.
 
-    Where fields name examples, some values are made of those, and some without them.
+    If fields declare examples, half of the values use those.
     """
     maker = _ExampleMaker()
-    made = [maker.make(annotation, limits, turn) for turn in range(_EXAMPLES)]
-    if maker.has_used_named:
-        plain = _ExampleMaker(uses_named=False)
-        made += [plain.make(annotation, limits, turn) for turn in range(_EXAMPLES)]
-    return made
+    values = [maker.make(annotation, limits, turn) for turn in range(_EXAMPLES)]
+    if maker.has_used_declared:
+        plain = _ExampleMaker(uses_declared=False)
+        values += [plain.make(annotation, limits, turn) for turn in range(_EXAMPLES)]
+    return values
 
 
 @dataclass
 class _ExampleMaker:
-    """Makes values, of fields that name examples from those if it should."""
+    """Creates values.
 
-    uses_named: bool = True
-    has_used_named: bool = False
+    Attributes:
+        uses_declared: fields that declare examples get one of those.
+        has_used_declared: a field had one.
+    """
+
+    uses_declared: bool = True
+    has_used_declared: bool = False
 
     def make(self, annotation: Any, limits: Limits, turn: int) -> Any:
         origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
@@ -81,7 +86,7 @@ class _ExampleMaker:
         if origin in (list, tuple):
             return origin(self.make(parts[0], (), turn + i) for i in range(_count(limits, turn)))
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            fields = annotation.model_fields.items()  # each has a value of its own
+            fields = annotation.model_fields.items()  # a different turn for each
             return {name: self._field(field, turn + i) for i, (name, field) in enumerate(fields)}
         if isinstance(annotation, type) and issubclass(annotation, Enum):
             members = list(annotation)
@@ -89,8 +94,8 @@ class _ExampleMaker:
         return _scalar(annotation, limits, turn)
 
     def _field(self, field: FieldInfo, turn: int) -> Any:
-        if self.uses_named and field.examples:
-            self.has_used_named = True
+        if self.uses_declared and field.examples:
+            self.has_used_declared = True
             return field.examples[turn % len(field.examples)]
         return self.make(field.annotation, tuple(field.metadata), turn)
 
@@ -146,29 +151,31 @@ def _step(annotation: Any, limits: Limits, width: float) -> Decimal:
     return step or _FRACTION
 
 
-def json_examples(adapter: TypeAdapter[Any], annotation: Any, form: dict[str, Any]) -> list[Any]:
-    """Write those examples of a type that it accepts as JSON values.
+def json_examples(adapter: TypeAdapter[Any], annotation: Any, options: dict[str, Any]) -> list[Any]:
+    """Dump the examples that a type accepts to JSON values.
 
     Args:
         adapter: of the type.
         annotation: the type.
-        form: how its values are written.
+        options: for the dump.
 
     Raises:
-        ValueError: one cannot be written, or is read back as another value; it says where and why.
+        ValueError: one cannot be dumped, or is read back as another value; it says where and why.
     """
-    return [_dump_and_check(adapter, value, form) for value in _valid_examples(adapter, annotation)]
+    return [
+        _dump_and_check(adapter, value, options) for value in _valid_examples(adapter, annotation)
+    ]
 
 
 def _valid_examples(adapter: TypeAdapter[Any], annotation: Any) -> Iterator[Any]:
-    made = make_examples(annotation)
-    for turn, example in enumerate(made):
-        with suppress(Exception):  # what its validators raise, may be anything
-            yield _validate_or_mix(adapter, example, made[turn + 1 :] + made[:turn])
+    examples = make_examples(annotation)
+    for turn, example in enumerate(examples):
+        with suppress(Exception):  # its validators may raise anything
+            yield _validate_or_mix(adapter, example, examples[turn + 1 :] + examples[:turn])
 
 
 def _validate_or_mix(adapter: TypeAdapter[Any], example: Any, others: list[Any]) -> Any:
-    """Validate an example; what is refused of its fields is taken from other ones."""
+    """Validate an example; fields that are refused get their values from the other examples."""
     for other in others:
         try:
             return adapter.validate_python(example, strict=False, **VALIDATE_OPTIONS)
@@ -180,9 +187,9 @@ def _validate_or_mix(adapter: TypeAdapter[Any], example: Any, others: list[Any])
     return adapter.validate_python(example, strict=False, **VALIDATE_OPTIONS)
 
 
-def _dump_and_check(adapter: TypeAdapter[Any], value: Any, form: dict[str, Any]) -> Any:
+def _dump_and_check(adapter: TypeAdapter[Any], value: Any, options: dict[str, Any]) -> Any:
     try:
-        json = adapter.dump_python(value, mode="json", **form)
+        json = adapter.dump_python(value, mode="json", **options)
         again = validate_json_values(adapter, json)
         place = _first_difference(value, again)
     except ValidationError as error:
@@ -195,9 +202,9 @@ def _dump_and_check(adapter: TypeAdapter[Any], value: Any, form: dict[str, Any])
 
 
 def _first_difference(one: Any, other: Any) -> tuple[str, ...] | None:
-    """Find the place where two values differ; None where they are equal.
+    """Return the path at which two values differ; None if they are equal.
 
-    Of models, fields are compared: what else an instance holds is not written.
+    Only the fields of models are compared, because only they are dumped.
     """
     if type(one) is not type(other):
         return ()

@@ -12,22 +12,22 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from celeryql.definition.number_limits import INT_MAX
 
-#: Fields have the names of the code, never their aliases, and nothing is written that is computed.
+#: Fields are written under their names, not their aliases, and computed fields are left out.
 DUMP_OPTIONS: Any = {"by_alias": False, "round_trip": True}
-#: What is computed is written for plain callers, of results that allow it.
+#: Results include computed fields, for plain Celery callers.
 DUMP_WITH_COMPUTED: Any = {"by_alias": False}
-#: Plain Celery callers may use aliases as well.
+#: Plain Celery callers may use aliases too.
 VALIDATE_OPTIONS: Any = {"by_alias": True, "by_name": True}
 
-#: What pydantic raises for values that cannot be written: lone surrogates, objects of any class.
+#: What pydantic raises for a value that JSON cannot hold: a lone surrogate, an arbitrary object.
 SERIALIZATION_ERRORS = (UnicodeEncodeError, PydanticSerializationError)
 
-_TOO_LARGE = f"an integer beyond ±{INT_MAX}, which JSON clients read as another: use a string"
-_NOT_FINITE = "infinite or not a number, which has no JSON form"
+_TOO_LARGE = f"an integer beyond ±{INT_MAX}, which JSON clients round to another one: use a string"
+_NOT_FINITE = "infinite or not a number, which JSON cannot hold"
 
 
 def validate_json_values(adapter: TypeAdapter[Any], values: Any, **options: Any) -> Any:
-    """Read JSON values as a type.
+    """Validate JSON values, also with models in strict mode.
 
     Raises:
         ValidationError: they are not of the type.
@@ -39,17 +39,17 @@ def validate_json_values(adapter: TypeAdapter[Any], values: Any, **options: Any)
             text = to_json(values, **DUMP_OPTIONS)
         except SERIALIZATION_ERRORS:
             raise error from None
-    # A strict model takes a date from JSON text, but not from the same string in Python.
+    # A strict model accepts a date in JSON text, but not the same string in Python.
     return adapter.validate_json(text, **VALIDATE_OPTIONS, **options)
 
 
 @dataclass(frozen=True, slots=True)
 class UnreadableValue:
-    """A value that a client cannot read.
+    """A value that some clients cannot read.
 
     Attributes:
-        path: leads to it by names and positions.
-        reason: goes after "is".
+        path: its position, as field names and indexes.
+        reason: what it is; errors put it after "is".
     """
 
     path: tuple[str | int, ...]
@@ -60,14 +60,17 @@ class UnreadableValue:
 
 
 def format_path(path: Iterable[str | int]) -> str:
-    """Write a path as code does: `rows[3].size`."""
+    """Format a path as code: `rows[3].size`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(
         "."
     )
 
 
 def find_unreadable(values: Any) -> UnreadableValue | None:
-    """Find one of some JSON values that a client cannot read; None where it can read them all.
+    """Find the first value that some clients cannot read; None if there is none.
+
+    Args:
+        values: JSON values.
 
     Raises:
         PydanticSerializationError: a text is not Unicode.

@@ -1,4 +1,4 @@
-"""The numbers that an annotation lets through, by the limits that stand beside them."""
+"""Which numbers an annotation allows, by the limits in its metadata."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Annotated, Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-INT_MAX = 2**53 - 1  # beyond it, JavaScript and others read a JSON number as another one
-Limits = tuple[Any, ...]  # what stands beside a type: `Field(...)` and the like
+INT_MAX = 2**53 - 1  # larger JSON numbers lose digits in JavaScript and other clients
+Limits = tuple[Any, ...]  # metadata of an annotation: `Field(...)`, `Gt(0)`
 
 
 def flatten_limits(limits: Iterable[Any]) -> Iterator[Any]:
-    """Give each limit by itself: what `Field` and intervals hold of them, too."""
+    """Yield each limit alone, including those inside `Field` and `Interval`."""
     for limit in limits:
         if isinstance(limit, FieldInfo):
             yield from flatten_limits(limit.metadata)
@@ -27,17 +27,17 @@ def flatten_limits(limits: Iterable[Any]) -> Iterator[Any]:
 
 
 def limit_value(limits: Iterable[Any], *names: str) -> Any:
-    """Find the value of the first limit with one of these names; None where there is none."""
+    """Return the value of the first limit with one of these names; None without one."""
     values = (getattr(limit, name, None) for limit in flatten_limits(limits) for name in names)
     return next((value for value in values if value is not None), None)
 
 
 def number_range(limits: Iterable[Any], step: int = 0) -> tuple[float, float]:
-    """Give the lowest and the highest number that limits let through.
+    """Return the lowest and the highest number that limits allow.
 
     Args:
-        limits: what stands beside the type.
-        step: how far the next number is from one that is excluded; 1 of integers.
+        limits: metadata of the annotation.
+        step: distance from an excluded limit to the next number; 1 for integers.
     """
     limits = list(flatten_limits(limits))
     low, high = limit_value(limits, "ge"), limit_value(limits, "le")
@@ -50,7 +50,7 @@ def number_range(limits: Iterable[Any], step: int = 0) -> tuple[float, float]:
 
 
 def may_hold_unsafe_number(annotation: Any, limits: Limits = ()) -> bool:
-    """Tell whether a number may stand within it that a client cannot read."""
+    """Tell whether an annotation allows a number that some clients cannot read."""
     origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
         return may_hold_unsafe_number(parts[0], limits + parts[1:])

@@ -1,4 +1,4 @@
-"""What a caller may ask of a task beside its arguments, and the limits of it."""
+"""Options that a caller can set for a task, beside its arguments."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from pydantic_core import PydanticCustomError
 
 from celeryql.records import Priority
 
-MAX_ATTEMPTS = 100  # of any task; stands for "no end" of one whose max_retries is None
-YEAR_S = 366 * 24 * 3600  # as far ahead as anything may be put off
+MAX_ATTEMPTS = 100  # of any task; also for one whose max_retries is None
+YEAR_S = 366 * 24 * 3600  # longest delay of a start or an expiry
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=100)]  # what a caller made up
+Name = Annotated[
+    str, StringConstraints(min_length=1, max_length=100)
+]  # a name that a caller chooses
 
 
 def _within_a_year(at: datetime) -> datetime:
@@ -30,14 +32,14 @@ def _within_a_year(at: datetime) -> datetime:
 
 
 class EnqueueOptions(BaseModel):
-    """What a caller may ask of one task beside its arguments.
+    """Options of one task; the schema's form of them is `TaskOptions`.
 
     Attributes:
-        priority: None for that of the workflow, or the normal one.
-        start_at: not to be started before this time; None for at once, or as `start_in_s` says.
-        start_in_s: the same, in seconds from when it is accepted.
-        expires_in_s: seconds after which it is not started any more.
-        max_attempts: how often it is run at most; None for as its definition says.
+        priority: None for the workflow's priority, or the normal one.
+        start_at: earliest time of the start; None to start at once, or after `start_in_s`.
+        start_in_s: seconds from acceptance to the earliest start.
+        expires_in_s: seconds from acceptance after which it no longer starts.
+        max_attempts: how many times it runs at most; None for the limit of its definition.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,4 +1,4 @@
-"""Whether a value of one annotation can stand where another is wanted, and how to name both."""
+"""Whether the values of one annotation are valid for another, and how errors name both."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _LISTS = (list, tuple)
 
 
 def is_assignable(offered: Any, wanted: Any) -> bool:
-    """Tell whether each value of one annotation is also one of the other, once it was JSON.
+    """Tell whether each value of one annotation, sent as JSON, is valid for another.
 
-    Limits aside, which only a value can break.
+    Limits are ignored: they depend on the value.
     """
     if wanted is Any or _has_serializer(offered):
-        return wanted is Any or bool(offered == wanted)  # its JSON has a form of its own
+        return wanted is Any or bool(offered == wanted)  # a custom serializer may write any JSON
     offered, wanted = _without_metadata(offered), _without_metadata(wanted)
     if _is_union(offered):
         return all(is_assignable(member, wanted) for member in typing.get_args(offered))
@@ -49,19 +49,19 @@ def _model_fits(offered: type[BaseModel], wanted: type[BaseModel]) -> bool:
 
 
 def forbidden_fields(offered: Any, wanted: Any) -> set[str]:
-    """Name what the JSON of a model may hold and another forbids; of all else, nothing."""
+    """Return the fields that one model writes and another forbids; empty for other types."""
     offered, wanted = _without_metadata(offered), _without_metadata(wanted)
     if not all(isinstance(t, type) and issubclass(t, BaseModel) for t in (offered, wanted)):
         return set()
     if wanted.model_config.get("extra") != "forbid":
         return set()
-    more = {"..."} if offered.model_config.get("extra") == "allow" else set()
+    extra = {"..."} if offered.model_config.get("extra") == "allow" else set()
     computed = set() if forbids_computed_fields(offered) else offered.model_computed_fields.keys()
-    return set((offered.model_fields.keys() | computed | more) - wanted.model_fields.keys())
+    return set((offered.model_fields.keys() | computed | extra) - wanted.model_fields.keys())
 
 
 def forbids_computed_fields(type_: type) -> bool:
-    """Tell whether it is a model that does not take the fields that it computes."""
+    """Tell whether a type is a model that forbids its own computed fields as input."""
     if not issubclass(type_, BaseModel):
         return False
     return type_.model_config.get("extra") == "forbid" and bool(type_.model_computed_fields)
@@ -73,8 +73,8 @@ def _serializers(model: type[BaseModel]) -> set[str]:
 
 
 def _has_serializer(annotation: Any) -> bool:
-    beside = typing.get_args(annotation) if typing.get_origin(annotation) is Annotated else ()
-    return any(isinstance(item, PlainSerializer | WrapSerializer) for item in beside)
+    metadata = typing.get_args(annotation) if typing.get_origin(annotation) is Annotated else ()
+    return any(isinstance(item, PlainSerializer | WrapSerializer) for item in metadata)
 
 
 def _field_annotation(field: FieldInfo) -> Any:
@@ -82,7 +82,7 @@ def _field_annotation(field: FieldInfo) -> Any:
 
 
 def type_name(annotation: Any) -> str:
-    """Name an annotation as its author would, limits left out."""
+    """Write an annotation as its author would, without limits."""
     annotation = _without_metadata(annotation)
     parts = typing.get_args(annotation)
     if _is_union(annotation):

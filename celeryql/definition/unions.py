@@ -1,4 +1,4 @@
-"""Which class of a union each model in a result is of: its JSON may fit several."""
+"""Which class each model of a union in a result has: its JSON may fit several of them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel
 
-#: Celery's meta of a result has the names under this, beside the result itself.
+#: Key of the class names in Celery's result meta.
 RESULT_CLASSES = "result_classes"
 
 
 def union_class_names(annotation: Any, value: Any) -> Iterator[str]:
-    """Name the class of each model that stands for a union, outer ones first, in their order.
+    """Yield the class name of each model that stands for a union, outer ones first.
 
     Args:
         annotation: of the result.
-        value: of that type.
+        value: the result.
     """
     origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
     if value is None or not has_unions(annotation):
@@ -42,7 +42,7 @@ def union_class_names(annotation: Any, value: Any) -> Iterator[str]:
 
 
 def has_unions(annotation: Any) -> bool:
-    """Tell whether a union of several models stands anywhere within."""
+    """Tell whether an annotation contains a union of several models."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return _model_has_unions(annotation)
     origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
@@ -56,5 +56,5 @@ def _model_has_unions(model: type[BaseModel]) -> bool:
 
 
 def union_members(parts: tuple[Any, ...]) -> list[Any]:
-    """List the parts of a union but None."""
+    """Return the members of a union except None."""
     return [part for part in parts if part is not types.NoneType]

@@ -288,7 +288,7 @@ async def test_a_number_that_json_cannot_hold_is_named_by_its_place(place, weigh
     whole = (await place.client.execute(STEP % (weight, ", count: 1")))["enqueueWorkflow"]
     partial = (await place.client.execute(STEP % (weight, "")))["enqueueWorkflow"]
 
-    assert alone["message"] == "Value is infinite or not a number, which has no JSON form"
+    assert alone["message"] == "Value is infinite or not a number, which JSON cannot hold"
     assert ".".join(alone["path"]) == f"input.weight.{place_in_it}"
     for step in (whole, partial):
         paths = [".".join(problem["path"]) for problem in step["problems"]]

@@ -1,4 +1,4 @@
-"""Example values of annotations, and which models are refused because of them."""
+"""Example values of annotations, and which types are refused because of them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Colour(StrEnum):
 
 
 class Camel(BaseModel):
-    """Has aliases that are made, and takes no other names."""
+    """Has generated aliases, and forbids other names."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", serialize_by_alias=True)
 
@@ -52,12 +52,12 @@ class Camel(BaseModel):
 
     @computed_field
     def area(self) -> int:
-        """Something that is computed."""
+        """A computed field."""
         return self.row_count * 2
 
 
 class Strict(BaseModel):
-    """Takes nothing but its types."""
+    """Accepts only exact types."""
 
     model_config = ConfigDict(strict=True, frozen=True, use_enum_values=True)
 
@@ -78,7 +78,7 @@ def aware(at: datetime) -> datetime:
 
 
 class Words(BaseModel):
-    """Writes some fields otherwise, in ways that it reads."""
+    """Has serializers whose output it reads."""
 
     price: Annotated[Decimal, PlainSerializer(float, return_type=float)]
     cost: Annotated[Decimal, BeforeValidator(lambda v: str(v).removesuffix(" EUR"))]
@@ -99,14 +99,14 @@ class Words(BaseModel):
 
 
 class Swapped(BaseModel):
-    """Names each field as the other."""
+    """Has two fields whose aliases are swapped."""
 
     a: int = Field(alias="b")
     b: int = Field(alias="a")
 
 
 class Priced(BaseModel):
-    """Writes what it does not read."""
+    """Has a serializer whose output it does not read."""
 
     price: Decimal
 
@@ -116,7 +116,7 @@ class Priced(BaseModel):
 
 
 class Whole(BaseModel):
-    """Is written as something else."""
+    """Is dumped to a text."""
 
     size: int
 
@@ -126,13 +126,13 @@ class Whole(BaseModel):
 
 
 class Growing(BaseModel):
-    """Becomes another each time it is read."""
+    """Changes each time it is read."""
 
     text: Annotated[str, AfterValidator(lambda text: text + "!")]
 
 
 class Forgetful(BaseModel):
-    """Leaves a field out."""
+    """Excludes a field from the dump."""
 
     size: int = 1
     key: str = Field(default="", exclude=True)
@@ -171,7 +171,7 @@ def declare(parameter: Any, result: Any) -> None:
 
 
 @pytest.mark.parametrize("type_", [Camel, Strict, Words, list[Camel], Undecided, Colour])
-def test_models_whose_dumps_can_be_read_are_taken(type_):
+def test_types_that_survive_json_are_accepted(type_):
     declare(type_, type_)
 
 
@@ -190,7 +190,7 @@ UNREADABLE = "pydantic cannot read back the JSON that it writes for"
         (Dates, "parameter 'x' is an enum whose member FIRST cannot be read back from the JSON"),
     ],
 )
-def test_models_whose_dumps_cannot_be_read_are_refused(type_, reason):
+def test_types_that_do_not_survive_json_are_refused(type_, reason):
     with pytest.raises(BadTaskDefinition) as caught:
         declare(type_, str)
 
@@ -198,7 +198,7 @@ def test_models_whose_dumps_cannot_be_read_are_refused(type_, reason):
     assert "\n" not in str(caught.value)
 
 
-def test_a_result_is_checked_as_arguments_are():
+def test_results_are_checked_like_arguments():
     with pytest.raises(BadTaskDefinition, match="writes for Priced"):
         declare(str, Priced | None)
     with pytest.raises(BadTaskDefinition, match="writes for the result"):
@@ -227,14 +227,14 @@ def test_examples_keep_limits(annotation):
     assert json_examples(TypeAdapter(annotation), annotation, DUMP_OPTIONS)
 
 
-def test_fields_are_written_by_their_names_and_read_by_their_aliases_too():
+def test_fields_are_dumped_by_name_and_read_by_alias_too():
     (first, *_) = json_examples(TypeAdapter(Camel), Camel, DUMP_OPTIONS)
 
     assert first == {"row_count": 1, "other": 0, "deep": 2}
 
 
 class Dropping(BaseModel):
-    """Leaves out a field that has a default."""
+    """Does not dump a field with a default."""
 
     a: int
     b: int = 3
@@ -245,7 +245,7 @@ class Dropping(BaseModel):
 
 
 class Choosing(BaseModel):
-    """Computes what it reads as another field."""
+    """Computes a field that it reads as another one."""
 
     first: str = Field(validation_alias=AliasChoices("label", "first"))
 
@@ -256,24 +256,24 @@ class Choosing(BaseModel):
 
 
 class Typed(BaseModel):
-    """Computes a text where it reads a number."""
+    """Computes a text under a name from which it reads a number."""
 
     a: int = Field(alias="x")
 
     @computed_field
     def x(self) -> str:
-        """No number."""
+        """A text."""
         return f"no. {self.a}"
 
 
 class Named(BaseModel):
-    """Names an example that shows no loss."""
+    """Declares an example that is too short to show the loss."""
 
     code: Annotated[str, PlainSerializer(lambda text: text[:8])] = Field(examples=["ab-1"])
 
 
 class Addressed(BaseModel):
-    """Takes few texts in one field, and loses something in another."""
+    """Has a field that few texts match, and a lossy field."""
 
     to: Annotated[str, Field(pattern="^[^@ ]+@[^@ ]+$")]
     size: PositiveInt
@@ -281,7 +281,7 @@ class Addressed(BaseModel):
 
 
 class Kept(BaseModel):
-    """Holds more than its fields, all of which are read back."""
+    """Has a private attribute, and fields that are all read back."""
 
     size: int | None
     at: Annotated[datetime, PlainSerializer(lambda at: at.isoformat())]
@@ -291,7 +291,7 @@ class Kept(BaseModel):
 
     @computed_field
     def double(self) -> int:
-        """Something that no field reads."""
+        """A computed field that no field reads."""
         return 2 * (self.size or 0)
 
 
@@ -319,7 +319,7 @@ class Kept(BaseModel):
         Addressed,
     ],
 )
-def test_what_loses_a_part_of_a_value_is_refused(lossy):
+def test_a_lossy_serializer_is_refused(lossy):
     with pytest.raises(BadTaskDefinition, match="it is read as another value"):
         declare(lossy, str)
 
@@ -328,14 +328,14 @@ def test_what_loses_a_part_of_a_value_is_refused(lossy):
     ("type_", "reason"),
     [(Choosing, "first: it is read as another value"), (Typed, "x: Input should be a valid int")],
 )
-def test_a_computed_field_that_is_read_as_another_is_refused_of_results(type_, reason):
-    declare(type_, str)  # what is computed is not written of arguments
+def test_a_computed_field_that_another_field_reads_is_refused_in_results(type_, reason):
+    declare(type_, str)  # computed fields of arguments are not dumped
 
     with pytest.raises(BadTaskDefinition, match=reason):
         declare(str, list[type_])
 
 
-def test_what_is_no_field_does_not_matter():
+def test_private_and_computed_attributes_need_not_survive():
     declare(Kept, Kept | None)
 
 

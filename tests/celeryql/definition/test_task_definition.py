@@ -1,4 +1,4 @@
-"""A task's signature as models, and how arguments find their parameters."""
+"""A task's signature as models, and how the arguments of a call find their parameters."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_arguments_are_validated_and_keep_their_types():
         ((), {"x": 1, "y": 2}, 1, 2),
     ],
 )
-def test_a_lone_value_fills_the_one_parameter_that_is_missing(args, kwargs, x, y):
+def test_a_single_positional_argument_fills_the_missing_parameter(args, kwargs, x, y):
     bound = definition(add).bind(args, kwargs)
 
     assert (bound.x, bound.y) == (x, y)
@@ -80,12 +80,12 @@ def test_a_lone_value_fills_the_one_parameter_that_is_missing(args, kwargs, x, y
         ((), {"x": "one", "y": 2}, "x: Input should be a valid number"),
     ],
 )
-def test_arguments_that_do_not_fit_are_named(args, kwargs, message):
+def test_wrong_arguments_are_named_in_the_error(args, kwargs, message):
     with pytest.raises(InvalidArguments, match=message):
         definition(add).bind(args, kwargs)
 
 
-def test_an_error_of_a_whole_value_has_no_empty_place():
+def test_an_error_of_the_whole_result_has_no_path():
     with pytest.raises(InvalidResult) as caught:
         definition(add).dump_result("a lot")
 
@@ -95,7 +95,7 @@ def test_an_error_of_a_whole_value_has_no_empty_place():
 
 
 class Pair(BaseModel):
-    """Two that differ."""
+    """Two numbers that must differ."""
 
     one: int
     other: int
@@ -127,21 +127,21 @@ class Pair(BaseModel):
         (Pair, {"one": 1, "other": 1}, "take another"),
     ],
 )
-def test_problems_have_no_words_of_python(type_, value, message):
+def test_problems_do_not_mention_python_types(type_, value, message):
     with pytest.raises(ValidationError) as caught:
         TypeAdapter(type_).validate_python(value)
 
     assert [problem.message for problem in problems_of(caught.value)] == [message]
 
 
-def test_an_error_does_not_repeat_the_values():
+def test_an_error_does_not_quote_the_values():
     with pytest.raises(InvalidArguments) as caught:
         definition(pack).bind((), {"box": "secret-value"})
 
     assert "secret-value" not in str(caught.value)
 
 
-def test_sensitive_values_are_left_out_of_what_is_shown():
+def test_public_arguments_leave_out_sensitive_values():
     found = definition(pack)
     bound = found.bind(({"size": 1},), {"key": "secret"})
 

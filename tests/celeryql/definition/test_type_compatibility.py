@@ -1,4 +1,4 @@
-"""What fits by type is read by the task that it is handed to, whatever the types are."""
+"""A task accepts every value whose type is assignable to its parameter."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Colour(StrEnum):
     BLUE = "blue"
 
 
-class Word(str, Enum):  # noqa: UP042  # written as it was before there was StrEnum
+class Word(str, Enum):  # noqa: UP042  # the form before StrEnum existed
     A = "a"
 
 
@@ -53,14 +53,14 @@ Money = Annotated[
 
 
 class Animal(BaseModel):
-    """Takes more than it names."""
+    """Allows more than its fields."""
 
     name: str
     born: date | None = None
 
 
 class Cat(Animal):
-    """Has more."""
+    """Has another field."""
 
     lives: int = 9
 
@@ -68,11 +68,11 @@ class Cat(Animal):
 class Unborn(Animal):
     """Has a field of another type."""
 
-    born: str = ""  # type: ignore[assignment]  # which mypy would refuse
+    born: str = ""  # type: ignore[assignment]  # the error that is tested
 
 
 class Shouting(Animal):
-    """Is written otherwise, and read the same."""
+    """Has its own serializer, and reads the same values."""
 
     @field_serializer("born")
     def _born(self, born: date | None) -> str | None:
@@ -80,7 +80,7 @@ class Shouting(Animal):
 
 
 class Closed(BaseModel):
-    """Takes nothing more."""
+    """Forbids other fields."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -88,13 +88,13 @@ class Closed(BaseModel):
 
 
 class ClosedMore(Closed):
-    """Has more than its base takes."""
+    """Has a field that its base forbids."""
 
     more: int = 1
 
 
 class Computed(BaseModel):
-    """Does not take what it computes."""
+    """Forbids its own computed field as input."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -107,7 +107,7 @@ class Computed(BaseModel):
 
 
 class Aged(Animal):
-    """Computes more than its base has."""
+    """Computes a field that its base lacks."""
 
     @computed_field
     def age(self) -> int:
@@ -116,7 +116,7 @@ class Aged(Animal):
 
 
 class ClosedAnimal(BaseModel):
-    """Takes nothing more, unlike what is derived from it."""
+    """Forbids other fields, unlike its subclass."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -124,7 +124,7 @@ class ClosedAnimal(BaseModel):
 
 
 class Named(ClosedAnimal):
-    """Takes more than its base."""
+    """Allows other fields, unlike its base."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -141,7 +141,7 @@ class Open(Animal):
 
 
 class Exact(BaseModel):
-    """Takes no text for a date, but for JSON's own."""
+    """Reads a date from JSON text, and from no other string."""
 
     model_config = ConfigDict(strict=True, alias_generator=to_camel, frozen=True)
 
@@ -200,27 +200,27 @@ def targets() -> list[TaskDefinition]:
     return [definition(f"take{i}", {"x": t, "return": int}) for i, t in enumerate(wanted)]
 
 
-def test_what_fits_is_always_read(sources, targets):
+def test_assignable_values_are_always_accepted(sources, targets):
     tried = 0
     for source, target in product(sources, targets):
         if not is_assignable(source.output_type, target.type_hints["x"]):
             continue
         for example in source.examples.results:
-            handed = source.dump_result(
+            result = source.dump_result(
                 source.result.validate_python(example, strict=False, by_name=True)
             )
-            target.bind((handed.value,), {})
+            target.bind((result.value,), {})
             tried += 1
 
     assert tried > 150
 
 
-def test_each_type_fits_itself():
+def test_each_type_is_assignable_to_itself():
     assert [type_ for type_ in TYPES if not is_assignable(type_, type_)] == []
 
 
 @pytest.mark.parametrize(
-    ("offered", "wanted", "fit"),
+    ("offered", "wanted", "expected"),
     [
         (Cat, Animal, True),
         (Open, Animal, True),
@@ -239,15 +239,15 @@ def test_each_type_fits_itself():
         (type(None), int, False),
     ],
 )
-def test_models_fit_by_what_is_written_of_them(offered, wanted, fit):
-    assert is_assignable(offered, wanted) is fit
+def test_a_model_is_assignable_if_its_json_is_valid(offered, wanted, expected):
+    assert is_assignable(offered, wanted) is expected
 
 
 def step(task: TaskDefinition, **given: Any) -> StepNode:
     return StepNode(None, task, given, ("input",))
 
 
-def test_a_task_whose_result_is_ignored_hands_on_nothing():
+def test_a_task_that_ignores_its_result_passes_on_none():
     quiet = definition("quiet", {"x": int, "return": int}, ignore_result=True)
     strict, lenient = (
         definition(name, {"x": type_, "return": int})
@@ -259,7 +259,7 @@ def test_a_task_whose_result_is_ignored_hands_on_nothing():
     assert plan(None, ChainNode((step(quiet, x=1), step(lenient))), max_steps=9).steps
 
 
-def test_a_model_that_forbids_what_is_computed_says_so():
+def test_a_model_that_forbids_computed_fields_names_them():
     give = definition("give", {"x": int, "return": Named})
     take = definition("take", {"x": ClosedAnimal, "return": int})
 
@@ -269,7 +269,7 @@ def test_a_model_that_forbids_what_is_computed_says_so():
     assert caught.value.actual == "Named from 'give', with fields that it forbids (initial)"
 
 
-def test_what_is_computed_is_kept_unless_its_model_forbids_it():
+def test_computed_fields_are_kept_unless_their_model_forbids_them():
     open_, closed = (
         definition(name, {"x": int, "return": type_})
         for name, type_ in (("o", Aged), ("c", Computed))
@@ -279,6 +279,6 @@ def test_what_is_computed_is_kept_unless_its_model_forbids_it():
     assert closed.dump_result(Computed(size=2)).value == {"size": 2}
 
 
-def test_a_task_with_a_serializer_of_its_own_is_refused():
+def test_a_task_with_its_own_serializer_is_refused():
     with pytest.raises(BadTaskDefinition, match="workers take JSON alone, no pickle"):
         definition("pickled", {"x": int, "return": int}, serializer="pickle")
