@@ -124,9 +124,9 @@ def build_schema(app: Celery | None = None) -> Api:
     try:
         schema = _schema(mutation, task_types)
     except DuplicatedTypeName as error:
-        raise names.refusal(error) or error from error
-    for derivation in derived:
-        derivation.check_examples()
+        raise names.explain_duplicate(error) or error from error
+    for task_api in derived:
+        task_api.check_examples()
     _remove_null_defaults(schema)
     one_of.let_graphql_core_check(schema)
     return Api(schema, known, queue_names(app), task_types)

@@ -1,1 +1,1 @@
-"""A Celery task becomes GraphQL types, inputs and fields."""
+"""The GraphQL types, inputs and fields that are derived from Celery tasks."""

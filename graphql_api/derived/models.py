@@ -1,8 +1,8 @@
-"""Clones of pydantic models, one for each role that a model plays in the schema.
+"""The GraphQL types of pydantic models: a clone of each model for each role in the schema.
 
-Strawberry can decorate a model only once, and an output cannot stand in an input, so each role gets
-a clone: `AddInput` is validated, `AddArguments` shows what a task was given, `AddStepInput` leaves
-everything optional.
+Strawberry can decorate a model only once, and GraphQL inputs cannot contain output types. So each
+role gets a clone: `AddInput` is validated, `AddArguments` shows the input of a task, and all fields
+of `AddStepInput` are optional.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from graphql_api.types.scalars import BigInt
 
 
 class Role(StrEnum):
-    """What a clone of a model is for; the value ends its GraphQL name."""
+    """The role of a clone. The value is the suffix of its GraphQL name."""
 
     INPUT = "Input"
     ARGUMENTS = "Arguments"
@@ -38,31 +38,31 @@ class Role(StrEnum):
     RESULT = ""
 
 
-# Only the arguments themselves can be left out or unknown, not what is inside of one.
+# Only the arguments themselves are optional, not the fields of models inside of them.
 _NESTED = {Role.STEP: Role.INPUT, Role.ARGUMENTS: Role.RESULT}
-_UNCHECKED = ConfigDict(protected_namespaces=())  # the task's own model checks the values
+_UNCHECKED = ConfigDict(protected_namespaces=())  # the task's own model validates the values
 _CONFIG = {Role.STEP: _UNCHECKED, Role.ARGUMENTS: STORED_CONFIG, Role.RESULT: STORED_CONFIG}
-#: What another release has stored may not fit these.
+#: Values that another release stored may not fit these types.
 _READABLE = {
     int: Annotated[int, Field(ge=-(2**31), lt=2**31)],
     BigInt: Annotated[BigInt, Field(ge=-INT_MAX, le=INT_MAX)],
     float: Annotated[float, Field(allow_inf_nan=False)],
 }
-_COMING_IN = (Role.INPUT, Role.STEP)
+_INPUT_ROLES = (Role.INPUT, Role.STEP)
 _INT32 = 2**31
 _LIMITS = {
-    "min_length": "at least {} long",
-    "max_length": "at most {} long",
+    "min_length": "minimum length {}",
+    "max_length": "maximum length {}",
     "ge": "at least {}",
-    "gt": "above {}",
+    "gt": "more than {}",
     "le": "at most {}",
-    "lt": "below {}",
+    "lt": "less than {}",
     "pattern": "matches {}",
 }
 
 
 class DerivedModels:
-    """Makes and keeps the clones of models, one for each role."""
+    """Creates the clones of models and keeps them, one for each role."""
 
     def __init__(self, names: SchemaNames) -> None:
         self.names = names
@@ -70,42 +70,42 @@ class DerivedModels:
         self._enums: set[type] = set()
 
     def annotation(self, annotation: Any, role: Role, limits: Limits = ()) -> Any:
-        """Put the clones in place of the models within an annotation."""
+        """Replace the models in an annotation by their clones."""
         origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
         if origin is Annotated:
             inner = self.annotation(parts[0], role, limits + parts[1:])
-            # Limits matter where values come in. Those of a step are checked with its task's own
-            # model: here, one bad value would refuse the whole operation, with no word of the rest.
+            # Only inputs have limits. A step is checked with its task's own model, because an error
+            # here would refuse the whole operation and report a single problem.
             return Annotated[(inner, *parts[1:])] if role is Role.INPUT else inner
         if origin in (typing.Union, types.UnionType):
             made = [self.annotation(part, role, limits) for part in parts]
-            is_told_apart = role is Role.RESULT and len(union_members(parts)) > 1
-            return _told_apart(parts, made) if is_told_apart else reduce(or_, made)
+            is_tagged_union = role is Role.RESULT and len(union_members(parts)) > 1
+            return _tagged_union(parts, made) if is_tagged_union else reduce(or_, made)
         if origin is list or (origin is tuple and parts[1:] == (...,)):
             return list[self.annotation(parts[0], role)]  # type: ignore[misc]  # made at run time
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             text = (annotation.__doc__ or annotation.__name__).strip()
-            return self.of(annotation, _NESTED.get(role, role), annotation.__name__, text)
+            return self.derive(annotation, _NESTED.get(role, role), annotation.__name__, text)
         if isinstance(annotation, type) and issubclass(annotation, Enum):
-            return self._described(annotation)
-        return _scalar(annotation, role, limits)  # the engine has refused all else
+            return self._described_enum(annotation)
+        return _scalar(annotation, role, limits)  # the engine refuses all other types
 
-    def of(
+    def derive(
         self, model: Any, role: Role, name: str, text: str, hidden: frozenset[str] = frozenset()
     ) -> Any:
-        """Clone a model for a role and decorate the clone; None where no field is left."""
+        """Return the clone of a model for a role, or None if it has no fields."""
         fields: dict[str, Any] = {}
         if (model, role) not in self._made:
             for field_name, info in model.model_fields.items():
                 if field_name not in hidden:
                     fields[field_name] = self._field(field_name, info, role)
-            self.names.take(f"{name}{role}", model)
+            self.names.reserve(f"{name}{role}", model)
             base: Any = model if role is Role.INPUT else None
             config = None if base else _CONFIG[role]
             clone = create_model(
                 f"{name}{role}", __base__=base, __config__=config, __cls_kwargs__=DEFERRED, **fields
             )
-            is_input = role in _COMING_IN
+            is_input = role in _INPUT_ROLES
             decorate: Any = strawberry.pydantic.input if is_input else strawberry.pydantic.type
             self._made[model, role] = decorate(clone, description=text) if fields else None
         return self._made[model, role]
@@ -114,11 +114,12 @@ class DerivedModels:
         field = copy.copy(info)
         field.description = _description(name, info)
         limits = tuple(info.metadata)
-        if role in _COMING_IN and isinstance(info.default, int):
-            limits += (Field(ge=-abs(info.default), le=abs(info.default)),)  # it says so, too
+        if role in _INPUT_ROLES and isinstance(info.default, int):
+            # The type must hold the default, too.
+            limits += (Field(ge=-abs(info.default), le=abs(info.default)),)
         annotation = self.annotation(info.annotation, role, limits)
         if role is not Role.INPUT:
-            _read_plainly(field)
+            _read_as_stored(field)
         if role is Role.STEP:
             field.default, field.default_factory = None, None
             annotation = maybe(annotation)
@@ -128,16 +129,19 @@ class DerivedModels:
         field.annotation = annotation
         return annotation, field
 
-    def _described(self, enum: type[Enum]) -> type[Enum]:
+    def _described_enum(self, enum: type[Enum]) -> type[Enum]:
         if enum not in self._enums:
             self._enums.add(enum)
-            self.names.take(enum.__name__, enum)
+            self.names.reserve(enum.__name__, enum)
             decorators.enum(enum)
         return enum
 
 
-def _told_apart(parts: Sequence[Any], clones: Sequence[Any]) -> Any:
-    """Have a union read by the names in the context, where there are any (`unions.classes_in`)."""
+def _tagged_union(parts: Sequence[Any], clones: Sequence[Any]) -> Any:
+    """Make a union that reads stored values by the class names in the context, if there are any.
+
+    `celeryql/definition/unions.py` stores these names.
+    """
     by_name = {part.__name__: clone for part, clone in zip(parts, clones, strict=True)}
 
     def read(value: Any, handler: Any, info: ValidationInfo) -> Any:
@@ -152,20 +156,20 @@ def _told_apart(parts: Sequence[Any], clones: Sequence[Any]) -> Any:
 def _scalar(scalar: Any, role: Role, limits: Limits) -> Any:
     if scalar is int:
         low, high = number_range(limits, step=1)
-        if role in _COMING_IN:  # an `Int`, as in most APIs, unless the task says it takes more
+        if role in _INPUT_ROLES:  # an `Int`, unless the limits of the task need more
             low, high = (limit if isfinite(limit) else 0 for limit in (low, high))
         scalar = int if low >= -_INT32 and high < _INT32 else BigInt
-    return scalar if role in _COMING_IN else _READABLE.get(scalar, scalar)
+    return scalar if role in _INPUT_ROLES else _READABLE.get(scalar, scalar)
 
 
-def _read_plainly(field: FieldInfo) -> None:
-    """Have a clone's field read what the engine has written, under its own name."""
+def _read_as_stored(field: FieldInfo) -> None:
+    """Make a field read what the engine stored: under its own name and without its limits."""
     field.alias = field.validation_alias = field.serialization_alias = field.alias_priority = None
     field.exclude_if, field.metadata = None, []
 
 
 def maybe(annotation: Any) -> Any:
-    """Make a member that can be left out, and told from one that is null."""
+    """Make an input field optional, so that a missing value differs from null."""
     return strawberry.Maybe[annotation]  # type: ignore[misc]  # made at run time
 
 

@@ -1,4 +1,4 @@
-"""Who has which name in the schema, so that a clash is told as one of a task."""
+"""The names of derived types in the schema, and the errors if two of them clash."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from celeryql.errors import BadTaskDefinition
 
 
 class SchemaNames:
-    """The names of what is derived, each with the Python type that it is derived from.
+    """The names in use, each with the Python type that it is derived from.
 
-    What belongs to a task itself is owned by the model of its arguments.
+    Names that belong to a task itself are owned by the model of its arguments.
     """
 
     def __init__(self, definitions: Iterable[TaskDefinition]) -> None:
@@ -23,26 +23,28 @@ class SchemaNames:
             for type_ in (definition.arguments, *definition.types):
                 self._tasks.setdefault(type_, definition.task.name)
 
-    def take(self, name: str, owner: type) -> None:
-        """Give a name to what is derived from a type.
+    def reserve(self, name: str, owner: type) -> None:
+        """Reserve a name for a type.
 
         Raises:
-            BadTaskDefinition: what is derived from another type has it.
+            BadTaskDefinition: the name is reserved for another type.
         """
         holder = self._owners.setdefault(name, owner)
         if holder is not owner:
-            reason = f"{self._what(owner)} and {self._what(holder)} would both be named {name}"
-            raise BadTaskDefinition(self._tasks[owner], f"{reason} in the schema: rename one")
+            both = f"{self._describe(owner)} and {self._describe(holder)}"
+            reason = f"{both} would both be named {name} in the schema: rename one"
+            raise BadTaskDefinition(self._tasks[owner], reason)
 
-    def refusal(self, error: Exception) -> BadTaskDefinition | None:
-        """Blame a task for a schema that has a name twice; None where the name is not derived."""
+    def explain_duplicate(self, error: Exception) -> BadTaskDefinition | None:
+        """Explain a duplicate name in the schema, or return None if no derived type has it."""
         for name in re.findall(r"\w+", str(error)):
             if owner := self._owners.get(name):
-                reason = f"{self._what(owner)} would be named {name}, as is a type of the schema"
-                return BadTaskDefinition(self._tasks[owner], f"{reason}: rename it")
+                clash = f"{self._describe(owner)} would be named {name}"
+                reason = f"{clash}, as is a type of the schema: rename it"
+                return BadTaskDefinition(self._tasks[owner], reason)
         return None
 
-    def _what(self, owner: type) -> str:
+    def _describe(self, owner: type) -> str:
         if issubclass(owner, TaskArguments):
-            return f"what is derived from {self._tasks[owner]}"
+            return f"a type that is derived from {self._tasks[owner]}"
         return f"the type {owner.__module__}.{owner.__qualname__}"

@@ -1,6 +1,6 @@
-"""From a Celery task to its GraphQL: input, task type, payload, mutation, step input.
+"""The GraphQL of one task definition: input, step input, task type, mutation and payload.
 
-All the magic is here, and in `clones.py`, which makes the GraphQL types of the task's models.
+`models.py` makes the GraphQL types of its pydantic models.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ from graphql_api.types.task import Task
 
 
 class TaskApi:
-    """Everything derived from one task definition; what two tasks share is made once."""
+    """Everything that is derived from one task definition."""
 
-    def __init__(self, definition: TaskDefinition, clones: DerivedModels) -> None:
+    def __init__(self, definition: TaskDefinition, models: DerivedModels) -> None:
         self.definition = definition
         self.name = pascal_case(definition.name)
-        self._clones = clones
+        self._models = models
 
     @cached_property
     def input(self) -> Any:
-        """The input of its mutation, checked by its resolver; None without parameters."""
+        """The input of the mutation, or None without parameters; the resolver checks it."""
         made = self._arguments(Role.INPUT)
         if made:
             defer_validation(made)
@@ -58,20 +58,20 @@ class TaskApi:
 
     @cached_property
     def step_input(self) -> Any:
-        """The input of a step: every argument optional, checked with the canvas as a whole.
+        """The input of a workflow step: all arguments are optional, and checked with the canvas.
 
-        A task without parameters is named by `true`, for GraphQL has no empty input.
+        A task without parameters is a `Boolean`, because GraphQL has no empty inputs.
         """
         return self._arguments(Role.STEP) or bool
 
     def _arguments(self, role: Role) -> Any:
-        text = f"{_ROLE_TEXTS[role]} `{self.definition.name}`."
+        text = _ROLE_TEXTS[role].format(self.definition.name)
         hidden = self.definition.sensitive if role is Role.ARGUMENTS else frozenset()
-        return self._clones.of(self.definition.arguments, role, self.name, text, hidden)
+        return self._models.derive(self.definition.arguments, role, self.name, text, hidden)
 
     @cached_property
     def task_type(self) -> Any:
-        """The object type of its executions, with its own input and result."""
+        """The object type of the task, with its own `input` and `result` fields."""
         members: dict[str, Any] = {"__doc__": self.definition.description}
         arguments = self._arguments(Role.ARGUMENTS)
         if arguments is not None:
@@ -82,17 +82,17 @@ class TaskApi:
 
     @cached_property
     def mutation(self) -> Any:
-        """The mutation that enqueues it."""
+        """The mutation that enqueues the task."""
         name = self._named(f"Enqueue{self.name}Success")
         success = _success(name, self.definition.name, self.task_type)
         payload = self._named(f"Enqueue{self.name}Payload")
         return _mutation(self.definition, self.input, success, payload)
 
     def check_examples(self) -> None:
-        """See that what is stored of its executions can be shown.
+        """Check with example values that stored inputs and results can be read back.
 
         Raises:
-            BadTaskDefinition: pydantic writes a value in a form that its field's type is not of.
+            BadTaskDefinition: pydantic serializes a value in a form that its type cannot read.
         """
         examples = self.definition.examples
         arguments = self._arguments(Role.ARGUMENTS)
@@ -103,31 +103,31 @@ class TaskApi:
             for value in examples.results:
                 shown.validate_python(value)
         except ValidationError as error:
-            reason = f"what pydantic writes cannot be shown ({problems_of(error)[0]})"
-            hint = "have serializers write what the type of their field reads"
+            reason = f"what pydantic writes cannot be read back ({problems_of(error)[0]})"
+            hint = "make serializers return values that the type of their field accepts"
             raise BadTaskDefinition(self.definition.task.name, f"{reason}: {hint}") from error
 
     @cached_property
     def _result(self) -> Any:
-        return self._clones.annotation(self.definition.result_type, Role.RESULT)
+        return self._models.annotation(self.definition.result_type, Role.RESULT)
 
     def _named(self, name: str) -> str:
-        self._clones.names.take(name, self.definition.arguments)
+        self._models.names.reserve(name, self.definition.arguments)
         return name
 
 
 _ROLE_TEXTS = {
-    Role.INPUT: "The arguments of",
-    Role.STEP: "One step of a workflow, leaving out what is piped into it: the arguments of",
-    Role.ARGUMENTS: "What was given, null for what the step before has yet to hand over, to",
+    Role.INPUT: "The arguments of `{}`.",
+    Role.STEP: "The arguments of `{}` as a workflow step, except the one that is passed to it.",
+    Role.ARGUMENTS: "The input of `{}`. An argument that an earlier step has yet to pass is null.",
 }
 
 
-def complete_step_input(derivations: list[TaskApi]) -> None:
-    """Give `StepTaskInput` a member for each task definition."""
-    for derivation in derivations:
-        name = derivation.definition.name
-        StepTaskInput.__annotations__[name] = maybe(derivation.step_input)
+def complete_step_input(task_apis: list[TaskApi]) -> None:
+    """Add a field for each task definition to `StepTaskInput`."""
+    for task_api in task_apis:
+        name = task_api.definition.name
+        StepTaskInput.__annotations__[name] = maybe(task_api.step_input)
         setattr(StepTaskInput, name, strawberry.field(description=f"Run `{name}`."))
     decorators.one_of(StepTaskInput)
     get_object_definition(StepTaskInput, strict=True).from_input = read_step_task
@@ -137,7 +137,7 @@ def _input_field(task: str, arguments: Any) -> Any:
     stored = StoredField(task, "input", arguments)
 
     async def input(self: Task, info: Info) -> Any:
-        """What it was given, sensitive arguments left out; null if it cannot be read."""
+        """The input of the task without sensitive arguments, or null if it cannot be read."""
         document = await info.context.inputs.load(self.record.id)
         return await stored.read(info.context, document) if document else arguments()
 
@@ -149,14 +149,14 @@ def _result_field(task: str, result: Any) -> Any:
     stored = StoredField(task, "result", result)
 
     async def resolve(self: Task, info: Info) -> Any:
-        """What it returned; null until it has succeeded, and if it cannot be read."""
+        """The result of the task, or null if it has not succeeded or the result cannot be read."""
         document = await _result_document(self, info)
         return document and await stored.read(info.context, document, "result")
 
     async def resolve_list(
-        self: Task, info: Info, first: FirstArgument = None, after: AfterArgument = 0
+        self: Task, info: Info, first: FirstItemsArgument = None, after: SkipItemsArgument = 0
     ) -> Any:
-        """What it returned; null until it has succeeded, and if it cannot be read.
+        """The result of the task, or null if it has not succeeded or the result cannot be read.
 
         Read a long list in parts, with `first` and `after`.
         """
@@ -173,18 +173,20 @@ async def _result_document(task: Task, info: Info) -> JsonDocument | None:
     return await info.context.result_metas.load(task.record.id) if is_there else None
 
 
-FirstArgument = Annotated[
+FirstItemsArgument = Annotated[
     int | None,
-    strawberry.argument(description=f"How many items: at most {PAGE_MAX:,}; all, if left out."),
+    strawberry.argument(description=f"The number of items: 1 to {PAGE_MAX:,}; all by default."),
 ]
-AfterArgument = Annotated[int, strawberry.argument(description="How many items to leave out.")]
+SkipItemsArgument = Annotated[int, strawberry.argument(description="The number of items to skip.")]
 
 
 def _success(name: str, task: str, task_type: Any) -> Any:
     members = {
         "__annotations__": {"task": task_type, "deduplicated": bool},
-        "task": strawberry.field(description="The task, as it is now."),
-        "deduplicated": strawberry.field(description="The idempotency key was seen before."),
+        "task": strawberry.field(description="The task in its current state."),
+        "deduplicated": strawberry.field(
+            description="Whether `task` is an earlier task with the same idempotency key."
+        ),
     }
     made = type(name, (), members)
     return strawberry.type(made, description=f"`{task}` was accepted.")
@@ -192,7 +194,7 @@ def _success(name: str, task: str, task_type: Any) -> Any:
 
 def _mutation(definition: TaskDefinition, input_type: Any, success: Any, payload: str) -> Any:
     async def enqueue(info: Info, input: Any, options: TaskOptions | None = None) -> Any:
-        """Accept one task with these arguments."""
+        """Enqueue a task with arguments."""
         engine, viewer = info.context.engine, info.context.viewer
         viewer.require_definitions([definition.name])
         async with charge_invalid_input(info):
@@ -204,18 +206,18 @@ def _mutation(definition: TaskDefinition, input_type: Any, success: Any, payload
         return success(task=task, deduplicated=accepted.deduplicated)
 
     async def enqueue_without_input(info: Info, options: TaskOptions | None = None) -> Any:
-        """Accept one task that takes no arguments."""
+        """Enqueue a task that has no parameters."""
         return await enqueue(info, UncheckedArguments(definition.arguments), options)
 
     resolver = enqueue if input_type else enqueue_without_input
-    union = strawberry.union(payload, description=f"What `{definition.mutation_name}` answers.")
+    union = strawberry.union(payload, description=f"The result of `{definition.mutation_name}`.")
     members = success | InvalidInput | IdempotencyConflict | Throttled | Unavailable | Forbidden
     resolver.__annotations__ |= {
         "options": OptionsArgument,
         "return": Annotated[members, union] | None,
     }
     if input_type:
-        text = strawberry.argument(description="Its arguments.")
+        text = strawberry.argument(description="The arguments of the task.")
         resolver.__annotations__["input"] = Annotated[input_type, text]
     resolver.__doc__ = f"Enqueue `{definition.name}`: {definition.description}"
     resolver.__name__ = definition.mutation_name

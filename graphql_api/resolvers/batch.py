@@ -38,7 +38,9 @@ class BatchItem:
 
     index: int = strawberry.field(description="Its place in the batch, from 0.")
     task: Task | None = strawberry.field(description="The task, if it was accepted.")
-    deduplicated: bool = strawberry.field(description="The idempotency key was seen before.")
+    deduplicated: bool = strawberry.field(
+        description="Whether `task` is an earlier task with the same idempotency key."
+    )
     error: Error | None = strawberry.field(description="Why it was not accepted.")
 
 

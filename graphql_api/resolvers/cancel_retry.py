@@ -62,7 +62,9 @@ class RetryTaskSuccess:
     """It was accepted once more."""
 
     task: Task = strawberry.field(description="The new task.")
-    deduplicated: bool = strawberry.field(description="The idempotency key was seen before.")
+    deduplicated: bool = strawberry.field(
+        description="Whether `task` is an earlier task with the same idempotency key."
+    )
 
 
 CancelTaskPayload = Annotated[

@@ -35,7 +35,9 @@ class EnqueueWorkflowSuccess:
     """The workflow was accepted as a whole."""
 
     task: Workflow = strawberry.field(description="The workflow, whose steps are tasks.")
-    deduplicated: bool = strawberry.field(description="The idempotency key was seen before.")
+    deduplicated: bool = strawberry.field(
+        description="Whether `task` is an earlier task with the same idempotency key."
+    )
 
 
 EnqueueWorkflowPayload = Annotated[

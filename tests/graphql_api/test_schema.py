@@ -137,9 +137,9 @@ def test_arguments_become_inputs_with_their_defaults(shop):
     }  # fmt: skip
     assert members(shop, "ArticleInput") == {"number": "Int!", "colours": "[String!]!"}
     assert fields["speed"].ast_node.default_value.value == "SLOW"
-    assert fields["articles"].description == "What to send: at least 1 long."
+    assert fields["articles"].description == "What to send: minimum length 1."
     assert shop.type_map["ArticleInput"].fields["colours"].description == (
-        "Any of these: at most 3 long."
+        "Any of these: maximum length 3."
     )
 
 

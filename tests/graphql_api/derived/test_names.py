@@ -1,4 +1,4 @@
-"""Names that clash: neither the API nor a worker starts, and both say why in one sentence."""
+"""Clashing names stop the API and the worker at start, with one sentence that says why."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from graphql_api.schema import build_schema
 from tests.processes import run_to_end
 
 MODULE = '''
-"""A file of tasks that is wrong."""
+"""A task file with an error."""
 
 from celery import Task as CeleryTask
 from pydantic import BaseModel
@@ -54,7 +54,7 @@ WORKER = ["-m", "celery", "-A", "tasks", "worker", "--pool=solo"]
 
 
 def assert_refused(ended, task, reason):
-    """Hold what a program said to one sentence, and no traceback."""
+    """Check that a program exits with one sentence and no traceback."""
     sentences = [line for line in ended.stderr.splitlines() if "cannot be offered" in line]
     assert ended.returncode == 78, ended.stderr
     assert "Traceback" not in ended.stderr
@@ -65,7 +65,7 @@ def assert_refused(ended, task, reason):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", BY_ALL)
-def test_what_clashes_or_lacks_something_is_refused_by_api_and_worker(copy_project, case):
+def test_a_bad_task_definition_stops_the_api_and_the_worker(copy_project, case):
     source, task, reason = BY_ALL[case]
     project = copy_project(MODULE.format(model="Box") + source)
 
@@ -74,7 +74,7 @@ def test_what_clashes_or_lacks_something_is_refused_by_api_and_worker(copy_proje
 
 
 @pytest.mark.slow
-def test_two_models_of_one_name_are_refused_by_api_and_worker(copy_project):
+def test_two_models_with_one_name_stop_the_api_and_the_worker(copy_project):
     source = DECLARED.format("hum() -> EmailReceipt")
     project = copy_project(MODULE.format(model="EmailReceipt") + source)
 
@@ -85,7 +85,7 @@ def test_two_models_of_one_name_are_refused_by_api_and_worker(copy_project):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", BY_THE_API)
-def test_a_model_named_as_a_type_of_the_schema_is_refused_by_the_api(copy_project, case):
+def test_a_model_named_like_a_type_of_the_schema_stops_the_api(copy_project, case):
     model, signature, reason = BY_THE_API[case]
     project = copy_project(MODULE.format(model=model) + DECLARED.format(signature))
 
@@ -94,7 +94,7 @@ def test_a_model_named_as_a_type_of_the_schema_is_refused_by_the_api(copy_projec
 
 @pytest.mark.slow
 @pytest.mark.parametrize("restart", [[], ["--no-restart"]], ids=["", "--no-restart"])
-def test_a_bad_task_file_stops_everything_with_one_sentence(copy_project, restart):
+def test_a_bad_task_file_stops_dev_up_with_one_sentence(copy_project, restart):
     project = copy_project(MODULE.format(model="Box") + DECLARED.format("hum(x) -> int"))
 
     ended = run_to_end(["-m", "graphql_api.local", *restart], project, REDIS_URL="")
@@ -105,7 +105,7 @@ def test_a_bad_task_file_stops_everything_with_one_sentence(copy_project, restar
     assert "Traceback" not in ended.stdout
 
 
-def test_no_task_can_have_a_name_that_the_schema_itself_leads_to():
+def test_every_stem_of_a_schema_name_is_reserved_or_in_use():
     api = build_schema()
     inputs = {t.__name__ for d in api.definitions.values() for t in d.types}
     known = {canonical_name(name) for name in (*api.definitions, *inputs, *RESERVED_NAMES)}

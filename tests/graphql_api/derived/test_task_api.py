@@ -1,4 +1,4 @@
-"""What is derived from a definition: refused where it could not be shown, numbers as they fit."""
+"""How the types of a task are derived, and which tasks the API refuses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ app = Celery("derived", task_cls=TypedTask, set_as_current=False)
 
 
 class Priced(BaseModel):
-    """Reads what it writes, which is no number."""
+    """Serializes a number as text that the type of the field cannot read."""
 
     price: Decimal
 
@@ -50,20 +50,22 @@ def take(priced: Priced) -> str:
     return ""
 
 
-def clones(*definitions: TaskDefinition) -> DerivedModels:
+def models_of(*definitions: TaskDefinition) -> DerivedModels:
     return DerivedModels(SchemaNames(definitions))
 
 
 @pytest.mark.parametrize("task", [give, take])
-def test_a_task_whose_values_could_not_be_shown_is_refused(task):
-    derivation = TaskApi(task.definition, clones(task.definition))
+def test_a_task_whose_values_cannot_be_read_back_is_refused(task):
+    task_api = TaskApi(task.definition, models_of(task.definition))
 
-    with pytest.raises(BadTaskDefinition, match=r"what pydantic writes cannot be shown \(.*price"):
-        derivation.check_examples()
+    with pytest.raises(
+        BadTaskDefinition, match=r"what pydantic writes cannot be read back \(.*price"
+    ):
+        task_api.check_examples()
 
 
 def bare(annotation: Any) -> Any:
-    """Take the limits off an annotation."""
+    """Remove the limits from an annotation."""
     origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
         return parts[0]
@@ -90,21 +92,21 @@ SMALL = Annotated[int, Field(ge=-(2**31), lt=2**31)]
         (bool, bool, bool),
     ],
 )
-def test_integers_are_as_large_as_their_limits_say(annotation, comes_in, goes_out):
-    made = clones()
+def test_the_limits_of_an_integer_decide_between_int_and_big_int(annotation, comes_in, goes_out):
+    made = models_of()
 
     assert made.annotation(annotation, Role.STEP) == comes_in
     assert bare(made.annotation(annotation, Role.RESULT)) == goes_out
 
 
-def test_a_default_says_how_large_an_argument_may_be():
+def test_a_large_default_makes_an_argument_a_big_int():
     class Limits(BaseModel):
         """Limits."""
 
         size: int = 2**33
         count: int = 3
 
-    made = clones().of(Limits, Role.STEP, "Limits", "Limits.")
+    made = models_of().derive(Limits, Role.STEP, "Limits", "Limits.")
 
     assert made.model_fields["size"].annotation.__args__[0] is BigInt
     assert made.model_fields["count"].annotation.__args__[0] is int
