@@ -22,9 +22,6 @@ Cursor = NewType("Cursor", str)
 
 KEY = "celeryql:"
 _CURSOR = re.compile(r"([0-9]{1,15})-([0-9]{1,15})")  # of an entry of a stream, as Redis writes it
-HEARTBEAT_S = 2.0  # between two of a worker
-OFFLINE_AFTER_S = 5 * HEARTBEAT_S  # two lost beats and a slow one are no death
-DEAF_AFTER_S = 15.0  # a worker with room asks for messages each second, but while it reconnects
 WORKFLOW = "workflow"  # stands where a task's record names its definition
 
 

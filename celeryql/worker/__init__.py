@@ -1,1 +1,1 @@
-"""What runs inside a Celery worker: the task class, the result backend, leases, the sweep."""
+"""What a worker process does: run tasks, write their states, and report that it is alive."""

@@ -1,4 +1,4 @@
-"""Claims: what a task has begun in the world outside, remembered across its runs."""
+"""Claims: a task remembers across its runs that it has started a side effect."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from celeryql.settings import load_settings
 
 
 class Claim:
-    """A note in Redis that a task is about to do what cannot be taken back.
+    """A note in Redis that a task is about to do something that cannot be undone.
 
-    Found by a later run of the same task, it tells that an earlier one may have done it. It is kept
-    for as long as a finished task is. Of a task that is called directly there is none.
+    A later run of the same task that finds the note knows that an earlier run may have done it. The
+    note is kept as long as a finished task. A task that is called directly has no claim.
     """
 
     def __init__(self, task: Task) -> None:
@@ -22,18 +22,18 @@ class Claim:
         self._backend = task.backend
 
     def is_taken(self) -> bool:
-        """Tell whether a run took it and did not give it back."""
-        return bool(self._ask("exists"))
+        """Tell whether a run has taken the claim and not released it."""
+        return bool(self._call("exists"))
 
     def take(self) -> None:
-        """Note that it is about to be done."""
-        self._ask("set", 1, ex=load_settings().result_expires)
+        """Note that the side effect is about to start."""
+        self._call("set", 1, ex=load_settings().result_expires)
 
     def give_back(self) -> None:
-        """Note that it was certainly not done."""
-        self._ask("delete")
+        """Release the claim, because the side effect has certainly not happened."""
+        self._call("delete")
 
-    def _ask(self, command: str, *args: Any, **options: Any) -> Any:
+    def _call(self, command: str, *args: Any, **options: Any) -> Any:
         if not self._key:
             return None
         do = getattr(self._backend.client, command)

@@ -10,9 +10,12 @@ import sys
 from collections.abc import Mapping
 
 from celeryql.errors import exit_on_bad_configuration
-from celeryql.records import DEAF_AFTER_S, KEY, OFFLINE_AFTER_S
+from celeryql.records import KEY
 from celeryql.settings import load_settings
 
+HEARTBEAT_S = 2.0  # the longest time between two heartbeats of a worker
+OFFLINE_AFTER_S = 5 * HEARTBEAT_S  # more than two lost heartbeats and a slow one
+DEAF_AFTER_S = 15.0  # a worker with room asks for messages each second, except when it reconnects
 _TIMEOUT_S = 2.0
 
 

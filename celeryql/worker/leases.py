@@ -1,6 +1,6 @@
-"""Leases: a worker's runs are its own for as long as it renews them.
+"""Leases: a worker owns the runs that it has started for as long as it renews their leases.
 
-So a message that is delivered again, while the run that it started lives, is not run twice.
+A message that is redelivered while its run is live is therefore not run twice.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from celeryql.settings import load_settings
 
 
 class Leases:
-    """The leases of the workers, over one client."""
+    """Renews and ends leases, and postpones messages whose task has a live run."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
         self._script = client.register_script(source("lease"))
 
     def renew(self, worker: str, ids: Iterable[str], tags: Iterable[str]) -> None:
-        """Keep what a worker runs, and the messages it holds, from being given to another."""
+        """Keep the tasks that a worker runs, and the messages that it holds, from other workers."""
         self._set(worker, ids, tags, load_settings().visibility_timeout * 1_000)
 
     def end(self, worker: str, ids: Iterable[str]) -> None:
-        """Let another run at once what this worker runs no more."""
+        """Let other workers start these tasks at once."""
         self._set(worker, ids, (), 0)
 
     def _set(self, worker: str, ids: Iterable[str], tags: Iterable[str], lease_ms: int) -> None:
@@ -43,18 +43,18 @@ class Leases:
         if content["ids"] or content["tags"]:
             self._script(args=[script_request(load_settings(), lease_ms=lease_ms, **content)])
 
-    def hold_back(self, request: Context, until_ms: int) -> None:
-        """Keep a message until the run that lives must have ended, or have lost its worker.
+    def postpone(self, request: Context, until_ms: int) -> None:
+        """Schedule a copy of a message for when the lease of the live run ends.
 
         Args:
             request: of the message, which the caller then drops.
-            until_ms: when that is, in milliseconds since 1970.
+            until_ms: when the copy is sent, in milliseconds since 1970.
         """
         held: Any = self._client.hget("unacked", request.properties["delivery_tag"])
-        if held is None:  # it has been given back itself
+        if held is None:  # the message itself was restored to its queue
             return
         message, _, queue = loads(bytes_to_str(held))
-        # By its old tag it is about to be acknowledged.
+        # A new tag, because the message is about to be acknowledged under its old one.
         message["properties"]["delivery_tag"] = str(uuid4())
         priority = message["properties"].get("priority", CELERY_PRIORITIES[Priority.NORMAL])
         copy = replace(from_kombu(queue, priority, message), due_ms=until_ms)

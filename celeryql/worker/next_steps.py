@@ -1,4 +1,4 @@
-"""Releases steps: makes the messages of those that wait no longer, with what they are handed."""
+"""The next steps of a workflow: messages of the steps whose sources have all succeeded."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from celeryql.records import TaskId
 from celeryql.state.graph import Join
 from celeryql.workflow.canvas import fill_shape
 
-MAX_HANDED_BYTES = 64_000_000  # in all messages that the end of one step sets off
+MAX_PASSED_BYTES = 64_000_000  # in all messages that the end of one step sends
 
 
 def build_next_steps(
@@ -25,24 +25,24 @@ def build_next_steps(
     *,
     parent: TaskId,
 ) -> list[CapturedMessage]:
-    """Make the messages of the targets of a join whose sources have all succeeded.
+    """Build the messages of a join's targets.
 
     Args:
-        app: whose tasks they are.
-        join: says which results are handed over, and in which shape.
-        signatures: of the targets; None for one that was canceled.
+        app: the Celery app of the tasks.
+        join: which results the targets get, and in which shape.
+        signatures: of the targets; None for a target that was canceled.
         results: of the sources.
-        parent: the source that was the last.
+        parent: the source that succeeded last.
 
     Raises:
-        EncodeError: they would be too large; Celery makes a failure of the task of it.
+        EncodeError: the messages would be too large. Celery then fails the source.
     """
     value = fill_shape(join.value, results)
     size = len(json.dumps(value)) * len(join.targets)
-    if size > MAX_HANDED_BYTES:
+    if size > MAX_PASSED_BYTES:
         raise EncodeError(
-            f"Handing the results on to {len(join.targets)} steps would take {size:,} bytes; "
-            f"{MAX_HANDED_BYTES:,} are allowed"
+            f"Passing the results to {len(join.targets)} steps would take {size:,} bytes, but "
+            f"{MAX_PASSED_BYTES:,} are allowed: return less, or pass a reference to it"
         )
     with capturing() as messages:
         for text in signatures:

@@ -1,4 +1,4 @@
-"""The worker's side of one run: whether it may begin, and what becomes of its lease."""
+"""A message that a worker has received: when it expires, and what happens if it cannot run."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from celery.worker import request, state
 
 
 class Request(request.Request):
-    """A message that a worker is about to run."""
+    """Celery's request, by the clock of Redis and with a lease."""
 
     def maybe_expire(self) -> bool:
-        """Tell whether it came too late, by the clock of Redis and not by this host's."""
+        """Revoke the task if it has expired by the clock of Redis, not by this host's."""
         is_late = self.expires is not None and self.message.now() > self.expires
         if is_late:
             state.revoked.add(self.id)
         return is_late
 
     def reject(self, requeue: bool = False) -> None:  # noqa: FBT001, FBT002  # Celery's signature
-        """Give the message up; requeued, because its process was lost, another run may begin."""
+        """Reject the message; if it is requeued after a lost pool process, end its lease."""
         if requeue:
             self.task.backend.leases.end(self.hostname, [self.id])
         super().reject(requeue)
 
     def cancel(self, pool: Any, *args: Any, **kwargs: Any) -> None:
-        """Stop it, because its worker stops; where it runs in the worker's own process, with that.
+        """Stop the run because its worker stops.
 
         Raises:
-            WorkerTerminate: it runs in this process.
+            WorkerTerminate: it runs in the worker's own process, which ends with it.
         """
         try:
             super().cancel(pool, *args, **kwargs)

@@ -104,7 +104,7 @@ class Backend(RedisBackend):
         } | self._input(request)
         outcome, *rest = self.retry_outages(self._write, task_id, meta, request, change)
         if outcome == _Outcome.ANOTHER_RUN_IS_LIVE:
-            self.retry_outages(self.leases.hold_back, request, int(rest[0]))
+            self.retry_outages(self.leases.postpone, request, int(rest[0]))
         if outcome != _Outcome.WRITTEN:
             return None
         number, max_attempts = rest

@@ -1,4 +1,4 @@
-"""What a state that Celery writes means for the record of its task."""
+"""Maps Celery's states to the fields of a task's record."""
 
 from __future__ import annotations
 
@@ -25,7 +25,13 @@ _STATES = {
 
 
 def record_changes(state: str, result: Any, request: Context | None) -> dict[str, str]:
-    """Say which fields of the record a state sets; `result` as Celery was given it."""
+    """Return the fields of the record that a state sets.
+
+    Args:
+        state: one of Celery's states, or a custom state.
+        result: what Celery stores with the state: a result, an exception or metadata.
+        request: of the run; None if no worker writes the state.
+    """
     changes: dict[str, str] = {
         "state": _STATES.get(state, TaskState.RUNNING),
         "celery_state": state,
@@ -42,8 +48,8 @@ def record_changes(state: str, result: Any, request: Context | None) -> dict[str
     elif state == states.REVOKED and "expired" in str(result):
         changes["state"] = TaskState.EXPIRED
     elif state not in _STATES and isinstance(result, dict):
-        # The shape that Celery's documentation gives to `update_state(state="PROGRESS")`; a custom
-        # state of another shape is just that, as is one whose message has lone surrogates.
+        # Progress has the form that Celery's documentation uses for `update_state`. Metadata of
+        # another form, or with a message that cannot be encoded, is no progress.
         with suppress(ValidationError, PydanticSerializationError):
             changes["progress"] = Progress.model_validate(result).model_dump_json()
     return changes

@@ -1,4 +1,7 @@
-"""The sweep: twice a second, whichever process is first sends what is due and ends what is late."""
+"""The sweep: sends messages that are due or were lost, and ends tasks that have expired.
+
+Every worker and every API process sweeps twice a second. A lock in Redis lets one of them through.
+"""
 
 from __future__ import annotations
 
@@ -11,26 +14,26 @@ from celeryql.settings import Settings
 
 
 class Sweeper:
-    """Sweeps from a thread of a worker."""
+    """Sweeps in a thread of a worker."""
 
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self._script = client.register_script(source("sweep"))
-        self._asked = request(settings)
+        self._request = request(settings)
 
     def sweep(self) -> None:
-        """Do what is to be done now, however much it is."""
-        while self._script(args=[self._asked]):
+        """Sweep until nothing is left to do now."""
+        while self._script(args=[self._request]):
             pass
 
 
 class AsyncSweeper:
-    """Sweeps from an API process."""
+    """Sweeps in an API process."""
 
     def __init__(self, client: aioredis.Redis, settings: Settings) -> None:
         self._script = client.register_script(source("sweep"))
-        self._asked = request(settings)
+        self._request = request(settings)
         self.job = PeriodicJob("sweep", SWEEP_PAUSE_S)
 
     async def run(self) -> None:
-        """Sweep until the end of the process."""
-        await self.job.run_until_canceled(lambda: self._script(args=[self._asked]))
+        """Sweep until this asyncio task is canceled."""
+        await self.job.run_until_canceled(lambda: self._script(args=[self._request]))

@@ -1,8 +1,7 @@
-"""How a task runs: its arguments checked, its start recorded, its result dumped.
+"""The class of all tasks: checks arguments, records starts, retries, and serializes results.
 
-`TypedTask` is the class of every task of the app. It checks arguments in the worker too, so that a
-plain `.delay()` caller gets the same care as GraphQL, and hands validated values to the function.
-What a signature says is in `definition.py`.
+`TypedTask` also checks the arguments of plain `.delay()` callers, in the worker, and calls the
+function with validated values. `celeryql/definition/` reads the function's signature.
 """
 
 from __future__ import annotations
@@ -20,73 +19,73 @@ from celeryql.errors import BadTaskDefinition
 from celeryql.task_errors import ReportableError, Retryable, error_name, error_text, make_reportable
 from celeryql.worker.progress import publish_pending_progress
 
-FIRST_RETRY_S = 1.0  # pause before the second attempt at the longest; doubles with each
-LONGEST_RETRY_S = 600.0
+FIRST_BACK_OFF_S = 1.0  # longest pause before the second attempt; doubles with each attempt
+MAX_BACK_OFF_S = 600.0
 
-_CELERYS_OWN = "celery."  # built-in tasks (chord, map, backend_cleanup) have no typed signature
+_BUILT_IN = "celery."  # tasks of Celery (chord, map, backend_cleanup), without a typed signature
 
 
 class TypedTask(Task):
-    """The task class of the app: validates arguments, tracks the start, dumps the result."""
+    """A task with typed arguments, a record, and retries with back-off."""
 
     abstract = True
     Request = "celeryql.worker.request:Request"  # by name: only workers load it
-    typing = False  # Celery's own check runs before a piped value has found its parameter
+    typing = False  # Celery's own check runs before a passed result has found its parameter
     definition: TaskDefinition | None = None
 
     def __init__(self) -> None:
         """Derive the definition once, when Celery makes the task's only instance.
 
         Raises:
-            BadTaskDefinition: the signature is incomplete, or it could be lost.
+            BadTaskDefinition: the signature is incomplete, or an option is not supported.
         """
         if self.name is None:
             raise BadTaskDefinition(type(self).__qualname__, "a class-based task needs a `name`")
-        if not self.name.startswith(_CELERYS_OWN):
+        if not self.name.startswith(_BUILT_IN):
             if self.acks_late is False:
-                reason = "with `acks_late=False` it would be lost with its worker: leave that out"
+                reason = "with `acks_late=False` it is lost if its worker dies: remove that option"
                 raise BadTaskDefinition(self.name, reason)
             if self.serializer not in (None, "json"):
-                reason = f"workers take JSON alone, no {self.serializer}: leave `serializer` out"
+                reason = f"workers accept JSON only, not {self.serializer}: remove `serializer`"
                 raise BadTaskDefinition(self.name, reason)
             self.definition = TaskDefinition.from_task(self)
 
     def apply_async(self, *args: Any, **options: Any) -> Any:
-        """Send a message as Celery does, whose headers show no sensitive argument."""
+        """Send a message as Celery does, without sensitive arguments in its headers."""
         if self.definition is not None and self.definition.sensitive:
             options |= {"argsrepr": "(...)", "kwargsrepr": "{...}"}
         return super().apply_async(*args, **options)
 
     def before_start(self, task_id: str, *_: Any) -> None:
-        """Record the start; a message of a task that has ended, or runs, is dropped.
+        """Record the start of a run.
 
         Raises:
-            Ignore: this message is a duplicate, or its task was canceled.
+            Ignore: the task has ended or has another live run, so the message is dropped.
         """
-        if self.request.is_eager:  # in a test, perhaps without Redis
+        if self.request.is_eager:  # in a test, which may have no Redis
             return
-        end_capture()  # of a task before, whose body swallowed its own retry
+        end_capture()  # left open by a task whose body caught its own Retry
         attempt = self.backend.mark_as_started(task_id, request=self.request)
         if attempt is None:
             self.backend.return_chord_part_again(self.request)
-            raise Ignore(f"{task_id} has ended, or another run of it lives")
+            raise Ignore(f"{task_id} has ended, or has another live run")
         self.request.attempt = attempt
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the function: as it is when called directly, typed when a worker runs it.
+        """Call the function: as it is if called directly, with typed arguments in a worker.
 
-        What it raises in a worker becomes what every pool can report and Celery can store.
+        In a worker, an exception is replaced if Celery or its pool could not report it.
         """
         if self.request.called_directly or self.request.get("is_running"):
             return self.run(*args, **kwargs)
-        self.request.is_running = True  # a call of itself from inside is a direct one
+        self.request.is_running = True  # from here on, a call of itself is a direct call
         try:
             return self._run_typed(args, kwargs)
         except BaseException as error:
-            stored = error if self.request.is_eager else make_reportable(error)
-            if stored is error:
+            reportable = error if self.request.is_eager else make_reportable(error)
+            if reportable is error:
                 raise
-            raise stored from error
+            raise reportable from error
         finally:
             publish_pending_progress(self)
 
@@ -97,31 +96,31 @@ class TypedTask(Task):
         values = {name: getattr(arguments, name) for name in type(arguments).model_fields}
         try:
             returned = self.run(**values)
-        except (Ignore, Retry) as left:
-            if self.request.is_eager or self.request.get("goes_on"):
+        except (Ignore, Retry) as raised:
+            if self.request.is_eager or self.request.get("is_continued"):
                 raise
-            # Raised by hand: nothing was sent, so Celery would leave the task open for ever.
-            raise ReportableError(error_name(left), error_text(left)) from left
+            # Raised by the body itself: no message was sent, so the task would never end.
+            raise ReportableError(error_name(raised), error_text(raised)) from raised
         except Retryable as error:
-            self._try_again(error)
+            self._retry_later(error)
         result = self.definition.dump_result(returned)
         self.request.result_classes = result.union_classes
         if not self.request.is_eager and not is_capturing():
             start_capture()
         return result.value
 
-    def _try_again(self, error: Retryable) -> NoReturn:
-        """Send this task once more, after a pause, unless it has been run often enough.
+    def _retry_later(self, error: Retryable) -> NoReturn:
+        """Retry the task after a pause, unless it has no attempts left.
 
         Raises:
-            Retry: to tell Celery so.
-            Retryable: it has been run often enough, or was called directly.
+            Retry: another attempt was scheduled.
+            Retryable: there is no attempt left.
         """
         if error.after_s is not None:
             raise self.retry(exc=error, countdown=error.after_s)
-        longest_s = min(FIRST_RETRY_S * 2**self.request.retries, LONGEST_RETRY_S)
-        # All of it at random: those that failed together do not come back together.
-        pause_s = random.uniform(0, longest_s)  # noqa: S311  # no secret
+        limit_s = min(FIRST_BACK_OFF_S * 2**self.request.retries, MAX_BACK_OFF_S)
+        # Fully random, so that tasks that failed together are not retried together.
+        pause_s = random.uniform(0, limit_s)  # noqa: S311  # no secret
         raise self.retry(exc=error, countdown=pause_s)
 
     def retry(
@@ -132,21 +131,21 @@ class TypedTask(Task):
         throw: bool = True,  # noqa: FBT001, FBT002  # Celery's signature
         **options: Any,
     ) -> Any:
-        """Send this task once more, as Celery does; the message leaves together with the state."""
-        self.request.goes_on = True
+        """Retry the task as Celery does; its message is sent together with the state RETRY."""
+        self.request.is_continued = True
         if attempt := self.request.get("attempt"):
             exc = exc and make_reportable(exc)
-            replaced = self.request.get("replaced_task_nesting") or 0  # which is no attempt
-            left = (attempt.max_attempts or MAX_ATTEMPTS) - attempt.number + replaced
-            options.setdefault("max_retries", self.request.retries + left)
+            replaced = self.request.get("replaced_task_nesting") or 0  # starts, but no attempts
+            attempts_left = (attempt.max_attempts or MAX_ATTEMPTS) - attempt.number + replaced
+            options.setdefault("max_retries", self.request.retries + attempts_left)
             if throw and not is_capturing():
                 start_capture()
         return super().retry(args, kwargs, exc, throw, **options)
 
     def replace(self, sig: Any, *args: Any, **kwargs: Any) -> Any:
-        """Replace this run by another of the same id, as Celery does."""
-        publish_pending_progress(self)  # later it would be a report of an outdated attempt
-        self.request.goes_on = True
+        """Replace the run by another task with the same id, as Celery does."""
+        publish_pending_progress(self)  # later, it would belong to an outdated attempt
+        self.request.is_continued = True
         return super().replace(sig, *args, **kwargs)
 
     def update_state(self, *args: Any, **kwargs: Any) -> None:
@@ -155,7 +154,7 @@ class TypedTask(Task):
         super().update_state(*args, **kwargs)
 
     def on_retry(self, exc: BaseException, task_id: str, *args: Any) -> None:
-        """Record that another attempt is due, of a task that ignores its result too."""
+        """Record that another attempt is due, even if the task ignores its result."""
         if self.request.ignore_result:
             self.backend.mark_as_retry(task_id, exc, request=self.request)
         super().on_retry(exc, task_id, *args)

@@ -10,8 +10,8 @@ import time
 import pytest
 from celery import Celery
 
-from celeryql.records import DEAF_AFTER_S, OFFLINE_AFTER_S
 from celeryql.settings import PROJECT_ROOT
+from celeryql.worker.health import DEAF_AFTER_S, OFFLINE_AFTER_S
 from tests.faults.conftest import begun
 from tests.processes import running, wait_until
 
@@ -89,7 +89,7 @@ async def test_a_heartbeat_that_fails_beats_on(site):
     wait_until(lambda: health(site) == (0, ""), "healthy")
 
     break_heartbeat(site, "RuntimeError")
-    wait_until(lambda: "Cannot keep up the heartbeat" in worker.log.read_text(), "told")
+    wait_until(lambda: "Cannot run the heartbeat" in worker.log.read_text(), "told")
     began = time.time()
     wait_until(lambda: seen_at(site) > began, "beats again", 5)
 
@@ -114,11 +114,11 @@ async def test_a_worker_that_cannot_renew_its_leases_is_ill(site):
     await site.work(["k"], seconds=5)
     begun(site, 1)
     site.redis.set("unacked_index", "no sorted set")  # where it is noted what is still held
-    wait_until(lambda: "Cannot renew what it holds" in worker.log.read_text(), "told")
+    wait_until(lambda: "Cannot renew its leases" in worker.log.read_text(), "told")
     ill = wait_until(lambda: health(site) if health(site)[0] else None, "ill")
     site.redis.delete("unacked_index")
 
-    assert ill == (1, f"{NODE} cannot renew what it holds (Redis answers with an error)")
+    assert ill == (1, f"{NODE} cannot renew its leases (Redis answers with an error)")
     wait_until(lambda: health(site) == (0, ""), "healthy")
 
 

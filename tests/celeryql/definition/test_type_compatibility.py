@@ -280,5 +280,5 @@ def test_computed_fields_are_kept_unless_their_model_forbids_them():
 
 
 def test_a_task_with_its_own_serializer_is_refused():
-    with pytest.raises(BadTaskDefinition, match="workers take JSON alone, no pickle"):
+    with pytest.raises(BadTaskDefinition, match="workers accept JSON only, not pickle"):
         definition("pickled", {"x": int, "return": int}, serializer="pickle")

@@ -149,7 +149,7 @@ async def test_a_copy_that_is_held_back_does_not_take_the_place_of_a_retry(
     (before,) = empty_redis.hvals("celeryql:scheduled_messages")
 
     copy = Context({"id": task_id, "properties": {"delivery_tag": f"tag of {task_id}"}})
-    backend.leases.hold_back(copy, 1)
+    backend.leases.postpone(copy, 1)
 
     assert empty_redis.hvals("celeryql:scheduled_messages") == [before]
 
