@@ -1,7 +1,8 @@
-"""The collector: messages are built by kombu and kept, so that they go out with what caused them.
+"""Captures messages that kombu builds, so that they are sent together with a record.
 
-While a collector is open in the current context, published messages are kept in it, so that they
-can go out later in the same Redis script as the record of what caused them: either all or nothing.
+Between `start_capture` and `end_capture`, messages that the current context publishes are not sent.
+The caller sends them in the Redis script that writes the record or state that caused them: either
+everything is written or nothing.
 """
 
 from __future__ import annotations
@@ -21,27 +22,27 @@ from kombu.utils.json import dumps
 
 from celeryql.records import Priority, as_utc
 
-# kombu's own steps and one more, whose list has the queue's own name: see `queue_list`.
+# kombu's own steps and 1, whose list has the name of the queue: see `queue_list`.
 PRIORITY_STEPS = [0, 1, 3, 6, 9]
-# On Redis 0 is taken first. A plain caller's task has the normal one, too: `task_default_priority`.
+# On Redis 0 is taken first. Tasks of plain callers have the normal one (`task_default_priority`).
 CELERY_PRIORITIES = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 6}
 
-# Headers with spans of time from the instant on at which Redis gets the message: no clock but that
-# of Redis says when they end.
+# Headers with durations that begin when Redis receives the message, so that only the clock of Redis
+# decides when they end.
 DURATION_HEADERS = ("delay_ms", "expires_in_ms")
 
 
 @dataclass(frozen=True, slots=True)
 class CapturedMessage:
-    """One message as kombu would push it.
+    """A message as kombu would push it.
 
     Attributes:
         queue_list: the Redis list of its queue and priority.
-        tag: kombu's delivery tag, by which it is known until it is acknowledged.
+        tag: kombu's delivery tag, which identifies it until it is acknowledged.
         task_id: the task that it starts.
-        due_ms: when it may be pushed, in milliseconds since 1970; None for at once.
-        delay_ms: how long after it is sent it may be pushed.
-        expires_in_ms: how long after it is sent no run of it may begin any more.
+        due_ms: earliest time of the push, in milliseconds since 1970; None to push it at once.
+        delay_ms: milliseconds from sending to the push.
+        expires_in_ms: milliseconds from sending after which the task no longer starts.
     """
 
     queue: str
@@ -54,7 +55,7 @@ class CapturedMessage:
     expires_in_ms: int | None = None
 
     def push(self) -> dict[str, Any]:
-        """Describe it to a script, which is given the payload apart."""
+        """Return the argument for a script, which gets the payload as another argument."""
         push: dict[str, Any] = {
             "queue_list": self.queue_list,
             "tag": self.tag,
@@ -70,18 +71,18 @@ _captured: ContextVar[list[CapturedMessage] | None] = ContextVar("captured_messa
 
 
 def start_capture() -> None:
-    """Keep what this context publishes from now on, until `close_collector`.
+    """Capture what this context publishes, until `end_capture`.
 
     Raises:
-        RuntimeError: one is open that holds messages, which would be lost.
+        RuntimeError: captured messages were not sent, and would be lost.
     """
     if _captured.get():
-        raise RuntimeError("a collector is open and holds messages")
+        raise RuntimeError("captured messages were not sent: call end_capture() and push them")
     _captured.set([])
 
 
 def end_capture() -> list[CapturedMessage]:
-    """Stop keeping; what was kept is the caller's to push."""
+    """Stop capturing, and return the messages; the caller sends them."""
     messages = _captured.get()
     _captured.set(None)
     return messages or []
@@ -89,7 +90,7 @@ def end_capture() -> list[CapturedMessage]:
 
 @contextmanager
 def capturing() -> Iterator[list[CapturedMessage]]:
-    """Keep what is published inside; the list is filled as it happens."""
+    """Capture what is published inside, in the list that it yields."""
     start_capture()
     messages = _captured.get()
     assert messages is not None  # noqa: S101  # just opened
@@ -100,7 +101,7 @@ def capturing() -> Iterator[list[CapturedMessage]]:
 
 
 def capture(message: CapturedMessage) -> bool:
-    """Keep a message, if a collector is open; else return False."""
+    """Capture a message; return False if nothing captures."""
     if (messages := _captured.get()) is None:
         return False
     messages.append(message)
@@ -108,16 +109,16 @@ def capture(message: CapturedMessage) -> bool:
 
 
 def is_capturing() -> bool:
-    """Tell whether published messages are kept rather than sent."""
+    """Tell whether published messages are captured."""
     return _captured.get() is not None
 
 
 def queue_list(queue: str, priority: int) -> str:
-    """Name the Redis list that holds a queue's messages of one priority.
+    """Return the name of the Redis list with a queue's messages of one priority.
 
-    kombu gives the queue's own name to its highest priority, which is the default, too. Here the
-    normal one has it, so that what counts or fills a queue by its name, as an autoscaler or a stock
-    client does, sees what it expects. The other lists of stock clients are looked at as well.
+    kombu uses the name of the queue for its highest priority, which is also its default. Here the
+    normal priority has that name, because autoscalers and stock clients count and fill a queue
+    under its own name. Workers read the other lists of stock clients too.
     """
     step = max(s for s in PRIORITY_STEPS if s <= priority)
     is_normal = step == CELERY_PRIORITIES[Priority.NORMAL]
@@ -125,14 +126,16 @@ def queue_list(queue: str, priority: int) -> str:
 
 
 def from_kombu(queue: str, priority: int, message: dict[str, Any]) -> CapturedMessage:
-    """Take a message as kombu is about to push it."""
+    """Convert a message that kombu is about to push."""
     headers, due_ms = message["headers"], None
     spans = {name: headers[name] for name in DURATION_HEADERS if name in headers}
     if (eta := headers.get("eta")) and "delay_ms" not in spans:
         due_ms = int(as_utc(datetime.fromisoformat(eta)).timestamp() * 1_000)
     if eta or spans:
         kept = {name: value for name, value in headers.items() if name not in DURATION_HEADERS}
-        message = message | {"headers": kept | {"eta": None}}  # a worker is not to wait again
+        message = message | {
+            "headers": kept | {"eta": None}
+        }  # a worker must not wait a second time
     return CapturedMessage(
         queue,
         queue_list(queue, priority),
@@ -145,32 +148,34 @@ def from_kombu(queue: str, priority: int, message: dict[str, Any]) -> CapturedMe
 
 
 class CapturingChannel(virtual.Channel):
-    """A channel that only builds messages: it never connects."""
+    """A channel that never connects: its messages can only be captured."""
 
     def _put(self, queue: str, message: dict[str, Any], **_: Any) -> None:
         priority = self._get_message_priority(message, reverse=False)  # type: ignore[no-untyped-call]
         if not capture(from_kombu(queue, priority, message)):
-            raise RuntimeError("this process publishes only through celeryql.submission.submitter")
+            raise RuntimeError(
+                "this process cannot publish: enqueue through celeryql.submission.submitter"
+            )
 
 
 class CapturingTransport(virtual.Transport):
-    """Builds messages, which are sent with the records that they belong to."""
+    """A transport that only builds messages."""
 
     Channel = CapturingChannel
     driver_type = "redis"
     driver_name = "capture"
 
 
-#: What is published with `connection=COLLECTING` needs an open collector, and no server.
+#: Publishing over this connection needs no server; the messages are captured.
 CAPTURING_CONNECTION = Connection("memory://", transport=CapturingTransport)
 
 
 @cache
 def build_only_options() -> dict[str, Any]:
-    """Give the options with which `apply_async` builds a message, and no more than that.
+    """Return options for `apply_async` with which it only builds a message.
 
-    A producer of its own for each message, the declaration of a queue that nothing is sent to, and
-    the preparation of a second try take as long as the message itself.
+    Without them it also creates a producer, declares the queue and prepares a retry, which takes as
+    long as building the message.
     """
     producer = Producer(CAPTURING_CONNECTION, auto_declare=False)
     return {"producer": producer, "declare": (), "retry": False}

@@ -1,10 +1,10 @@
-"""kombu's Redis transport, with the holes closed through which it loses messages.
+"""kombu's Redis transport without the gaps in which it loses messages.
 
-kombu takes a message off its list first and then notes that it holds it: a worker that dies between
-the two loses it. Here every message is in the outbox from its push until it is noted as held
-(`lua/outbox.lua`), and the sweep pushes again what was taken and never noted. No message waits in
-a worker until it is due: what has an `eta` is held in Redis. Only what is published through
-`producer.batch()` goes past both.
+kombu pops a message from its list and then adds it to `unacked`: a worker that dies in between
+loses it. Here every message is in the outbox from its push until it is in `unacked`
+(`lua/outbox.lua`), and the sweep pushes a message again that was popped but not added. Messages
+with an `eta` wait in Redis, never in a worker. Only messages that are published through
+`producer.batch()` bypass both.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ _RECONNECT_S = 2
 
 
 class Channel(redis.Channel):
-    """kombu's Redis channel, which hands messages to an open collector or to the outbox."""
+    """kombu's Redis channel, which captures messages or pushes them through the outbox."""
 
     QoS = QoS
     Message = ReceivedMessage
     priority_steps = PRIORITY_STEPS
 
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
-        if "id" not in message["headers"]:  # an answer to `celery inspect` of whatever client
+        if "id" not in message["headers"]:  # a reply to `celery inspect`, from any client
             message["properties"]["priority"] = CELERY_PRIORITIES[Priority.NORMAL]
         if "id" not in message["headers"] or "_publish_batch" in kwargs:
             super()._put(queue, message, **kwargs)  # type: ignore[no-untyped-call]
@@ -65,7 +65,7 @@ class Channel(redis.Channel):
         return queue_list(queue, pri)
 
     def basic_consume(self, *args: Any, **kwargs: Any) -> Any:
-        """Begin to consume; what dead workers held is given back now, and then each second."""
+        """Start consuming; restore the messages of dead workers, as the heartbeat does later."""
         tag = super().basic_consume(*args, **kwargs)  # type: ignore[no-untyped-call]
         with self.conn_or_acquire() as client:
             self.qos.restore_overdue(client)
@@ -79,26 +79,26 @@ class Channel(redis.Channel):
             raise Empty from error
 
     def close(self) -> None:
-        """Close it whole, even if what it waits for can no longer be read."""
+        """Close completely, even if the pending BRPOP cannot be read."""
         if self._in_poll:
             with suppress(Empty, *OUTAGES):
                 self._brpop_read()
-        if self._qos:  # else it has held nothing
+        if self._qos:  # None until it has taken a message
             self._qos.forget()
         super().close()  # type: ignore[no-untyped-call]
 
 
 class ReconnectingConnection(Connection):
-    """A connection that is tried again every two seconds, however long Redis has been away."""
+    """A connection that reconnects every two seconds, however long the outage of Redis."""
 
     def ensure_connection(self, *args: Any, **options: Any) -> Any:
-        """Connect; kombu's pauses would grow to half a minute."""
+        """Connect; the pauses of kombu would grow to half a minute."""
         options = {"interval_max": _RECONNECT_S} | options
         return super().ensure_connection(*args, **options)  # type: ignore[no-untyped-call]
 
 
 class Amqp(AMQP):
-    """Where Celery gets its connections from."""
+    """Celery's AMQP class, with our connection and with durations in message headers."""
 
     Connection = ReconnectingConnection
 
@@ -116,28 +116,28 @@ class Amqp(AMQP):
         *others: Any,
         **options: Any,
     ) -> Any:
-        """Make a message as Celery does, which names spans of time beside times of this host."""
+        """Build a message as Celery does, with durations beside the times of this host's clock."""
         given = (task_id, name, args, kwargs, countdown, eta, group_id, group_index, expires)
         made = super().as_task_v2(*given, *others, **options)
-        for span, seconds in zip(DURATION_HEADERS, (countdown, expires), strict=True):
+        for header, seconds in zip(DURATION_HEADERS, (countdown, expires), strict=True):
             if isinstance(seconds, int | float) and seconds:
-                made.headers[span] = int(seconds * 1_000)
+                made.headers[header] = int(seconds * 1_000)
         return made
 
 
 class Transport(redis.Transport):
-    """kombu's Redis transport; named in `broker_transport`, so the URL stays `redis://`."""
+    """kombu's Redis transport; `broker_transport` names it, so the URL stays `redis://`."""
 
     Channel = Channel
 
 
 def push(client: Any, message: CapturedMessage, *, is_spare: bool = False) -> None:
-    """Send one message, or hold it back until it is due.
+    """Push a message, or hold it in Redis until it is due.
 
     Args:
         client: of Redis.
-        message: what is sent.
-        is_spare: leave it out where another message of its task is held back already.
+        message: the message.
+        is_spare: drop it if another message of its task is held already.
     """
     pushed = json.dumps(message.push() | {"is_spare": is_spare})
     outbox_script(client, "push")(args=[pushed, message.payload])

@@ -1,4 +1,4 @@
-"""What a worker holds: taken from the outbox and given back to it, each in one script."""
+"""The messages that a worker holds: one script takes each from the outbox, and one restores it."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from celeryql.broker.captured_messages import queue_list
 from celeryql.outages import OUTAGES
 from celeryql.scripts import OUTBOX, source
 
-_FORGET_AFTER_S = 0.01  # a busy worker takes its next message before
-_RESTORED_AT_ONCE = 1_000
+_FORGET_AFTER_S = 0.01  # a busy worker takes its next message earlier
+_RESTORE_BATCH = 1_000  # messages
 _SHOWN = 200  # characters of a message that cannot be read
 
 logger = logging.getLogger(__name__)
 
 
 class ReceivedMessage(virtual.Message):
-    """A message as a worker receives it; one that is none is rejected, and the others go on."""
+    """A message as a worker receives it; anything else in a queue is logged and dropped."""
 
     def __init__(self, payload: Any, channel: Any = None, **kwargs: Any) -> None:
-        """Read what was taken from a queue.
+        """Read an entry of a queue.
 
         Raises:
-            Empty: it is no message of Celery's, which is logged.
+            Empty: it is not a Celery message; this is logged.
         """
         try:
             super().__init__(payload, channel=channel, **kwargs)  # type: ignore[no-untyped-call]
@@ -47,11 +47,11 @@ class ReceivedMessage(virtual.Message):
             raise Empty from error
 
     def mark_taken(self, at_ms: int) -> None:
-        """Note when it was taken, by the clock of Redis, in milliseconds since 1970."""
+        """Remember when it was taken, by the clock of Redis, in milliseconds since 1970."""
         self._taken_at_ms, self._taken_at_s = at_ms, time.monotonic()
 
     def now(self) -> datetime:
-        """Tell the time by the clock of Redis."""
+        """Return the current time by the clock of Redis."""
         return _in_utc(self._taken_at_ms + (time.monotonic() - self._taken_at_s) * 1_000)
 
 
@@ -60,17 +60,18 @@ def _in_utc(at_ms: float) -> datetime:
 
 
 def log_rejected(message: Any, error: Exception) -> None:
-    """Say why something that was taken from a queue goes no further."""
+    """Log why an entry of a queue is dropped."""
     shown = str(message)[:_SHOWN]
-    logger.error("Rejected what is no message (%r): %s", error, shown)
+    logger.error("Dropped a queue entry that is not a Celery message (%r): %s", error, shown)
 
 
 class QoS(redis.QoS):
-    """kombu's notes of what is held, kept in step with the outbox.
+    """kombu's QoS, which moves messages between the outbox and `unacked`.
 
-    What is acknowledged is forgotten a moment later, with the next message that is taken: so that
-    costs no round trip. Of a worker that dies within that moment it is delivered again, and dropped
-    because its task has ended or gone on; as is that of one that dies just before it acknowledges.
+    An acknowledged message leaves `unacked` a moment later, together with the next message that is
+    taken, which saves a round trip. If the worker dies first, the message is redelivered, and the
+    next worker drops it because its task has ended or continued. The same happens if a worker dies
+    just before it acknowledges.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -79,14 +80,14 @@ class QoS(redis.QoS):
         self._is_forgetting = False
 
     def append(self, message: ReceivedMessage, delivery_tag: str) -> None:
-        """Note that this worker holds a message, and no more those that it has acknowledged.
+        """Add a message to `unacked`, and remove the acknowledged ones.
 
         Raises:
-            Empty: another copy of it is held already; this one was pushed again for nothing. Or it
-                is not due: no worker waits for that, by whatever clock its host has.
+            Empty: another copy of it is in `unacked`, so this one was pushed in vain; or it has an
+                `eta`, and now waits in Redis instead of in this worker.
         """
         info = message.delivery_info
-        if message.headers.get("eta"):  # of a client that has an app of its own
+        if message.headers.get("eta"):  # from a client with a Celery app of its own
             for queue in self.channel._lookup(info["exchange"], info["routing_key"]):  # noqa: SLF001
                 self.channel._put(queue, message._raw)  # noqa: SLF001
             raise Empty
@@ -100,20 +101,20 @@ class QoS(redis.QoS):
         virtual.QoS.append(self, message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
-        """Have a message forgotten; one of a lost connection was given back, and is dropped.
+        """Acknowledge a message; `forget` removes it from `unacked`.
 
-        Its place in this worker is free at once, even where Redis does not answer.
+        The worker can take another message at once, even if Redis does not answer.
         """
         virtual.QoS.ack(self, delivery_tag)
         self._acknowledged.append(delivery_tag)
-        if (hub := get_event_loop()) is None:  # nobody would come back to it
+        if (hub := get_event_loop()) is None:  # nothing would call `forget` later
             self.forget()
         elif not self._is_forgetting:
             self._is_forgetting = True
             hub.call_later(_FORGET_AFTER_S, self.forget)
 
     def forget(self) -> None:
-        """Forget now what was acknowledged; where Redis does not answer, with what comes next."""
+        """Remove acknowledged messages from `unacked`; in an outage, the next call does it."""
         self._is_forgetting = False
         if self._acknowledged and not self.channel.closed:
             forgotten = tuple(self._acknowledged)
@@ -123,31 +124,31 @@ class QoS(redis.QoS):
                 del self._acknowledged[: len(forgotten)]
 
     def log_rejected(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002
-        """Forget a message, or give it back."""
+        """Remove a message from `unacked`, or restore it to its queue."""
         if not self.channel.closed:
             try:
                 if requeue:
                     self.restore_by_tag(delivery_tag, leftmost=True)
                 else:
                     self._remove_from_indices(delivery_tag).execute()  # type: ignore[no-untyped-call]
-            finally:  # else it would be renewed for ever, and its place here never be free again
+            finally:  # otherwise its lease is renewed forever, and it keeps its prefetch slot
                 virtual.QoS.ack(self, delivery_tag)
 
     @property
     def held(self) -> list[str]:
-        """The tags of what this worker holds."""
+        """The tags of the messages that this worker holds."""
         return [tag for tag in list(self._delivered) if tag not in self._dirty]
 
     def restore_visible(self, *_: Any, **__: Any) -> None:
-        """Do nothing at the times that kombu's event loop finds for it: see `delivery.py`."""
+        """Do nothing: kombu's event loop calls it too rarely, so `worker/heartbeat.py` restores."""
 
     def restore_overdue(self, client: Any) -> None:
-        """Give back what dead workers held: nobody has renewed it within the visibility timeout."""
-        for tag in self._overdue(args=[self.visibility_timeout, _RESTORED_AT_ONCE], client=client):
+        """Restore messages of dead workers: not renewed within the visibility timeout."""
+        for tag in self._overdue(args=[self.visibility_timeout, _RESTORE_BATCH], client=client):
             self.restore_by_tag(bytes_to_str(tag), client)
 
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:  # noqa: FBT001, FBT002
-        """Give a message back to its queue: to be taken next, or `leftmost`, last."""
+        """Restore a message to its queue, to be taken next or, if `leftmost`, last."""
         with self.channel.conn_or_acquire(client) as redis_:
             held = redis_.hget(self.unacked_key, tag)
             if held is None:
@@ -157,7 +158,7 @@ class QoS(redis.QoS):
                 message, exchange, routing_key = loads(bytes_to_str(held))
                 message["headers"]["redelivered"] = True
                 message["properties"]["delivery_info"]["redelivered"] = True
-                # Whoever held it may still acknowledge it by the old tag.
+                # The worker that held it may still acknowledge the old tag.
                 message["properties"]["delivery_tag"] = new_tag = str(uuid4())
             except (KeyError, TypeError, ValueError) as error:
                 log_rejected(held, error)
@@ -170,17 +171,19 @@ class QoS(redis.QoS):
             self._restore(args=[tag, new_tag, place, dumps(message), *lists], client=redis_)
 
     def restore_unacked_once(self, stderr: Any = None) -> None:
-        """Give back what is held, if Redis can be reached; else it is found by its age."""
+        """Restore the messages that this worker holds; in an outage, other workers do it later."""
         try:
             super().restore_unacked_once(stderr)  # type: ignore[no-untyped-call]
-        except (*OUTAGES, AttributeError) as error:  # the latter: its channel has no connection
-            logger.warning("Messages are given back later, when their time is over: %r", error)
+        except (*OUTAGES, AttributeError) as error:  # AttributeError: the channel has no connection
+            logger.warning(
+                "Held messages are restored after the visibility timeout, not now: %r", error
+            )
         self._delivered.clear()
         self._delivered.restored = True  # type: ignore[attr-defined]
 
     @cached_property
     def _take(self) -> Script:
-        # A client of its own, and kept: `client` waits for messages, and to make one takes 0.1 ms.
+        # Not `client`, which is blocked in BRPOP; cached, because a new client takes 0.1 ms.
         return outbox_script(self.channel._create_client(), "take")  # noqa: SLF001
 
     @cached_property
@@ -193,6 +196,6 @@ class QoS(redis.QoS):
 
 
 def outbox_script(client: Any, name: str) -> Script:
-    """Give a script that only moves messages."""
+    """Return a script that only moves messages."""
     script: Script = client.register_script(source(name, OUTBOX))
     return script

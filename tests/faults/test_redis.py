@@ -151,13 +151,16 @@ def message(task, args, **headers):
 
 
 POISON = {
-    "no JSON": ("this is no JSON", "Rejected what is no message"),
-    "no text": (b"\xff\xfe\x00", "Rejected what is no message"),
-    "a number": ("1", "Rejected what is no message"),
-    "a list": ("[]", "Rejected what is no message"),
-    "nested too deep": ("[" * 5_000 + "]" * 5_000, "Rejected what is no message"),
-    "an empty object": ("{}", "Rejected what is no message"),
-    "no body": (json.dumps({"properties": {"delivery_tag": "t"}}), "Rejected what is no message"),
+    "no JSON": ("this is no JSON", "Dropped a queue entry that is not"),
+    "no text": (b"\xff\xfe\x00", "Dropped a queue entry that is not"),
+    "a number": ("1", "Dropped a queue entry that is not"),
+    "a list": ("[]", "Dropped a queue entry that is not"),
+    "nested too deep": ("[" * 5_000 + "]" * 5_000, "Dropped a queue entry that is not"),
+    "an empty object": ("{}", "Dropped a queue entry that is not"),
+    "no body": (
+        json.dumps({"properties": {"delivery_tag": "t"}}),
+        "Dropped a queue entry that is not",
+    ),
     "an unknown task": (message("nobody.knows", []), "Received unregistered task"),
     "no task": (message(None, []), "unregistered task"),
     "wrong arguments": (message("tasks.arithmetic.add", ["one", "two"]), "x: "),

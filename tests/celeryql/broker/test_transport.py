@@ -1,4 +1,4 @@
-"""The collector keeps messages that kombu builds; a channel notes what is held, and forgets it."""
+"""Messages are captured, pushed through the outbox, and kept in `unacked` while they are held."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tasks.celery_app import app
 
 @pytest.fixture
 def worker_loop() -> Iterator[Hub]:
-    """The loop that a worker runs in this process."""
+    """The event loop of a worker, in this process."""
     hub = Hub()
     set_event_loop(hub)
     yield hub
@@ -38,13 +38,13 @@ def worker_loop() -> Iterator[Hub]:
 
 @pytest.fixture
 def channel(empty_redis: Redis, redis_url: str, worker_loop: Hub) -> Iterator[Any]:
-    """What such a worker takes messages by."""
+    """The channel of a worker."""
     with Connection(redis_url.removesuffix("0") + "1", transport=Transport) as connection:
         yield connection.channel()
 
 
-def taken(redis: Redis, channel: Any) -> Any:
-    """Send a message, and take it and note that it is held, as a worker does."""
+def take(redis: Redis, channel: Any) -> Any:
+    """Send a message, and take it as a worker does."""
     producer = app.amqp.Producer(channel.connection.client)
     add.apply_async((1, 2), producer=producer, ignore_result=True)
     message = channel.Message(json.loads(redis.rpop("celery")), channel=channel)
@@ -63,11 +63,11 @@ def taken(redis: Redis, channel: Any) -> Any:
         (9, "celery\x06\x169"),
     ],
 )
-def test_the_normal_priority_has_the_list_of_the_queues_own_name(priority, name):
+def test_the_list_of_the_normal_priority_has_the_name_of_the_queue(priority, name):
     assert queue_list("celery", priority) == name
 
 
-def test_an_open_collector_keeps_what_is_published():
+def test_published_messages_are_captured():
     producer = app.amqp.Producer(Connection("memory://", transport=CapturingTransport))
 
     start_capture()
@@ -79,14 +79,14 @@ def test_an_open_collector_keeps_what_is_published():
     assert not is_capturing()
 
 
-def test_a_process_that_only_builds_refuses_to_send():
+def test_a_process_that_only_builds_messages_refuses_to_publish():
     producer = app.amqp.Producer(Connection("memory://", transport=CapturingTransport))
 
-    with pytest.raises(RuntimeError, match="only through"):
+    with pytest.raises(RuntimeError, match="this process cannot publish"):
         producer.publish({}, routing_key="celery", headers={"id": "an-id"})
 
 
-def test_a_message_tells_spans_as_spans_and_times_as_times_and_no_worker_waits_for_it():
+def test_durations_and_times_of_a_message_are_kept_apart():
     at = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 
     start_capture()
@@ -101,7 +101,7 @@ def test_a_message_tells_spans_as_spans_and_times_as_times_and_no_worker_waits_f
     assert headers[1]["expires"] == at.isoformat()
 
 
-def test_a_plain_caller_with_a_countdown_leaves_its_message_in_redis(empty_redis, redis_url):
+def test_a_countdown_of_a_plain_caller_waits_in_redis(empty_redis, redis_url):
     url = redis_url.removesuffix("0") + "1"
     with Connection(url, transport=Transport) as connection:
         producer = app.amqp.Producer(connection)
@@ -114,9 +114,7 @@ def test_a_plain_caller_with_a_countdown_leaves_its_message_in_redis(empty_redis
     assert 59_000 < due_ms - time.time() * 1_000 < 61_000
 
 
-def test_who_held_a_message_that_was_given_back_cannot_acknowledge_it_for_another(
-    empty_redis, redis_url
-):
+def test_a_restored_message_cannot_be_acknowledged_by_its_former_holder(empty_redis, redis_url):
     with Connection(redis_url.removesuffix("0") + "1", transport=Transport) as connection:
         add.apply_async(
             (1, 2), producer=app.amqp.Producer(connection), ignore_result=True, task_id="x"
@@ -125,7 +123,7 @@ def test_who_held_a_message_that_was_given_back_cannot_acknowledge_it_for_anothe
         payload = json.loads(empty_redis.rpop("celery"))
         held = first.Message(payload, channel=first)
         first.qos.append(held, held.delivery_tag)
-        second.qos.restore_by_tag(held.delivery_tag)  # as if its worker were dead
+        second.qos.restore_by_tag(held.delivery_tag)  # as if the worker of `first` were dead
         again = json.loads(empty_redis.rpop("celery"))
         held_again = second.Message(again, channel=second)
         second.qos.append(held_again, held_again.delivery_tag)
@@ -138,24 +136,22 @@ def test_who_held_a_message_that_was_given_back_cannot_acknowledge_it_for_anothe
     assert empty_redis.exists("unacked", "celeryql:outbox") == 0
 
 
-def test_what_is_acknowledged_is_forgotten_with_the_next_message_that_is_taken(
-    empty_redis, channel
-):
-    first = taken(empty_redis, channel)
+def test_an_acknowledged_message_is_removed_with_the_next_one_taken(empty_redis, channel):
+    first = take(empty_redis, channel)
     channel.qos.ack(first.delivery_tag)
-    places = (channel.qos.held, empty_redis.hkeys("unacked"))
+    before = (channel.qos.held, empty_redis.hkeys("unacked"))
 
-    second = taken(empty_redis, channel)
+    second = take(empty_redis, channel)
 
-    assert places == ([], [first.delivery_tag])
+    assert before == ([], [first.delivery_tag])
     assert empty_redis.hkeys("unacked") == [second.delivery_tag]
     assert empty_redis.zrange("unacked_index", 0, -1) == [second.delivery_tag]
 
 
-def test_what_is_acknowledged_is_forgotten_in_a_moment_where_no_other_is_taken(
+def test_an_acknowledged_message_is_removed_soon_if_no_other_is_taken(
     empty_redis, channel, worker_loop
 ):
-    channel.qos.ack(taken(empty_redis, channel).delivery_tag)
+    channel.qos.ack(take(empty_redis, channel).delivery_tag)
 
     deadline = time.monotonic() + 5
     while empty_redis.exists("unacked") and time.monotonic() < deadline:
@@ -164,8 +160,8 @@ def test_what_is_acknowledged_is_forgotten_in_a_moment_where_no_other_is_taken(
     assert empty_redis.exists("unacked", "unacked_index") == 0
 
 
-def test_what_is_acknowledged_is_forgotten_before_its_channel_is_closed(empty_redis, channel):
-    channel.qos.ack(taken(empty_redis, channel).delivery_tag)
+def test_an_acknowledged_message_is_removed_before_its_channel_closes(empty_redis, channel):
+    channel.qos.ack(take(empty_redis, channel).delivery_tag)
 
     channel.close()
 
