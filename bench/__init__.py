@@ -1,1 +1,1 @@
-"""Benchmarks: each figure stands beside that of a peer, measured in the same run."""
+"""Benchmarks that compare CeleryQL with peers, both measured in the same run."""

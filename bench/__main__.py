@@ -1,4 +1,4 @@
-"""`./dev bench [NAME ...]`: run benchmarks, and print one table of what came out."""
+"""Run benchmarks and print their results as one table."""
 
 from __future__ import annotations
 
@@ -34,32 +34,41 @@ async def _measure(name: str, stage: Stage) -> list[Row]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all by default"
+        "names", nargs="*", metavar="NAME", help=f"any of {', '.join(NAMES)}; default: all"
     )
-    parser.add_argument("--rounds", type=int, default=5, help="whose median is taken (5)")
-    parser.add_argument("--share", type=float, default=1.0, help="of the usual work in each (1.0)")
     parser.add_argument(
-        "--records", type=int, default=100_000, help="kept tasks that are very many (100,000)"
+        "--rounds", type=int, default=5, help="number of rounds whose median is taken (default: 5)"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    parser.add_argument(
+        "--share", type=float, default=1.0, help="share of the usual work a round (default: 1.0)"
+    )
+    parser.add_argument(
+        "--records",
+        type=int,
+        default=100_000,
+        help="number of kept tasks in the benchmarks of growth (default: 100,000)",
+    )
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="also write the figures to this file"
+    )
     return parser
 
 
 def main() -> int:
-    """Print the table, and return 1 where something is missed."""
+    """Print the table, and return 1 if a target is missed."""
     parser = _parser()
-    asked = parser.parse_args()
-    if unknown := {*asked.names} - {*NAMES}:
-        parser.error(f"no benchmark is called {', '.join(sorted(unknown))}")
-    names = [name for name in NAMES if name in (asked.names or NAMES)]
+    options = parser.parse_args()
+    if unknown := {*options.names} - {*NAMES}:
+        parser.error(f"unknown benchmark {', '.join(sorted(unknown))}: use {', '.join(NAMES)}")
+    names = [name for name in NAMES if name in (options.names or NAMES)]
     rows: list[Row] = []
-    for name in names:  # each with a Redis of its own, which the one before has left nothing in
+    for name in names:  # each with a new Redis
         sys.stderr.write(f"{name} ...\n")
-        with set_up(asked.rounds, asked.share, asked.records) as stage:
+        with set_up(options.rounds, options.share, options.records) as stage:
             rows += asyncio.run(_measure(name, stage))
     sys.stdout.write(table(rows) + "\n")
-    if asked.json:
-        asked.json.write_text(json.dumps([row.as_json() for row in rows], indent=2) + "\n")
+    if options.json:
+        options.json.write_text(json.dumps([row.as_json() for row in rows], indent=2) + "\n")
     return 0 if all(row.is_reached for row in rows) else 1
 
 

@@ -1,7 +1,7 @@
-"""Tasks per second, on the clock, of one batch of 1,000: how long its one request takes.
+"""Measure tasks per second (wall clock) of one request that enqueues a batch of 1,000 tasks.
 
-Peers are a request to FastAPI with the same 1,000, which calls `.delay()` for each, and as many
-mutations of ours on eight connections.
+The peers are a FastAPI endpoint that calls `.delay()` for each of the 1,000 tasks, and 1,000 of our
+own mutations over eight connections.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _TASKS = 1_000
 
 
 async def measure(stage: Stage) -> AsyncIterator[Row]:
-    """Compare with as many calls, and with as many mutations."""
+    """Compare with as many calls of `.delay()`, and with as many mutations."""
     count = stage.times(_TASKS)
     with stage.api() as api, stage.peer("plain_api") as plain:
         took = await alternate(
@@ -42,7 +42,7 @@ async def measure(stage: Stage) -> AsyncIterator[Row]:
         )
 
 
-# Each connects anew: a server ends a connection that idles while the others have their rounds.
+# Each round opens a new connection, because servers close connections that idle in between.
 
 
 async def _ours(url: str, count: int) -> None:

@@ -1,9 +1,8 @@
-"""Events delivered in a second of the server's CPU, to one subscriber and to 1,000.
+"""Measure events delivered per second of server CPU, to one subscriber and to 1,000.
 
-Each is a change of one task, told to subscribers of all tasks. The server is stopped while they
-gather, so that both sides have as many waiting, however long one takes to write. The peer is a bare
-Strawberry subscription, which hands on what one reader of a Redis channel puts into a queue for
-each.
+Each event is a change of one task, and subscribers watch all tasks. The server is stopped while
+events accumulate, so that both sides start with equally many, however long writing them takes. The
+peer is a bare Strawberry subscription with one reader of a Redis channel and a queue a subscriber.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 
-from bench.driving import Driving, driving
+from bench.driver_client import DriverClient, running_driver
 from bench.measure import alternate, cpu_us_each
 from bench.operations import adds, enqueue
 from bench.rows import Row
@@ -30,9 +29,9 @@ _DOCUMENT = "subscription { tasks { task { id state version } } }"
 
 @dataclass(frozen=True)
 class Servers:
-    """Who takes part; the `other` API accepts the tasks, in time of its own."""
+    """The processes that take part; the `other` API accepts the tasks, and is not measured."""
 
-    driver: Driving
+    driver: DriverClient
     api: Server
     other: Server
     bare: Server
@@ -41,7 +40,7 @@ class Servers:
 async def measure(stage: Stage) -> AsyncIterator[Row]:
     """Compare with a bare subscription."""
     async with AsyncExitStack() as held:
-        driver = await held.enter_async_context(driving(stage, "ours"))
+        driver = await held.enter_async_context(running_driver(stage, "ours"))
         api, other = held.enter_context(stage.api()), held.enter_context(stage.api())
         servers = Servers(driver, api, other, held.enter_context(stage.peer("naive_graphql")))
         for subscribers, events in _EVENTS.items():
@@ -62,17 +61,17 @@ async def _us_each(
 
         async def deliver_ours() -> float:
             ids = await enqueue(servers.other.url, adds(events))
-            await _receive(ours, events, subscribers)  # that they were accepted
+            await _receive(ours, events, subscribers)  # the events of their acceptance
             os.kill(api.pid, signal.SIGSTOP)
-            await driver.order("progress", ids, 0)
-            run = partial(_go_on, api, ours, events, subscribers)
+            await driver.call("write_progress", ids, 0)
+            run = partial(_resume, api, ours, events, subscribers)
             return await cpu_us_each(events * subscribers, run, api.pid)
 
         async def deliver_theirs() -> float:
             ids = [f"00000000-0000-4000-8000-{i:012}" for i in range(events)]
             os.kill(bare.pid, signal.SIGSTOP)
-            await driver.order("tell", ids)
-            run = partial(_go_on, bare, theirs, events, subscribers)
+            await driver.call("publish_to_naive", ids)
+            run = partial(_resume, bare, theirs, events, subscribers)
             return await cpu_us_each(events * subscribers, run, bare.pid)
 
         return dict(await alternate(rounds, ours=deliver_ours, theirs=deliver_theirs))
@@ -94,6 +93,6 @@ async def _receive(opened: Sequence[Socket], events: int, subscribers: int) -> N
     await asyncio.gather(*receiving)
 
 
-async def _go_on(server: Server, opened: Sequence[Socket], events: int, subscribers: int) -> None:
+async def _resume(server: Server, opened: Sequence[Socket], events: int, subscribers: int) -> None:
     os.kill(server.pid, signal.SIGCONT)
     await _receive(opened, events, subscribers)

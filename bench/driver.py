@@ -1,7 +1,8 @@
-"""A worker's writes without a worker: `python -m bench.driver ours|stock`, orders on its input.
+"""Make the writes of a worker without a worker: `python -m bench.driver ours|stock`.
 
-Each order is a line of JSON, `[name, ...]`; each answer one, too. Times are seconds of the clock
-that all processes of a machine share, so that another can tell how long something was on its way.
+The process reads commands from standard input, one JSON array `[name, ...]` a line, and answers
+each with one line of JSON. Times come from the monotonic clock, which all processes of a machine
+share, so the caller can compute latencies.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ from bench.peers.naive_graphql import CHANNEL
 
 
 class Driver:
-    """Does as a worker of one app does."""
+    """Writes what a worker of an app would write; each public method is a command."""
 
     def __init__(self, app: Celery) -> None:
         self._app = app
         self._redis: Redis = Redis.from_url(os.environ["PEER_REDIS_URL"])
 
     def finish(self, ids: list[str]) -> float:
-        """Write a success of each task, and tell how many seconds that took."""
+        """Write the success of each task, and return how many seconds that took."""
         backend = self._app.backend
         requests = [self._request(id_) for id_ in ids]
         began = time.perf_counter()
@@ -36,8 +37,8 @@ class Driver:
             backend.mark_as_done(request.id, 3.0, request=request)
         return time.perf_counter() - began
 
-    def progress(self, ids: list[str], pause_s: float) -> dict[str, float]:
-        """Write a custom state of each task, and tell when each write began."""
+    def write_progress(self, ids: list[str], pause_s: float) -> dict[str, float]:
+        """Write a custom state of each task, and return when each write started."""
         began = {}
         for id_ in ids:
             time.sleep(pause_s)
@@ -46,8 +47,8 @@ class Driver:
             self._app.backend.store_result(id_, {"step": 1}, "LOADED", request=request)
         return began
 
-    def publish(self, ids: list[str], pause_s: float) -> dict[str, float]:
-        """Publish to the relay's channels, and tell when each began."""
+    def publish_to_relay(self, ids: list[str], pause_s: float) -> dict[str, float]:
+        """Publish to the channels of the relay, and return when each PUBLISH started."""
         began = {}
         for id_ in ids:
             time.sleep(pause_s)
@@ -56,14 +57,14 @@ class Driver:
             self._redis.publish(f"relay:{id_}", text)
         return began
 
-    def tell(self, ids: list[str]) -> None:
+    def publish_to_naive(self, ids: list[str]) -> None:
         """Publish a change of each task to the naive subscription."""
         for id_ in ids:
             text = json.dumps({"id": id_, "state": "RUNNING", "version": 2})
             self._redis.publish(CHANNEL, text)
 
     def restore(self, passes: int) -> None:
-        """Look for what dead workers held."""
+        """Look for messages of dead workers, as a worker does periodically."""
         with self._app.connection_for_read() as connection:
             qos = connection.channel().qos
             for _ in range(passes):
@@ -77,7 +78,7 @@ _TASK = "tasks.arithmetic.add"
 
 
 def main() -> int:
-    """Follow orders until there are no more."""
+    """Run commands until standard input ends."""
     module = {"ours": "tasks", "stock": "bench.peers.stock"}[sys.argv[1]]
     driver: Any = Driver(import_module(module).app)
     for line in sys.stdin:

@@ -1,6 +1,7 @@
-"""CPU of the server process for one task that is enqueued, in microseconds.
+"""Measure the server's CPU time to enqueue one task, in microseconds.
 
-Ours is typed, recorded, and in the outbox; peers call `.delay()`. No worker runs beside.
+Ours validates the input, writes a record and puts the message into the outbox; peers call
+`.delay()`. No worker runs meanwhile.
 """
 
 from __future__ import annotations
@@ -20,16 +21,17 @@ from graphql_api.local.redis_server import reserve_port
 
 _TASKS = 1_000
 _NAIVE = "mutation($x: Float!) { add(x: $x, y: 2) { id state } }"
-_ENVIRONMENT = PROJECT_ROOT / ".data" / "flower"  # apart: Flower's packages are not ours
+_ENVIRONMENT = PROJECT_ROOT / ".data" / "flower"  # separate, because we do not depend on Flower
 _PYTHON = _ENVIRONMENT / "bin" / "python"
 _HOW_TO = (
-    f"Without Flower's row: make its environment with python3 -m venv {_ENVIRONMENT}, and "
+    "Skipping the row of Flower, which is not installed. To install it: "
+    f"python3 -m venv {_ENVIRONMENT}, then "
     f"{_PYTHON} -m pip install --require-hashes -r requirements-flower.lock\n"
 )
 
 
 async def measure(stage: Stage) -> AsyncIterator[Row]:
-    """Compare with FastAPI, with Strawberry as its documentation has it, and with Flower."""
+    """Compare with FastAPI, with Strawberry as in its documentation, and with Flower."""
     count = stage.times(_TASKS)
     with ExitStack() as held:
         api, plain = held.enter_context(stage.api()), held.enter_context(stage.peer("plain_api"))

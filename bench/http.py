@@ -1,4 +1,4 @@
-"""A client that costs little: HTTP/1.1 over connections that are kept, as many as are asked for."""
+"""A cheap HTTP/1.1 client over persistent connections."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ CONNECTIONS = 8
 
 
 class Connection:
-    """One connection to a server."""
+    """A connection to a server."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
 
     async def post(self, path: str, body: object) -> Any:
-        """Send JSON, and give the JSON that is answered.
+        """Post JSON and return the JSON of the response.
 
         Raises:
             RuntimeError: the status is not 200.
@@ -35,7 +35,7 @@ class Connection:
         return json.loads(answer)
 
     async def query(self, document: str, **variables: Any) -> Any:
-        """Run a GraphQL operation, and give its data."""
+        """Run a GraphQL operation and return its data."""
         answer = await self.post("/graphql", {"query": document, "variables": variables})
         assert "errors" not in answer, answer
         return answer["data"]
@@ -53,7 +53,7 @@ async def connected(url: str) -> AsyncIterator[Connection]:
 
 
 async def post_all(url: str, path: str, bodies: Iterable[object]) -> None:
-    """Post each body once, over eight connections that are always busy."""
+    """Post each body once, over eight concurrent connections."""
     left = iter(bodies)
 
     async def work() -> None:

@@ -1,6 +1,6 @@
-"""Resident memory of each of 10,000 subscriptions to which nothing happens, and their CPU.
+"""Measure the memory of each of 10,000 idle subscriptions, and the CPU of all of them.
 
-They are on 200 sockets, each to a task of its own, in one API process.
+They use 200 sockets of one API process, and each watches a different task.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from bench.stage import Stage
 from bench.watching import Socket, sockets
 
 _SOCKETS, _ON_EACH = 200, 50
-_IDLE_S = 10.0  # in which each socket is asked once for a sign of life
-_PART = 5  # sockets that begin at once
+_IDLE_S = 10.0  # long enough for one keep-alive ping on each socket
+_AT_ONCE = 5  # sockets that subscribe concurrently
 
 
 async def measure(stage: Stage) -> AsyncIterator[Row]:
-    """Have no peer: each figure is the difference to the same process before."""
+    """Measure the difference to the same process before; there is no peer."""
     count = stage.times(_SOCKETS)
     idle_s = max(1.0, _IDLE_S * stage.share)
     with stage.api() as api, stage.api() as other:
         ids = await enqueue(other.url, adds(count * _ON_EACH))
-        await enqueue(api.url, adds(1_000))  # what is imported and cached at first use
+        await enqueue(api.url, adds(1_000))  # fills caches and completes lazy imports
         before, cpu_before = resident_bytes(api.pid), await _cpu_share(api.pid, idle_s)
         async with AsyncExitStack() as held:
             opened = await held.enter_async_context(sockets(api.url, count))
-            for i in range(0, count, _PART):
-                part = enumerate(opened[i : i + _PART], i)
-                mine = [(s, ids[n * _ON_EACH : (n + 1) * _ON_EACH]) for n, s in part]
-                await asyncio.gather(*(_begin(socket, own) for socket, own in mine))
+            for i in range(0, count, _AT_ONCE):
+                part = enumerate(opened[i : i + _AT_ONCE], i)
+                watched = [(s, ids[n * _ON_EACH : (n + 1) * _ON_EACH]) for n, s in part]
+                await asyncio.gather(*(_subscribe(socket, own) for socket, own in watched))
             kb = (resident_bytes(api.pid) - before) / (count * _ON_EACH) / 1_000
             cpu = await _cpu_share(api.pid, idle_s) - cpu_before
     what = f"{count * _ON_EACH:,} idle subscriptions"
@@ -41,9 +41,9 @@ async def measure(stage: Stage) -> AsyncIterator[Row]:
     yield Row(f"{what}, CPU of all", "", 100 * cpu, None, "% of a core", 2)
 
 
-async def _begin(socket: Socket, ids: list[str]) -> None:
+async def _subscribe(socket: Socket, ids: list[str]) -> None:
     await socket.subscribe(WATCH_ONE, [{"id": id_} for id_ in ids])
-    await socket.receive(len(ids))  # their snapshots
+    await socket.receive(len(ids))  # the snapshots
 
 
 async def _cpu_share(pid: int, time_s: float) -> float:

@@ -1,7 +1,8 @@
-"""What operations cost where very many finished tasks are kept, and where 1,000 are.
+"""Measure how the cost of operations grows with the number of finished tasks in Redis.
 
-Microseconds of the CPU of Redis and of the process that asks, together; both sides have a Redis
-and an API of their own. Kept tasks are copies of one that a worker has run.
+Costs are CPU microseconds of Redis and the calling process together. The side with very many tasks
+is compared with one that has 1,000; each has its own Redis and API. Kept tasks are copies of one
+finished task.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 
-from bench.driving import Driving, driving
+from bench.driver_client import DriverClient, running_driver
 from bench.http import post_all
 from bench.measure import alternate, cpu_us_each
 from bench.operations import ADD, adds, enqueue
@@ -21,7 +22,7 @@ from graphql_api.local.redis_server import private_redis
 
 _FEW = 1_000
 _OPERATIONS = 500
-_AT_ONCE = 10_000  # copies that one script makes
+_AT_ONCE = 10_000  # copies made by one script call
 _TASK = "query($id: ID!) { task(id: $id) { id state version finishedAt } }"
 _PAGE = "{ tasks(first: 20) { edges { node { id state } } } }"
 _COPY = """
@@ -44,26 +45,26 @@ end
 
 @dataclass(frozen=True)
 class Side:
-    """One installation, with so many records."""
+    """One installation with a given number of kept tasks."""
 
     stage: Stage
     api: Server
-    driver: Driving
+    driver: DriverClient
     id: str
 
     async def operate(self, body: object, count: int) -> float:
-        """Tell the CPU microseconds of an operation that is asked for over HTTP."""
+        """Return the CPU microseconds of a GraphQL operation over HTTP."""
         run = partial(post_all, self.api.url, "/graphql", [body] * count)
         return await cpu_us_each(count, run, self.api.pid, self.stage.redis_pid)
 
     async def restore(self, count: int) -> float:
-        """Tell those of one pass."""
-        run = partial(self.driver.order, "restore", count)
+        """Return the CPU microseconds of one restore pass."""
+        run = partial(self.driver.call, "restore", count)
         return await cpu_us_each(count, run, self.driver.process.pid, self.stage.redis_pid)
 
 
 async def measure(stage: Stage) -> AsyncIterator[Row]:
-    """Compare with ourselves."""
+    """Compare with CeleryQL itself with few kept tasks."""
     count, name = stage.times(_OPERATIONS), f"{stage.records:,} kept"
     async with AsyncExitStack() as held:
         url = held.enter_context(private_redis(stage.folder / "few"))
@@ -91,9 +92,9 @@ def _operations(count: int) -> dict[str, Callable[[Side], Awaitable[float]]]:
 
 async def _side(stage: Stage, records: int, held: AsyncExitStack) -> Side:
     api = held.enter_context(stage.api())
-    driver = await held.enter_async_context(driving(stage, "ours"))
+    driver = await held.enter_async_context(running_driver(stage, "ours"))
     (id_,) = await enqueue(api.url, adds(1))
-    await driver.order("finish", [id_])
+    await driver.call("finish", [id_])
     with stage.redis() as redis:
         redis.config_set("appendonly", "no")
         for i in range(0, records, _AT_ONCE):

@@ -1,7 +1,8 @@
-"""Milliseconds from when a state's write begins to when a client has its frame.
+"""Measure the milliseconds from the start of a state write until a client receives its frame.
 
-There are 1,000 sockets with one subscription each, and one write at a time, 200 in a second: no
-queue is measured. The peer's write is a bare PUBLISH, which its relay hands to the one WebSocket.
+There are 1,000 sockets with one subscription each. Writes happen one at a time, at most 200 a
+second, so that no queueing is measured. The peer's write is a bare PUBLISH, which a relay passes to
+one WebSocket.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from contextlib import AsyncExitStack
 from statistics import median, quantiles
 from uuid import uuid4
 
-from bench.driving import Driving, driving
+from bench.driver_client import DriverClient, running_driver
 from bench.operations import WATCH_ONE, adds, enqueue
 from bench.rows import Row
 from bench.stage import Stage
@@ -21,6 +22,7 @@ from bench.watching import Socket, open_all, sockets
 
 _SUBSCRIPTIONS = 1_000
 _PAUSE_S = 0.005
+_OUR_WRITE, _PEER_WRITE = "write_progress", "publish_to_relay"  # commands of the driver
 
 Receivers = Mapping[str, Socket]
 
@@ -29,17 +31,17 @@ async def measure(stage: Stage) -> AsyncIterator[Row]:
     """Compare with a raw relay."""
     count = stage.times(_SUBSCRIPTIONS)
     async with AsyncExitStack() as held:
-        driver = await held.enter_async_context(driving(stage, "ours"))
+        driver = await held.enter_async_context(running_driver(stage, "ours"))
         ours = await _watch_ours(stage, count, held)
         theirs = await _watch_relay(stage, count, held)
-        taken: dict[str, list[list[float]]] = {"progress": [], "publish": []}
+        taken: dict[str, list[list[float]]] = {_OUR_WRITE: [], _PEER_WRITE: []}
         for _ in range(stage.rounds):
-            for order, receivers in (("progress", ours), ("publish", theirs)):
-                taken[order].append(await _latencies_ms(driver, order, receivers))
+            for command, receivers in ((_OUR_WRITE, ours), (_PEER_WRITE, theirs)):
+                taken[command].append(await _latencies_ms(driver, command, receivers))
     for percent, to_reach in ((50, 1.5), (99, 2)):
         value, peer = (
-            median(quantiles(round_, n=100)[percent - 1] for round_ in taken[order])
-            for order in ("progress", "publish")
+            median(quantiles(round_, n=100)[percent - 1] for round_ in taken[command])
+            for command in (_OUR_WRITE, _PEER_WRITE)
         )
         what = f"state written to frame, {count:,} subscriptions, p{percent}"
         yield Row(what, "raw relay", value, peer, "ms", to_reach)
@@ -50,11 +52,11 @@ async def _watch_ours(stage: Stage, count: int, held: AsyncExitStack) -> Receive
     ids = await enqueue(api.url, adds(count))
     opened = await held.enter_async_context(sockets(api.url, count))
 
-    async def begin(socket: Socket, id_: str) -> None:
+    async def subscribe(socket: Socket, id_: str) -> None:
         await socket.subscribe(WATCH_ONE, [{"id": id_}])
         await socket.receive(1)  # the snapshot
 
-    await asyncio.gather(*map(begin, opened, ids))
+    await asyncio.gather(*map(subscribe, opened, ids))
     return dict(zip(ids, opened, strict=True))
 
 
@@ -66,11 +68,11 @@ async def _watch_relay(stage: Stage, count: int, held: AsyncExitStack) -> Receiv
     return dict(zip(ids, map(Socket, opened), strict=True))
 
 
-async def _latencies_ms(driver: Driving, order: str, receivers: Receivers) -> list[float]:
+async def _latencies_ms(driver: DriverClient, command: str, receivers: Receivers) -> list[float]:
     async def arrival(socket: Socket) -> float:
         await socket.next_text()
         return time.monotonic()
 
     waiting = {id_: asyncio.create_task(arrival(socket)) for id_, socket in receivers.items()}
-    began = await driver.order(order, list(receivers), _PAUSE_S)
+    began = await driver.call(command, list(receivers), _PAUSE_S)
     return [(await waiting[id_] - began[id_]) * 1_000 for id_ in receivers]

@@ -1,4 +1,4 @@
-"""How figures are taken: CPU time from the operating system, medians of alternating rounds."""
+"""Own the measuring: CPU time and memory of processes, and medians of alternating rounds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Round = Callable[[], Awaitable[float]]
 
 
 def cpu_s(*pids: int) -> float:
-    """Add up the CPU seconds of processes, their children included: user and system."""
+    """Return the CPU seconds (user and system) of processes and their children."""
     total = 0.0
     for pid in pids:
         process = psutil.Process(pid)
@@ -26,35 +26,35 @@ def cpu_s(*pids: int) -> float:
 
 def _cpu_s(process: psutil.Process) -> float:
     if sys.platform == "linux":
-        # The clock of another process (clock_getcpuclockid), for /proc counts in steps of 10 ms.
+        # The CPU clock of another process (clock_getcpuclockid); /proc has a resolution of 10 ms.
         return time.clock_gettime(~process.pid << 3 | 2)
     times = process.cpu_times()
     return times.user + times.system
 
 
 def resident_bytes(pid: int) -> int:
-    """Tell the memory of a process and its children, what they share counted once (PSS)."""
+    """Return the memory of a process and its children; shared memory counts once (PSS)."""
     process = psutil.Process(pid)
     found = (process, *process.children(recursive=True))
     return sum(each.memory_full_info().pss for each in found)
 
 
 async def cpu_us_each(count: int, run: Callable[[], Awaitable[object]], *pids: int) -> float:
-    """Run something that makes so many operations, and tell the CPU microseconds of one."""
+    """Run `count` operations and return the CPU microseconds of one."""
     before = cpu_s(*pids)
     await run()
     return (cpu_s(*pids) - before) / count * 1e6
 
 
 async def seconds(run: Callable[[], Awaitable[object]]) -> float:
-    """Run something, and tell how long it took on the clock."""
+    """Run a function and return the seconds it took on the wall clock."""
     began = time.perf_counter()
     await run()
     return time.perf_counter() - began
 
 
 async def alternate(rounds: int, **sides: Round) -> Mapping[str, float]:
-    """Give each side's median over rounds in turn; a first round of each warms up."""
+    """Measure the sides in alternating rounds, after a warm-up, and return each side's median."""
     for run in sides.values():
         await run()
     taken: dict[str, list[float]] = {name: [] for name in sides}

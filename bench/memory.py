@@ -1,6 +1,6 @@
-"""Redis memory of a finished task with an input of 100 bytes, in kB: all that is kept of it.
+"""Measure the Redis memory that a finished task with an input of 100 bytes occupies, in kB.
 
-The stream of all events is not, for it has a bound of its own (`EVENTS_KEPT`).
+The stream of all events does not count, because `EVENTS_KEPT` bounds it.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _INPUT = "x" * 100
 
 
 async def measure(stage: Stage) -> AsyncIterator[Row]:
-    """Have no peer."""
+    """Measure the growth of Redis; there is no peer."""
     items: list[dict[str, object]] = [{"task": {"echo": {"message": _INPUT}}}]
     with stage.redis() as redis, stage.api() as api, stage.worker():
-        await _run(redis, api.url, items)  # what there is once, whatever is enqueued
+        await _run(redis, api.url, items)  # creates the keys that do not depend on tasks
         count, before = stage.times(_TASKS), await _memory(redis)
         await _run(redis, api.url, items * count)
         kb = (await _memory(redis) - before) / count / 1_000

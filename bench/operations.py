@@ -1,4 +1,4 @@
-"""The GraphQL operations that several benchmarks use."""
+"""Own the GraphQL operations that several benchmarks use."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ BATCH_MAX = 1_000
 
 
 def adds(count: int) -> list[dict[str, object]]:
-    """Write the items of a batch."""
+    """Build the items of a batch."""
     return [{"task": {"add": {"x": x, "y": 2}}} for x in range(count)]
 
 
 async def enqueue(url: str, items: list[dict[str, object]]) -> list[str]:
-    """Enqueue tasks in batches, and give their ids."""
+    """Enqueue tasks in batches and return their ids."""
     ids: list[str] = []
     async with connected(url) as connection:
         for i in range(0, len(items), BATCH_MAX):

@@ -1,4 +1,4 @@
-"""The table: what was measured, beside a peer, and whether it is what is to be reached."""
+"""Own the table of results: figures beside those of peers, and whether they reach their targets."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ class Row:
     """One figure.
 
     Attributes:
-        what: is measured.
-        peer: who does the same; empty where the figure stands for itself.
-        ours: in `unit`.
-        theirs: likewise; None without a peer.
-        to_reach: of the ratio, or without a peer of `ours`.
-        is_rate: more is better.
+        what: what is measured.
+        peer: the program compared with; empty if there is none.
+        ours: our figure, in `unit`.
+        theirs: the peer's figure, in `unit`; None if there is no peer.
+        unit: the unit of both figures.
+        to_reach: the target for the ratio, or for `ours` if there is no peer.
+        is_rate: whether more is better.
     """
 
     what: str
@@ -30,27 +31,27 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """Ours to theirs."""
+        """Return ours divided by theirs."""
         return None if self.theirs is None else self.ours / self.theirs
 
     @property
     def is_reached(self) -> bool:
-        """Whether the figure is what it should be."""
+        """Return whether the target is reached."""
         value = self.ours if self.ratio is None else self.ratio
         return value >= self.to_reach if self.is_rate else value <= self.to_reach
 
     def as_json(self) -> dict[str, Any]:
-        """Give all of it."""
+        """Return all fields, the ratio and whether the target is reached."""
         return asdict(self) | {"ratio": self.ratio, "is_reached": self.is_reached}
 
     def cells(self) -> tuple[str, ...]:
-        """Give what a line of the table shows."""
+        """Return the cells of a line of the table."""
         sign, unit = (">=" if self.is_rate else "<="), f" {self.unit}"
         has_peer = self.theirs is not None
         return (
             self.what,
-            _shown(self.ours) + unit,
-            f"{_shown(self.theirs)}{unit}, {self.peer}" if self.theirs is not None else "",
+            _format(self.ours) + unit,
+            f"{_format(self.theirs)}{unit}, {self.peer}" if self.theirs is not None else "",
             f"{self.ratio:.2f}" if self.ratio is not None else "",
             f"{sign} {self.to_reach:g}{' x' if has_peer else unit}",
             "reached" if self.is_reached else "missed",
@@ -61,7 +62,7 @@ HEAD = ("what", "ours", "peer", "ratio", "to reach", "verdict")
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Lay rows out in columns."""
+    """Format rows as aligned columns."""
     lines = [HEAD, *(row.cells() for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(HEAD))]
     cells = (
@@ -70,5 +71,5 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join("  ".join(line).rstrip() for line in cells)
 
 
-def _shown(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004  # digits enough
+def _format(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004  # three digits

@@ -1,7 +1,7 @@
-"""Serving the spam model beside scikit-learn's own estimator: CPU, start and memory.
+"""Compare serving the spam model with scikit-learn's own estimator: CPU, start and memory.
 
-Both score the messages of the SMS corpus one by one, each in a process of its own
-(`bench.spam_side`), with a model that is trained first.
+A model is trained first. Then each side scores the messages of the SMS corpus one by one, in its
+own process (`bench.spam_side`).
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _A_BATCH = 1_000
 
 
 async def measure(stage: Stage) -> AsyncIterator[Row]:
-    """Compare with what joblib stored of the same model, in alternating rounds."""
+    """Compare with the joblib dump of the same model, in alternating rounds."""
     models = stage.folder / "models"
     with contextlib.redirect_stdout(sys.stderr):
         train(["--out", str(models / "sms")])
     corpus = load_corpus(None, Channel.SMS, quiet=True)
-    rounds = [[_one(side, models, corpus.path) for side in _SIDES] for _ in range(stage.rounds)]
+    rounds = [[_run(side, models, corpus.path) for side in _SIDES] for _ in range(stage.rounds)]
     ours, theirs = (
         {key: statistics.median(each[side][key] for each in rounds) for key in rounds[0][side]}
         for side in range(len(_SIDES))
@@ -55,7 +55,7 @@ async def measure(stage: Stage) -> AsyncIterator[Row]:
     yield Row("worker after all of the corpus, resident memory", "", memory, None, "MB", 100)
 
 
-def _one(side: str, models: Path, data: Path) -> dict[str, float]:
+def _run(side: str, models: Path, data: Path) -> dict[str, float]:
     argv = [sys.executable, "-m", "bench.spam_side", side, str(models / "sms"), str(data)]
     done = subprocess.run(argv, capture_output=True, text=True, check=True)  # noqa: S603
     figures: dict[str, float] = json.loads(done.stdout)
@@ -63,7 +63,7 @@ def _one(side: str, models: Path, data: Path) -> dict[str, float]:
 
 
 def _worker_memory(stage: Stage, models: Path, corpus: Corpus) -> int:
-    """Give the bytes that a worker of the queue `ml_service` holds after the whole corpus."""
+    """Return the resident bytes of an `ml_service` worker after it classified the corpus."""
     from tasks.celery_app import app  # noqa: PLC0415
     from tasks.spam import detect_spam_batch  # noqa: PLC0415
 
@@ -73,7 +73,7 @@ def _worker_memory(stage: Stage, models: Path, corpus: Corpus) -> int:
     environment = stage.environment | {"MODEL_DIR": str(models)}
     run = partial(running_worker, "ml_service", environment, stage.folder / "spam.log")
     with run():
-        pass  # compiled: the compiler's memory would be told as the worker's
+        pass  # compiles the bytecode, so that the compiler's memory is not measured
     with run() as worker:
         for start in range(0, len(texts), _A_BATCH):
             detect_spam_batch.delay(texts[start : start + _A_BATCH]).get(timeout=60)

@@ -1,6 +1,6 @@
-"""One side of `bench.spam`: load the model in a fresh process, score messages, print the figures.
+"""Run one side of `bench.spam`: load the model in a new process, score messages, print figures.
 
-Times are CPU time, so that other programs on the machine count less.
+Times are CPU time, which depends less on other programs of the machine.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-# What a side imports is a part of what it costs, so it is imported when it is measured.
+# Imports are part of the cost of a side, so they happen while it is measured.
 
 
 def _serving(folder: Path) -> Callable[[str], object]:
@@ -36,13 +36,13 @@ SIDES = {"serving": _serving, "scikit-learn": _scikit_learn}
 
 
 def measure(side: str, folder: Path, data: Path) -> dict[str, float]:
-    """Load one side's model and score each message; times are CPU time."""
+    """Load the model of one side and score each message."""
     before = psutil.Process().memory_info().rss
     began = time.process_time()
     score = SIDES[side](folder)
     load_s = time.process_time() - began
     messages = [line.partition("\t")[2] for line in data.read_text("utf-8").split("\n") if line]
-    messages = messages if side == "serving" else messages[:500]  # which takes a second
+    messages = messages if side == "serving" else messages[:500]  # already takes 1 s
     times = []
     for message in messages:
         began = time.process_time()

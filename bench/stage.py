@@ -1,4 +1,4 @@
-"""What benchmarks run on: a private Redis, APIs, workers and peers, each a process of its own."""
+"""Own the processes that benchmarks run: a private Redis, APIs, workers and peers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.processes import running, running_api_process, running_worker, wait_u
 
 @dataclass(frozen=True)
 class Server:
-    """A server that listens, and its process."""
+    """A listening server and its process."""
 
     url: str
     pid: int
@@ -28,11 +28,14 @@ class Server:
 
 @dataclass(frozen=True)
 class Stage:
-    """One Redis, and who uses it: ours the first of its databases, peers the second.
+    """A Redis and the processes that use it; we use its first database, peers the second.
 
     Attributes:
-        share: of the usual amount of work, in [0, 1].
-        records: how many finished tasks are "very many".
+        folder: for data and logs.
+        redis_url: our database.
+        rounds: number of rounds whose median is taken.
+        share: share of the usual work to do, in [0, 1].
+        records: number of kept tasks in the benchmarks of growth.
     """
 
     folder: Path
@@ -42,36 +45,36 @@ class Stage:
     records: int
 
     def times(self, count: int) -> int:
-        """Scale an amount of work."""
+        """Scale an amount of work by `share`."""
         return max(1, round(count * self.share))
 
     @property
     def peer_redis_url(self) -> str:
-        """Where peers keep what is theirs."""
+        """Return the database of the peers."""
         return self.redis_url.removesuffix("0") + "1"
 
     @property
     def environment(self) -> dict[str, str]:
-        """What all processes are told."""
+        """Return the environment variables of all processes."""
         return {
             "REDIS_URL": self.redis_url,
             "PEER_REDIS_URL": self.peer_redis_url,
-            "ENQUEUE_RATE": "1000000",  # it is not the throttle that is measured
+            "ENQUEUE_RATE": "1000000",  # high enough to measure no throttling
             "ENQUEUE_BURST": "10000000",
             "FLOWER_UNAUTHENTICATED_API": "true",
-            # Compiled by a first start, as in every installation; else the compiler is measured.
+            # Keep bytecode, as installations do, so that the compiler is not measured.
             "PYTHONPYCACHEPREFIX": str(self.folder / "bytecode"),
             "PYTHONDONTWRITEBYTECODE": "",
         }
 
     def redis(self) -> Redis:
-        """Give a client of our database."""
+        """Return a client of our database."""
         client: Redis = Redis.from_url(self.redis_url, decode_responses=True)
         return client
 
     @property
     def redis_pid(self) -> int:
-        """The server's process."""
+        """Return the process id of Redis."""
         with self.redis() as redis:
             return int(redis.info("server")["process_id"])
 
@@ -84,14 +87,14 @@ class Stage:
 
     @contextmanager
     def worker(self, concurrency: int = 2) -> Iterator[int]:
-        """Run our worker of plain tasks, and give its process id."""
+        """Run our worker for plain tasks, and yield its process id."""
         log = self.folder / "worker.log"
         with running_worker("celery", self.environment, log, concurrency=concurrency) as process:
             yield process.pid
 
     @contextmanager
     def stock_worker(self, concurrency: int = 2) -> Iterator[int]:
-        """Run a stock worker, and give its process id."""
+        """Run a stock worker, and yield its process id."""
         argv = ["celery", "-A", "bench.peers.stock", "worker", "-n", "stock@%h", "-l", "INFO"]
         log = self.folder / "stock.log"
         with running([*argv, "-c", str(concurrency)], self.environment, log) as process:
@@ -110,7 +113,7 @@ class Stage:
     def listening(
         self, argv: list[str], port: int, python: str = sys.executable
     ) -> Iterator[Popen[bytes]]:
-        """Run a module until the end of the block, from when it listens."""
+        """Run a module, and yield its process once it listens."""
         log = self.folder / f"{port}.log"
         with running(argv, self.environment, log, python=python) as process:
             connections = psutil.Process(process.pid).net_connections
@@ -125,7 +128,7 @@ class Stage:
 
 @contextmanager
 def set_up(rounds: int, share: float, records: int) -> Iterator[Stage]:
-    """Start a Redis with its data in memory: a busy disk would be measured, too."""
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  # a folder of our own in it
+    """Start a Redis whose files are in memory, so that no disk is measured."""
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  # in a new folder
     with TemporaryDirectory(dir=memory) as name, private_redis(Path(name) / "redis") as url:
         yield Stage(Path(name), url, rounds, share, records)

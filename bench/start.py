@@ -1,7 +1,7 @@
-"""What a process costs before it does anything: CPU until it is ready, and memory.
+"""Measure the CPU time of processes until they are ready, and their memory.
 
-The API beside Strawberry as its documentation has it, our worker beside a stock one. CPU and not
-the clock, because it is what a start is made of.
+Our API is compared with Strawberry as in its documentation, our worker with a stock one. A start
+consists of CPU time almost alone, and CPU time varies less than the wall clock.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ async def measure(stage: Stage) -> AsyncIterator[Row]:
     yield Row("API, start to ready", peer, took["ours"], took["theirs"], "s CPU", 1.2)
     yield Row("API, resident memory", peer, memory["ours"], memory["theirs"], "MB", 1.2)
     with stage.worker():
-        pass  # compiled: the compiler's memory would be told as the worker's
+        pass  # compiles the bytecode, so that the compiler's memory is not measured
     with stage.worker() as ours, stage.stock_worker() as theirs:
         mb, peer_mb = (resident_bytes(pid) / 1e6 for pid in (ours, theirs))
     yield Row("worker, resident memory", "stock worker", mb, peer_mb, "MB", 1.2)

@@ -1,7 +1,7 @@
-"""Tasks per second, on the clock, from the first mutation to the last task's final event.
+"""Measure tasks per second (wall clock), from the first mutation to the last final event.
 
-One worker with two processes on each side. Peers are plain callers of `.delay()` that wait for the
-results; ours are single mutations on eight connections, with one subscription to all tasks.
+Each side has one worker with two processes. Ours sends single mutations over eight connections and
+watches all tasks with one subscription; the peer calls `send_task` and waits for the results.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bench.stage import Stage
 from bench.watching import Socket, sockets
 
 _TASKS = 1_000
-_ENDS = "subscription { tasks(filter: {states: [SUCCEEDED]}) { task { id state } } }"
+_WATCH_SUCCEEDED = "subscription { tasks(filter: {states: [SUCCEEDED]}) { task { id state } } }"
 
 
 async def measure(stage: Stage) -> AsyncIterator[Row]:
@@ -29,7 +29,7 @@ async def measure(stage: Stage) -> AsyncIterator[Row]:
     stock = Celery("caller", broker=stage.peer_redis_url, backend=stage.peer_redis_url)
     with stage.api() as api, stage.worker(), stage.stock_worker():
         async with sockets(api.url, 1) as (socket,):
-            await socket.subscribe(_ENDS, [{}])
+            await socket.subscribe(_WATCH_SUCCEEDED, [{}])
             await socket.until_live()
             took = await alternate(
                 stage.rounds,

@@ -1,4 +1,4 @@
-"""Clients of subscriptions that cost little: graphql-transport-ws over many sockets."""
+"""A cheap client for subscriptions: graphql-transport-ws over many sockets."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 
-_TOGETHER = 50  # sockets that are opened at once
+_AT_ONCE = 50  # sockets that are opened concurrently
 
 
 class Socket:
-    """One socket that was acknowledged."""
+    """A socket whose connection was acknowledged."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
 
     async def subscribe(self, document: str, variables: Sequence[Mapping[str, Any]]) -> None:
-        """Begin as many subscriptions as there are variables."""
+        """Start one subscription for each set of variables."""
         for i, given in enumerate(variables):
             payload = {"query": document, "variables": given}
             await self._send({"id": str(i), "type": "subscribe", "payload": payload})
 
     async def until_live(self) -> None:
-        """Wait until subscriptions that begin with no event live: pings are answered in order."""
+        """Wait until subscriptions without a first event are live; pings are answered in order."""
         await self._send({"type": "ping"})
         assert (await self._next())["type"] == "pong"
-        await asyncio.sleep(0.2)  # each is registered a moment after it has begun
+        await asyncio.sleep(0.2)  # a subscription registers shortly after it starts
 
     async def receive(self, count: int) -> None:
-        """Take so many events."""
+        """Receive a number of events."""
         for _ in range(count):
             message = await self._next()
             assert message["type"] == "next", message
             assert "errors" not in message["payload"], message
 
     async def next_text(self) -> str:
-        """Take one message as it is."""
+        """Receive one message without parsing it."""
         return str(await self._connection.recv())
 
     async def _next(self) -> Any:
@@ -67,10 +67,10 @@ async def sockets(url: str, count: int) -> AsyncIterator[list[Socket]]:
 
 
 async def open_all(urls: Sequence[str], held: AsyncExitStack) -> list[ClientConnection]:
-    """Open a WebSocket to each address, some at a time; they are closed with the stack."""
+    """Open a WebSocket to each address; the stack closes them."""
     opened: list[ClientConnection] = []
-    for i in range(0, len(urls), _TOGETHER):
-        opened += await asyncio.gather(*map(_open, urls[i : i + _TOGETHER]))
+    for i in range(0, len(urls), _AT_ONCE):
+        opened += await asyncio.gather(*map(_open, urls[i : i + _AT_ONCE]))
     for connection in opened:
         held.callback(connection.transport.abort)
     return opened

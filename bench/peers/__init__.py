@@ -1,1 +1,1 @@
-"""What the project is compared with: the least that does the same job without it."""
+"""The peers: the smallest programs that do the same job without CeleryQL."""

@@ -1,7 +1,7 @@
-"""Strawberry as its documentation has it: a mutation that calls `.delay()`, and a subscription.
+"""Strawberry as in its documentation: a mutation that calls `.delay()`, and a subscription.
 
-The subscription gets what one reader of a Redis channel hands to a queue for each subscriber: no
-snapshot, no cursor, no order kept over a reconnect, nobody's rights looked at.
+One reader of a Redis channel passes messages to a queue for each subscriber. There is no snapshot,
+no cursor, no resumption after a reconnect, and no access check.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _subscribers: set[asyncio.Queue[str]] = set()
 
 @strawberry.type
 class Task:
-    """What the subscription and the mutation answer with."""
+    """The task that the mutation and the subscription return."""
 
     id: strawberry.ID
     state: str
@@ -35,21 +35,21 @@ class Task:
 
 @strawberry.type
 class Event:
-    """One change."""
+    """A change of a task."""
 
     task: Task
 
 
 @strawberry.type
 class Query:
-    """GraphQL wants one."""
+    """The query type, which GraphQL requires."""
 
     alive: bool = True
 
 
 @strawberry.type
 class Mutation:
-    """One task."""
+    """Enqueues a task."""
 
     @strawberry.mutation
     async def add(self, x: float, y: float) -> Task:
@@ -60,11 +60,11 @@ class Mutation:
 
 @strawberry.type
 class Subscription:
-    """All changes."""
+    """Watches all changes."""
 
     @strawberry.subscription
     async def tasks(self) -> AsyncGenerator[Event, None]:
-        """Give each change from now on."""
+        """Yield each change from now on."""
         queue: asyncio.Queue[str] = asyncio.Queue()
         _subscribers.add(queue)
         try:

@@ -1,4 +1,4 @@
-"""A plain FastAPI app that calls `.delay()`: what most have before a Celery grows a front door."""
+"""A plain FastAPI app that calls `.delay()`, as most projects with Celery have."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Numbers(BaseModel):
 
 
 class Enqueued(BaseModel):
-    """What the caller polls with."""
+    """The id that the caller polls with, and the first state."""
 
     id: str
     state: str

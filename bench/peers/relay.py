@@ -1,4 +1,4 @@
-"""A raw relay in Starlette: a Redis channel's messages to the WebSockets that named it."""
+"""A raw relay in Starlette, which passes the messages of Redis channels to WebSockets."""
 
 from __future__ import annotations
 

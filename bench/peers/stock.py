@@ -1,4 +1,4 @@
-"""A stock Celery app: no setting but where Redis is."""
+"""A stock Celery app, with no setting but the address of Redis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`./dev bench`: every benchmark runs, and says what it found in a form that others can read."""
+"""Test that `./dev bench` runs, and writes its figures for people and programs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.processes import running
 CHEAP = ("write", "latency", "delivery", "idle")  # the others take seconds to set up
 
 
-def test_a_cost_is_reached_below_its_bound_and_a_rate_above():
+def test_a_cost_must_be_below_its_target_and_a_rate_above():
     cost = Row("a", "peer", 6.0, 10.0, "us", 0.7)
     rate = Row("b", "peer", 6.0, 10.0, "/s", 0.7, is_rate=True)
 
@@ -21,7 +21,7 @@ def test_a_cost_is_reached_below_its_bound_and_a_rate_above():
     assert not rate.is_reached
 
 
-def test_a_figure_without_a_peer_is_held_to_its_own_bound():
+def test_a_figure_without_a_peer_has_an_absolute_target():
     row = Row("memory", "", 2.6, None, "kB", 2.5)
 
     assert row.ratio is None
@@ -39,7 +39,7 @@ def test_the_table_has_a_line_for_each_figure():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CHEAP)
-def test_a_benchmark_gives_figures(name: str, tmp_path: Path):
+def test_a_benchmark_writes_figures_as_json(name: str, tmp_path: Path):
     argv = ["bench", name, "--rounds", "1", "--share", "0.02", "--json", str(tmp_path / "json")]
     log = tmp_path / "log"
 

@@ -1,4 +1,4 @@
-"""Orders to a `bench.driver`, which is a process of its own, as a worker would be."""
+"""Run a `bench.driver` in its own process, as a worker would be, and send it commands."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from bench.stage import Stage
 
 
 @dataclass(frozen=True)
-class Driving:
-    """A driver that takes orders."""
+class DriverClient:
+    """Sends commands to a driver."""
 
     process: asyncio.subprocess.Process
 
-    async def order(self, name: str, *arguments: Any) -> Any:
-        """Have something done, and give what is answered."""
+    async def call(self, name: str, *arguments: Any) -> Any:
+        """Send a command and return the answer."""
         assert self.process.stdin
         assert self.process.stdout
         self.process.stdin.write(json.dumps([name, *arguments]).encode() + b"\n")
@@ -29,8 +29,8 @@ class Driving:
 
 
 @asynccontextmanager
-async def driving(stage: Stage, app: str) -> AsyncIterator[Driving]:
-    """Run a driver of our app (`ours`) or of the `stock` one."""
+async def running_driver(stage: Stage, app: str) -> AsyncIterator[DriverClient]:
+    """Run a driver for our app (`ours`) or for the `stock` app."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bench.driver", app),
         env=os.environ | stage.environment,
@@ -39,7 +39,7 @@ async def driving(stage: Stage, app: str) -> AsyncIterator[Driving]:
         limit=2**24,
     )
     try:
-        yield Driving(process)
+        yield DriverClient(process)
     finally:
         assert process.stdin
         process.stdin.close()
