@@ -1,4 +1,4 @@
-"""What a resolver gets: who asks, the engine's parts, and loaders that batch reads."""
+"""The context of resolvers: the viewer, the engine, the size of the answer, and batched reads."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from graphql_api.observability.metrics import Metrics
 
 T = TypeVar("T")
 
-CHEAP = 0.1  # names or numbers take as long as a tenth of an object with fields
-CHARACTERS = 1_000  # of text, which is copied several times on its way out, weigh as one item
+CHEAP = 0.1  # the weight of a name or number, in objects with fields
+CHARACTERS = 1_000  # of text, which is copied several times, weigh as much as one item
 
-#: Makes the GraphQL object of a record: of the type that was derived from its definition. Of a
-#: step, the summary is of its workflow; of a workflow, its own; either as of an event.
+#: Creates the GraphQL object of a record, of the type that is derived from its definition. The
+#: optional summary is the workflow's at the time of an event: of a step's, or of the record itself.
 Present = Callable[..., Any]
 
 
 @dataclass(frozen=True)
 class Services:
-    """What one API process has for all operations."""
+    """What all operations of one API process share."""
 
     engine: Engine
     present: Present
@@ -60,14 +60,14 @@ class Services:
 
 
 class Context:
-    """What one operation has: one per HTTP request, and one per operation of a socket.
+    """The context of one operation: of an HTTP request, or of an operation of a WebSocket.
 
-    The loaders batch what is asked for at once and keep nothing: a subscription lives through many
-    events, and what it read before would be stale.
+    The loaders batch reads and cache nothing: for the next event of a subscription, a cached value
+    would be stale.
 
-    Every record of one task comes from `records`, `known` or `watched`, which give none that the
-    viewer may not see: it is as if there were no such task. What is found without its id (lists,
-    all events) is held to the viewer's reach by the engine's filter.
+    Resolvers read a single record through `records`, `cached_record` or `record_to_watch`. These
+    return None for a record that the viewer may not see, as for one that does not exist. For lists
+    and for the events of all tasks, the engine filters by the viewer's visibility.
     """
 
     delivered: Counter  # of events; set for subscriptions by `operation_metrics.py`
@@ -83,12 +83,12 @@ class Context:
         self.input_check_s = 0.0  # spent on the validation of input so far
         self.scheduler = services.scheduler
         self.shared_answers = services.shared_answers
-        self.is_refused = False  # whether the answer holds an error that was expected
+        self.is_refused = False  # whether the answer has an expected error
         self.is_redis_unavailable = False  # whether Redis did not answer a mutation
         self.begin_answer()
 
-    # Loaders are made when they are asked for: most operations need none or one of them, and a
-    # subscription would keep all for as long as it lives.
+    # Loaders are created on first use: most operations need at most one, and a subscription would
+    # keep all of them until its end.
 
     @cached_property
     def records(self) -> Loader[Record | None]:
@@ -102,53 +102,53 @@ class Context:
 
     @cached_property
     def inputs(self) -> Loader[JsonDocument | None]:
-        """What tasks were given, by id."""
+        """The inputs of tasks, by task id."""
         return Loader(partial(self._load_documents, input_key))
 
     @cached_property
     def large_read_lock(self) -> asyncio.Lock:
-        """Held while a large document is read: what was read before has its place in the answer."""
+        """Held while a large document is read, so that its size counts before the next read."""
         return asyncio.Lock()
 
     @cached_property
     def graphs(self) -> Loader[Graph | None]:
-        """Graphs of workflows, by id."""
+        """The graphs of workflows, by id."""
         return Loader(self.engine.store.graphs)
 
     @cached_property
     def queues(self) -> Loader[QueueStatus]:
-        """Queues as they are, by name."""
+        """The current state of queues, by name."""
         return Loader(self.engine.cluster_reader.queues)
 
     @cached_property
     def workers(self) -> Loader[list[WorkerStatus]]:
-        """All workers, under any key."""
+        """All workers, for any key."""
         return Loader(self._load_workers)
 
     def begin_answer(self) -> None:
-        """Start to count anew: at an operation's beginning, and at each event."""
+        """Reset the allowance: at the start of an operation, and for each event."""
         self._left: float = self.engine.settings.max_answer_items
         self._bytes_left = self._left * CHARACTERS
 
     def reserve_items(self, count: float, *, is_refused: bool = True) -> None:
-        """Count what an answer holds, before it is made.
+        """Count items of the answer before they are created.
 
         Args:
-            count: items.
-            is_refused: whether too much is refused, not only counted.
+            count: how many, weighted.
+            is_refused: whether an excess is an error; else it is only counted.
 
         Raises:
-            ApiError: there is too much.
+            ApiError: the answer would be too large.
         """
         self._left -= count
         if is_refused and self._left < 0:
             raise ApiError(f"{self.too_large}: ask for less at a time", ErrorCode.BAD_USER_INPUT)
 
     def reserve_bytes(self, count: int) -> None:
-        """Count what is read for an answer, before it is read.
+        """Count bytes of inputs and results before they are read.
 
         Raises:
-            ApiError: there is too much.
+            ApiError: the operation would read too much.
         """
         self._bytes_left -= count
         if self._bytes_left < 0:
@@ -163,15 +163,15 @@ class Context:
 
     @property
     def too_large(self) -> str:
-        """What is wrong with an answer that has no room."""
+        """The start of the error message for an answer that is too large."""
         return f"The answer would hold more than {self.engine.settings.max_answer_items:,} items"
 
     async def cached_record(self, task_id: str) -> Record | None:
-        """Find what never changes of a task that an event tells of."""
+        """Find the task of an event; only the fields that never change are current."""
         return self._visible(await self.engine.event_stream.record_cache.get(task_id))
 
     async def record_to_watch(self, task_id: str) -> Record | None:
-        """Find a task to watch."""
+        """Find a task for a subscription."""
         return self._visible(await self.engine.event_stream.find(task_id))
 
     def _visible(self, record: Record | None) -> Record | None:
@@ -193,7 +193,7 @@ class Context:
 
 
 class Loader(DataLoader[str, T]):
-    """Reads what is asked for many times at once, by aliases, once: it may be of megabytes."""
+    """Reads each key of a batch once, even if aliases load it several times; it may be large."""
 
     def __init__(self, load: Callable[[list[str]], Awaitable[Sequence[T | BaseException]]]) -> None:
         async def load_each_once(keys: list[str]) -> list[T | BaseException]:
@@ -205,18 +205,18 @@ class Loader(DataLoader[str, T]):
 
 
 class _Records(Loader[Record | None]):
-    """Counts what is asked for before it is read: a workflow of a thousand steps is one list."""
+    """Counts records before they are read, since one list may load a thousand steps."""
 
     def __init__(
         self,
         load: Callable[[list[str]], Awaitable[list[Record | None]]],
-        take: Callable[[float], None],
+        reserve: Callable[[float], None],
     ) -> None:
         super().__init__(load)
-        self._take = take
+        self._reserve = reserve
 
     def load(self, key: str) -> Awaitable[Record | None]:
-        self._take(1)
+        self._reserve(1)
         return super().load(key)
 
 

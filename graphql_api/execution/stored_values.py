@@ -1,8 +1,8 @@
-"""How a task's stored input and result become values of the schema's types.
+"""Conversion of a task's stored input and result to values of the schema's types.
 
-Another release may have stored them: a value that does not fit the types of this release costs its
-own field, which is null, with an error that says so. They may be of any size: large ones are read
-in a thread (`celeryql/state/json_documents.py`), one of an operation at a time.
+Another release may have stored them. If a value does not fit the types of this release, its field
+is null, with an error that says so. Large values are read in a thread, one at a time for each
+operation (see `celeryql/state/json_documents.py`).
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from graphql_api.context import CHEAP, Context
 
 PAGE_MAX = 10_000  # items of a result
 
-#: What checks values is made when the first comes: of most tasks, a process sees none.
+#: Validators are built on first use: a process reads no values of most tasks.
 DEFERRED: Any = ConfigDict(defer_build=True)
-#: Stored values were checked when they were stored, and limits may have changed since: only their
-#: types are checked. A limit on strings, whatever its size, has pydantic refuse lone surrogates.
+#: Stored values were validated when they were stored, and limits may have changed since, so only
+#: types are checked. Any maximum length makes pydantic reject lone surrogates in strings.
 STORED_CONFIG: Any = DEFERRED | ConfigDict(
     str_max_length=sys.maxsize, allow_inf_nan=True, protected_namespaces=()
 )
@@ -40,18 +40,18 @@ _OPTIONAL = 2  # types of a union: one, and None
 
 @dataclass(frozen=True, slots=True)
 class LargeValue:
-    """A value that was read apart from the event loop, and is made an answer there, too."""
+    """A value that was read in a thread, and is completed there, too."""
 
     value: Any
 
 
 class StoredField:
-    """A field of a task that is stored as JSON, with the type that it has in this release.
+    """A field of a task that is stored as JSON, with its type in this release.
 
     Args:
         task: the name of the task definition.
-        name: of the field.
-        type_: of its values; any of them may be null.
+        name: the name of the field.
+        type_: the type of its values; any value may be null.
 
     Attributes:
         is_list: whether its values are lists.
@@ -63,7 +63,9 @@ class StoredField:
         self._item: TypeAdapter[Any] | None = None
         parts = typing.get_args(type_ | None)
         self.is_list = len(parts) == _OPTIONAL and typing.get_origin(parts[0]) is list
-        if self.is_list and not has_unions(type_):  # whose classes are named for all items at once
+        if self.is_list and not has_unions(
+            type_
+        ):  # their class names are stored for all items at once
             (item,) = typing.get_args(parts[0])
             self._item = TypeAdapter(item, config=None if _is_model(item) else STORED_CONFIG)
             inner = typing.get_args(item) or (item,)
@@ -72,15 +74,15 @@ class StoredField:
     async def read(
         self, context: Context, document: JsonDocument, member: str | None = None
     ) -> Any:
-        """Read a value whole.
+        """Read a whole value.
 
         Args:
-            context: of the operation.
-            document: where the value is stored.
-            member: which member of the document is the value; None for the document itself.
+            context: the context of the operation.
+            document: contains the value.
+            member: the member of the document that is the value; None for the document itself.
 
         Raises:
-            ApiError: it does not fit the type, or is too large.
+            ApiError: the value does not fit the type, or is too large.
         """
         if document.text is not None:
             await context.scheduler.yield_if_busy()
@@ -95,13 +97,13 @@ class StoredField:
     async def read_part(
         self, context: Context, document: JsonDocument, member: str, after: int, first: int | None
     ) -> Any:
-        """Read items of a list: of a large one, no more than those.
+        """Read some items of a list; of a large list, only these are read.
 
         Raises:
-            ApiError: they do not fit the type, or there are too many.
+            ApiError: the items do not fit the type, or are too many.
         """
         if after < 0 or (first is not None and not 1 <= first <= PAGE_MAX):
-            text = f"`first` is 1 to {PAGE_MAX:,}, and `after` is not below 0"
+            text = f"`first` must be from 1 to {PAGE_MAX:,}, and `after` must not be negative"
             raise ApiError(text, ErrorCode.BAD_USER_INPUT)
         if document.text is None and self._item:
             async with _alone(context):
@@ -138,7 +140,7 @@ class StoredField:
             raise self._misfit(str(error)) from error
 
     def _typed(self, value: Any, classes: list[str] | None) -> Any:
-        if classes:  # of another release, they may say nothing of today's unions
+        if classes:  # the class names of another release may not fit the unions of this one
             with suppress(ValidationError):
                 return self._whole.validate_python(value, context=iter(classes))
         try:
@@ -147,7 +149,7 @@ class StoredField:
             raise self._misfit(_problems(error, self._name)) from error
 
     def _typed_items(self, items: list[Any], after: int) -> list[Any]:
-        # One by one: each is a chance for the event loop to go on.
+        # One by one, so that the event loop can run in between.
         typed: list[Any] = []
         try:
             for item in items:
@@ -177,7 +179,7 @@ class StoredField:
 
 @asynccontextmanager
 async def _alone(context: Context) -> AsyncIterator[None]:
-    """Wait until no other large document is read for an operation, and see that there is room."""
+    """Wait until the operation reads no other large document, and check that there is room."""
     async with asyncio.timeout(context.engine.settings.query_timeout_s), context.large_read_lock:
         context.reserve_items(0)
         yield

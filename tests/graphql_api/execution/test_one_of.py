@@ -1,4 +1,4 @@
-"""OneOf inputs: each error names a place, in variables and in documents alike."""
+"""OneOf inputs: each error names the place of the input, in variables and in documents."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ mutation($canvas: CanvasInput!, $options: TaskOptions) {
         ({"chord": {"header": [STEP], "body": {"chain": None}}}, " at .chord.body.chain"),
     ],
 )
-async def test_a_canvas_in_a_variable_that_is_not_exactly_one_is_named(door, canvas, place):
+async def test_a_canvas_in_a_variable_without_exactly_one_member_is_located(door, canvas, place):
     result = await door.run(WORKFLOW, variable_values={"canvas": canvas})
 
     (error,) = result.errors
@@ -36,14 +36,14 @@ async def test_a_canvas_in_a_variable_that_is_not_exactly_one_is_named(door, can
         ({"canvas": STEP, "options": {"start": {}}}, "options.start"),
     ],
 )
-async def test_what_can_stand_in_a_batch_is_refused_as_an_input(door, variables, path):
+async def test_an_input_that_a_batch_may_hold_is_a_problem_in_the_payload(door, variables, path):
     answer = (await door.execute(WORKFLOW, **variables))["enqueueWorkflow"]
 
     assert [".".join(problem["path"]) for problem in answer["problems"]] == [path]
 
 
 @pytest.mark.parametrize(
-    ("canvas", "complaint"),
+    ("canvas", "problem"),
     [
         ("{}", "Within OneOf Input Object type 'CanvasInput'"),
         ("{step: null}", "Within OneOf Input Object type 'CanvasInput'"),
@@ -53,18 +53,18 @@ async def test_what_can_stand_in_a_batch_is_refused_as_an_input(door, variables,
         ("{step: {task: {add: $nothing}}}", "Variable '$nothing' is not defined."),
     ],
 )
-async def test_a_document_is_refused_once_at_the_place(door, canvas, complaint):
+async def test_a_literal_without_exactly_one_member_is_one_located_error(door, canvas, problem):
     result = await door.run(
         f"mutation {{ enqueueWorkflow(input: {{canvas: {canvas}}}) {{ __typename }} }}"
     )
 
     (error,) = result.errors
-    assert error.message.startswith(complaint)
+    assert error.message.startswith(problem)
     assert error.locations
 
 
-async def test_a_member_in_a_fragment_ahead_of_its_operation_may_be_a_variable(door):
-    """Ask as Strawberry's own rule cannot read it."""
+async def test_a_member_may_be_a_variable_in_a_fragment_before_its_operation(door):
+    """Send a document that crashes Strawberry's own rule."""
     document = """
     fragment Both on Mutation { enqueueBatch(tasks: [{task: {add: $sum}}]) {
       ... on EnqueueBatchSuccess { items { index } } } }

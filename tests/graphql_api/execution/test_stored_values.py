@@ -1,4 +1,4 @@
-"""Stored results of any size: read whole, in parts, or refused before they are read."""
+"""Stored results: read whole or in parts, or refused if they are too large."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def words(count: int) -> list[dict]:
 
 @pytest.fixture
 def counted(door, report):
-    """Have a task succeed with so many words."""
+    """Return a function that lets a task succeed with many words."""
 
     async def succeed(count: int) -> str:
         task_id = (await door.execute(ENQUEUE))["enqueueCountWords"]["task"]["id"]
@@ -37,7 +37,7 @@ def counted(door, report):
     return succeed
 
 
-@pytest.mark.parametrize("count", [30, 9_000])  # of which one is small
+@pytest.mark.parametrize("count", [30, 9_000])  # a small result and a large one
 async def test_a_result_is_read_whole_or_in_parts(door, counted, count):
     task_id, whole = await counted(count), words(count)
 
@@ -52,7 +52,7 @@ async def test_a_result_is_read_whole_or_in_parts(door, counted, count):
     assert parts[3] == []
 
 
-async def test_a_part_without_an_end_is_the_rest(door, counted):
+async def test_a_part_without_first_is_the_rest_of_the_list(door, counted):
     task_id = await counted(40_000)
 
     part = (await door.execute(PART, id=task_id, after=39_990))["task"]["result"]
@@ -60,7 +60,7 @@ async def test_a_part_without_an_end_is_the_rest(door, counted):
     assert part == words(40_000)[39_990:]
 
 
-async def test_a_result_that_is_too_large_is_refused_and_the_remedy_works(door, counted):
+async def test_the_error_for_a_result_that_is_too_large_says_what_works(door, counted):
     task_id = await counted(40_000)
 
     result = await door.run(READ % "{ word }", variable_values={"id": task_id})
@@ -71,7 +71,7 @@ async def test_a_result_that_is_too_large_is_refused_and_the_remedy_works(door, 
     assert part == words(30_003)[30_000:]
 
 
-async def test_aliases_of_large_results_share_the_room(door, counted):
+async def test_aliases_of_large_results_share_one_limit(door, counted):
     task_id = await counted(9_000)
     aliases = " ".join(f"r{i}: result {{ word }}" for i in range(150))
     document = f"query($id: ID!) {{ task(id: $id) {{ ... on CountWordsTask {{ {aliases} }} }} }}"
@@ -101,18 +101,20 @@ async def test_no_more_bytes_are_read_than_an_answer_may_hold(door, engine, repo
 
 
 @pytest.mark.parametrize("page", [{"first": 0}, {"first": 10_001}, {"after": -1}])
-async def test_a_part_has_bounds(door, counted, page):
+async def test_the_arguments_of_a_part_have_limits(door, counted, page):
     task_id = await counted(3)
 
     result = await door.run(PART, variable_values={"id": task_id} | page)
 
     assert result.data["task"] == {"id": task_id, "result": None}
-    message = "`first` is 1 to 10,000, and `after` is not below 0"
+    message = "`first` must be from 1 to 10,000, and `after` must not be negative"
     assert [error.message for error in result.errors] == [message]
 
 
 @pytest.mark.parametrize("count", [3, 2_000])
-async def test_an_item_that_does_not_fit_is_named(door, counted, empty_redis, count):
+async def test_the_error_for_an_item_of_another_type_names_the_item(
+    door, counted, empty_redis, count
+):
     task_id = await counted(count)
     key = f"celery-task-meta-{task_id}"
     stored = empty_redis.get(key).replace(f'"count": {count - 1}', '"count": "many"')
@@ -121,7 +123,7 @@ async def test_an_item_that_does_not_fit_is_named(door, counted, empty_redis, co
     result = await door.run(PART, variable_values={"id": task_id, "first": 1, "after": 0})
     broken = await door.run(PART, variable_values={"id": task_id, "after": count - 2})
 
-    if count == 2_000:  # of a small one, all is looked at
+    if count == 2_000:  # a small result is checked as a whole
         assert result.data["task"]["result"] == words(1)
     (error,) = broken.errors
     assert error.extensions["code"] == "STORED_BY_ANOTHER_RELEASE"
@@ -129,7 +131,7 @@ async def test_an_item_that_does_not_fit_is_named(door, counted, empty_redis, co
 
 
 @pytest.mark.parametrize("size", [10, 100_000])
-async def test_what_is_no_json_costs_its_own_field(door, counted, empty_redis, size):
+async def test_a_result_that_is_not_json_is_null_with_an_error(door, counted, empty_redis, size):
     task_id = await counted(3)
     empty_redis.set(f"celery-task-meta-{task_id}", "x" * size)
 

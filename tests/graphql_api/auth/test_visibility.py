@@ -1,4 +1,4 @@
-"""Whose tasks are seen: a stranger is told of another's what is told of those that never were."""
+"""Visibility of tasks: the tasks of another owner look as if they did not exist."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ WORKER = {
 
 @pytest.fixture
 async def owned(door_of, engine, report, empty_redis) -> list[str]:
-    """Tasks of Ann: one that ended and its retry, one that runs, a workflow and its steps."""
-    # All fields at once are more than one document may ask for.
-    bounds = dict.fromkeys(("max_tokens", "max_fields", "max_aliases"), 10**9)
-    engine.settings = engine.settings.model_copy(update=bounds)
+    """Create tasks of Ann: an ended one and its retry, a running one, a workflow and its steps."""
+    # The operations of these tests select all fields, which is above the limits.
+    limits = dict.fromkeys(("max_tokens", "max_fields", "max_aliases"), 10**9)
+    engine.settings = engine.settings.model_copy(update=limits)
     ann = door_of("ann")
     ended, running = await ann.add(MARK), await ann.add(MARK)
     report(add, ended, "STARTED")
@@ -55,7 +55,7 @@ async def owned(door_of, engine, report, empty_redis) -> list[str]:
 
 
 @pytest.mark.parametrize(("kind", "name"), FIELDS)
-async def test_no_field_tells_a_stranger_of_a_task(door_of, owned, kind, name):
+async def test_no_field_shows_a_task_of_another_owner(door_of, owned, kind, name):
     bob = door_of("bob")
     busy = partial(door_of("ann").add, MARK), bob.add
     names_a_task = "id" in OPERATIONS.roots[kind][name].args
@@ -75,8 +75,8 @@ async def test_no_field_tells_a_stranger_of_a_task(door_of, owned, kind, name):
     ("kind", "name"),
     [("query", "task"), ("query", "node"), ("query", "tasks"), ("query", "workers")]
     + [("subscription", name) for name in ("task", "tasks", "cluster")],
-)  # so that the test above is no empty one
-async def test_the_owner_and_an_admin_are_told(door_of, owned, who, kind, name):
+)  # shows that the test above can fail
+async def test_the_owner_and_an_admin_see_the_tasks(door_of, owned, who, kind, name):
     door = door_of("ann") if who == "ann" else door_of("eve", Scope.ADMIN)
 
     operation = OPERATIONS.of(kind, name, owned[0])
@@ -85,7 +85,7 @@ async def test_the_owner_and_an_admin_are_told(door_of, owned, who, kind, name):
     assert MARK in answer
 
 
-async def test_what_a_stranger_lists_and_counts_is_empty(door_of, owned):
+async def test_lists_do_not_include_the_tasks_of_another_owner(door_of, owned):
     bob = door_of("bob")
 
     data = await bob.execute(
@@ -98,7 +98,7 @@ async def test_what_a_stranger_lists_and_counts_is_empty(door_of, owned):
     assert data == {"all": nothing, "some": {"nodes": []}}
 
 
-async def test_everyone_has_idempotency_keys_of_their_own(door_of):
+async def test_each_owner_has_their_own_idempotency_keys(door_of):
     ann, bob = door_of("ann"), door_of("bob")
 
     answers = [(await d.execute(ENQUEUE, key="k", x=x)) for d, x in [(ann, 1), (bob, 1), (bob, 2)]]
@@ -109,7 +109,7 @@ async def test_everyone_has_idempotency_keys_of_their_own(door_of):
     assert third["__typename"] == "IdempotencyConflict"
 
 
-async def test_what_an_admin_retries_stays_its_owners(door_of, owned):
+async def test_a_task_that_an_admin_retries_keeps_its_owner(door_of, owned):
     ended, *_ = owned
 
     data = await door_of("eve", Scope.ADMIN).execute(RETRY, id=ended)
@@ -119,7 +119,7 @@ async def test_what_an_admin_retries_stays_its_owners(door_of, owned):
     assert seen["task"]["retryOf"]["id"] == ended
 
 
-async def test_an_owner_whose_name_holds_anothers_is_a_stranger(door_of):
+async def test_owners_with_similar_names_do_not_see_each_others_tasks(door_of):
     await door_of("ann").add()
 
     for name in ("ann:", ":ann", "Ann", "ann ", "an", "*"):
