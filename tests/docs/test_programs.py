@@ -18,6 +18,7 @@ from tests.docs.transcript import STATES, UUID
 from tests.processes import DEADLINE_S, running_api
 
 SECRET = "a secret of at least 32 bytes, as tests use it"
+COMMANDS = {"bench": "./dev bench"}  # how the pages write a module that is run in another way
 WAIT = (
     "mutation { enqueueWait(input: {seconds: 2}) { ... on EnqueueWaitSuccess { task { id } } } }"
 )  # fmt: skip
@@ -134,3 +135,16 @@ async def test_the_token_of_the_page_makes_the_smaller_token(environment, logs):
 def test_commands_name_modules_that_exist(path):
     for module in re.findall(r"python -m ([\w.]+)", path.read_text()):
         assert importlib.util.find_spec(module) or module == "pip", module
+
+
+@pytest.mark.parametrize("module", ["bench", "ml.test_spam_detector", "ml.train_spam_detector"])
+def test_commands_use_options_that_exist(module):
+    known = run([sys.executable, "-m", module, "--help"], {})
+    pattern = rf"{re.escape(COMMANDS.get(module, module))}\b([^`#\n]*)"
+
+    used = [
+        re.findall(r"--[a-z-]+", line) for p in PAGES for line in re.findall(pattern, p.read_text())
+    ]
+
+    assert any(used)
+    assert {name for names in used for name in names} <= {*re.findall(r"--[a-z-]+", str(known))}

@@ -9,12 +9,13 @@ import sys
 from enum import Enum
 
 import graphql
+import httpx
 import pytest
 
 from celeryql.settings import PROJECT_ROOT, Settings
 from graphql_api.api_errors import ErrorCode
 from tasks.settings import TaskSettings
-from tests.docs.pages import page, section
+from tests.docs.pages import examples, page, section
 
 SCHEMA = graphql.build_schema((PROJECT_ROOT / "schema.graphql").read_text())
 PROGRAMS = {  # heading on docs/command-line.md, and the module whose options are below it
@@ -94,3 +95,38 @@ def test_the_options_of_a_program_are_those_that_its_help_lists(title):
     listed = re.findall(r"--[a-z-]+", " ".join(names(section("docs/command-line.md", title))))
 
     assert {*listed} == {*re.findall(r"--[a-z][a-z-]+", help_)} - {"--help"}
+
+
+def test_the_limits_are_the_defaults_of_the_settings():
+    factors = {"": 1, "MB": 1_000_000, "s": 1}
+    pattern = r"(\d[\d,]*) ?(MB|s)?\b[^(`|]*\(`(\w+)`\)"
+    stated = re.findall(pattern, page("docs/limits.md"))
+
+    assert len(stated) == len(re.findall(r"\(`[A-Z]", page("docs/limits.md"))) > 15
+    assert {
+        name: int(number.replace(",", "")) * factors[unit] for number, unit, name in stated
+    } == {name: Settings.model_fields[name.lower()].default for *_, name in stated}
+
+
+@pytest.mark.slow
+async def test_the_metrics_are_those_that_the_api_exports(client, workers):
+    async with httpx.AsyncClient(timeout=10) as http:
+        exported = (await http.get(f"{client.url}/metrics")).text
+    listed = [(first, type_) for first, type_, *_ in rows(page("docs/metrics.md"))]
+
+    assert sorted((name.strip("`"), type_) for name, type_ in listed if "process_" not in name) == (
+        sorted(re.findall(r"^# TYPE (celeryql_\w+) (\w+)$", exported, re.MULTILINE))
+    )
+
+
+@pytest.mark.slow
+async def test_a_log_line_of_the_api_has_the_printed_members(client, workers, logs):
+    ((printed, _),) = examples(section("docs/observability.md", "Logs"), "json")
+    expected = json.loads(printed)
+
+    await client.enqueue("add", x=1, y=2)
+
+    lines = [line for line in (logs / "api.log").read_text().splitlines() if '"accepted"' in line]
+    logged = json.loads(lines[-1])
+    varying = ("timestamp", "request_id", "task_id")
+    assert logged | {name: expected[name] for name in varying} == expected
