@@ -1,6 +1,7 @@
-"""How long tasks wait and run, by definition: counted in Redis by the scripts that write states.
+"""How long tasks wait and run, by definition.
 
-So they are right for all workers together, and whichever API process is asked.
+The scripts that write states count the durations in Redis, so every API process reports the same
+figures for all workers together.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from redis.asyncio import Redis
 
 from celeryql.records import KEY
 
-# In milliseconds; `lua/timings.lua` counts with the same.
+# In milliseconds; equal to those in `lua/timings.lua`.
 BOUNDS_MS = (
     *(5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000),
     *(1_800_000, 7_200_000),
@@ -23,11 +24,11 @@ _BUCKETS = (*map(str, BOUNDS_MS), "inf")
 
 @dataclass(frozen=True)
 class DurationCounts:
-    """How many took how long.
+    """A histogram of durations.
 
     Attributes:
-        at_most: for each of `BOUNDS_MS` and then in all, how many took no longer.
-        sum_s: all of them together.
+        at_most: how many took no longer than each of `BOUNDS_MS`; the last counts all.
+        sum_s: of all durations.
     """
 
     at_most: tuple[int, ...]
@@ -36,7 +37,7 @@ class DurationCounts:
 
 @dataclass(frozen=True)
 class TaskDurations:
-    """Of one definition, how long its tasks waited in their queue, and how long each run took."""
+    """How long the tasks of one definition waited in their queue, and how long each run took."""
 
     definition: str
     waits: DurationCounts
@@ -44,7 +45,7 @@ class TaskDurations:
 
 
 async def read_task_durations(redis: Redis, definitions: Iterable[str]) -> list[TaskDurations]:
-    """Read what was counted of each definition, in one round trip."""
+    """Read the durations of some definitions in one round trip."""
     definitions = list(definitions)
     async with redis.pipeline(transaction=False) as pipe:
         for name in definitions:

@@ -1,4 +1,4 @@
-"""A workflow's graph: its steps, and the joins that hand values from some to others."""
+"""The stored graph of a workflow: its steps, and the joins that pass values between them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from celeryql.records import StoredModel, TaskId, TaskState
 
 
 class Step(StoredModel):
-    """One node of a workflow's graph.
+    """One step of a workflow.
 
     Attributes:
         after: number of the join that it waits for; None for a first step.
-        open_parameter: where the join's value goes; None where the step takes none.
+        open_parameter: takes the value of the join; None if the step takes none.
     """
 
     key: str
@@ -22,26 +22,26 @@ class Step(StoredModel):
     open_parameter: str | None = None
 
 
-#: What a join hands over: the result of one task, or a list of such, nested as the groups are.
+#: The value of a join: the result of one task, or a list of values, nested as the groups are.
 Shape = str | list["Shape"]
 
 
 def leaves(shape: Shape) -> list[TaskId]:
-    """List the tasks whose results a value is made of, in order."""
+    """Return the tasks whose results a value consists of, in order."""
     if isinstance(shape, str):
         return [TaskId(shape)]
     return [leaf for part in shape for leaf in leaves(part)]
 
 
 class Join(StoredModel):
-    """Hands a value on, once all that it is made of are there, to each of the targets."""
+    """Passes a value to each target, as soon as all results that it consists of exist."""
 
     value: Any
     targets: tuple[TaskId, ...]
 
 
 class Graph(StoredModel):
-    """A workflow beyond its record: its steps in order, its joins, how many are in which state."""
+    """What a workflow has beyond its record: steps in order, joins, and counts by state."""
 
     name: str | None = None
     steps: tuple[Step, ...]
@@ -50,7 +50,7 @@ class Graph(StoredModel):
 
     @classmethod
     def parse(cls, fields: dict[str, str]) -> Graph:
-        """Read a workflow's hash as `lua/accept.lua` writes it."""
+        """Parse a workflow's hash, which `lua/accept.lua` writes."""
         joins = [fields[f"join:{i}"] for i in range(len(fields)) if f"join:{i}" in fields]
         return cls(
             name=fields.get("name"),
@@ -60,10 +60,10 @@ class Graph(StoredModel):
         )
 
     def sources(self, step: Step) -> list[TaskId]:
-        """List the tasks that a step waits for."""
+        """Return the tasks that a step waits for."""
         return [] if step.after is None else leaves(self.joins[step.after].value)
 
     def output(self) -> list[TaskId]:
-        """List the tasks that nothing waits for: their results are the workflow's."""
+        """Return the tasks that no step waits for: their results are the result of the workflow."""
         feeding = {leaf for join in self.joins for leaf in leaves(join.value)}
         return [step.id for step in self.steps if step.id not in feeding]

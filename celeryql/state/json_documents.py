@@ -1,8 +1,8 @@
-"""Reads the JSON documents of tasks, of any size: what they were given, and Celery's result metas.
+"""Reads the JSON documents of tasks, of any size: their inputs, and Celery's result metas.
 
-The size is looked at first. A small document is read whole. A large one is parsed in a thread, and
-of a large list no more is read than is asked for: Celery and this project write JSON in ASCII, so
-an offset in the text is one in Redis.
+Small documents are read whole on the event loop. Large ones are parsed in a thread, and only the
+requested part of a large list is read. Celery and CeleryQL write JSON in ASCII, so an offset in the
+text is also an offset in Redis.
 """
 
 from __future__ import annotations
@@ -25,52 +25,74 @@ from celeryql.records import KEY
 
 T = TypeVar("T")
 
-SMALL_BYTES = 8_192  # made an answer on the event loop: 300 small objects take 12 ms
-_BLOCK_BYTES = 262_144  # of a large list: 10,000 small items, which take 20 ms of the thread
-_VALUES = 10  # texts and numbers take as long as one object
-_READS_AT_ONCE = 8  # each holds a connection
-_PLACES_KEPT = 100  # documents; of one of 100 MB, 400 places
+SMALL_BYTES = 8_192  # as large as the event loop may handle: 300 small objects take 12 ms
+_BLOCK_BYTES = 262_144  # read at once of a large list: 10,000 small items, which take 20 ms
+_VALUES = 10  # texts and numbers that take as long as one object
+_READS_AT_ONCE = 8  # each uses a connection
+_DOCUMENTS_REMEMBERED = 100  # with offsets; one of 100 MB has 400
 
 _DECODER = json.JSONDecoder()
 _SPACE = re.compile(r"[ \n\r\t]*")
-_BEHIND_ITEM = re.compile(r"[ \n\r\t]*([,\]])")
+_AFTER_ITEM = re.compile(r"[ \n\r\t]*([,\]])")
 
 
 def input_key(task_id: str) -> str:
-    """Name what a task was given, the sensitive arguments left out."""
+    """Return the key of a task's input, which lacks the sensitive arguments."""
     return f"{KEY}input:{task_id}"
 
 
 def meta_key(task_id: str) -> str:
-    """Name Celery's own result meta of a task."""
+    """Return the key of Celery's result meta of a task."""
     return f"celery-task-meta-{task_id}"
 
 
 @dataclass(frozen=True)
 class JsonDocument:
-    """A JSON document; its text is there where it is small."""
+    """A JSON document.
+
+    Attributes:
+        text: None if the document is large.
+    """
 
     key: str
     size_bytes: int
     text: str | None = None
 
 
+@dataclass(frozen=True)
+class _Block:
+    """Items of a list that were read together.
+
+    Attributes:
+        items: the items.
+        size_bytes: of their text.
+        end: offset of the next item in the document.
+        is_end: there is no next item.
+    """
+
+    items: list[Any]
+    size_bytes: int
+    end: int
+    is_end: bool
+
+
 class JsonDocumentReader:
-    """Reads documents over one asynchronous client."""
+    """Reads JSON documents over one asynchronous client."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        # One: each thread that computes has the event loop wait for 5 ms whenever it goes on.
+        # One, because each busy thread delays the event loop by 5 ms whenever they switch.
         self._thread = ThreadPoolExecutor(1, "documents")
         self._reads = asyncio.Semaphore(_READS_AT_ONCE)
-        self._places: OrderedDict[str, list[tuple[int, int]]] = OrderedDict()
+        # By key, indexes of items and where they begin.
+        self._offsets: OrderedDict[str, list[tuple[int, int]]] = OrderedDict()
 
     def close(self) -> None:
-        """Let go of the thread."""
+        """Stop the thread."""
         self._thread.shutdown(wait=False)
 
-    async def find(self, keys: Sequence[str], most_bytes: float) -> list[JsonDocument | None]:
-        """Look documents up, and read those that are small, as many as the bytes allow."""
+    async def find(self, keys: Sequence[str], max_bytes: float) -> list[JsonDocument | None]:
+        """Look up documents, and read the small ones until their sizes exceed a limit."""
         async with self._reads:
             async with self._redis.pipeline(transaction=False) as pipe:
                 for key in keys:
@@ -78,8 +100,8 @@ class JsonDocumentReader:
                 sizes: list[int] = await pipe.execute()
             read: list[str] = []
             for key, size in zip(keys, sizes, strict=True):
-                if 0 < size <= min(SMALL_BYTES, most_bytes):
-                    most_bytes -= size
+                if 0 < size <= min(SMALL_BYTES, max_bytes):
+                    max_bytes -= size
                     read.append(key)
             found: Any = await self._redis.mget(read) if read else []
         texts = dict(zip(read, found, strict=True))
@@ -88,22 +110,26 @@ class JsonDocumentReader:
             for key, size in zip(keys, sizes, strict=True)
         ]
 
-    async def value(self, document: JsonDocument, most: float) -> Any:
+    async def value(self, document: JsonDocument, max_objects: float) -> Any:
         """Parse a whole document.
 
         Args:
-            document: as it was found.
-            most: objects that it may have; ten texts or numbers count as one.
+            document: from `find`.
+            max_objects: how many objects it may have; ten texts or numbers count as one.
 
         Raises:
             DocumentTooLarge: it has more.
-            ValueError: it is no JSON.
+            ValueError: it is not JSON.
         """
         if document.text is not None:
             return json.loads(document.text)
         async with self._reads:
             text: Any = await self._redis.get(document.key)
-        return None if text is None else await self.run_in_thread(partial(_parse, text, most))
+        return (
+            None
+            if text is None
+            else await self.run_in_thread(partial(_parse_limited, text, max_objects))
+        )
 
     async def items(
         self,
@@ -113,46 +139,60 @@ class JsonDocumentReader:
         count: int,
         charge: Callable[[int], None],
     ) -> list[Any] | None:
-        """Read items of a list that a large document has as a member.
+        """Read items of a list that is a member of a large document.
 
         Args:
-            document: as it was found.
+            document: from `find`.
             name: of the member.
-            after: how many items are left out.
-            count: how many are read at most.
-            charge: called with the bytes that the items take; what it raises ends the reading.
+            after: how many items to skip.
+            count: how many to read at most.
+            charge: called with the size of the items in bytes; it may raise to stop the reading.
 
         Returns:
-            The items; None where the member is no list.
+            The items; None if the member is not a list.
 
         Raises:
-            ValueError: it is no JSON.
+            ValueError: the document is not JSON.
         """
         index, start = self._nearest(document.key, after)
         found: list[Any] = []
-        size, is_end = _BLOCK_BYTES, False
+        is_end = False
         while len(found) < count and not is_end:
-            text = await self._read(document.key, start, size)
-            if not text:  # it has passed retention
-                break
-            begin = 0 if start else _begin(text, name)
+            skipped = max(after - index, 0)
+            most = skipped + count - len(found)
+            block = await self._read_block(document, name, start, most, charge)
+            if block is None:
+                return None
+            wanted = block.items[skipped:]
+            charge(block.size_bytes * len(wanted) // max(len(block.items), 1))
+            found += wanted
+            index, start, is_end = index + len(block.items), block.end, block.is_end
+            if not is_end:
+                self._remember(document.key, index, start)
+        return found
+
+    async def _read_block(
+        self,
+        document: JsonDocument,
+        name: str,
+        start: int,
+        most: int,
+        charge: Callable[[int], None],
+    ) -> _Block | None:
+        """Read one item or more from an offset; None if the member is not a list."""
+        size = _BLOCK_BYTES
+        while text := await self._read(document.key, start, size):
+            begin = 0 if start else _list_start(text, name)
             if begin is None:
                 return None
-            wanted = max(after - index, 0) + count - len(found)
-            items, end, is_end = await self.run_in_thread(partial(_take, text, begin, wanted))
-            if not items and not is_end:
-                if start + size >= document.size_bytes:
-                    raise ValueError("The document breaks off")
-                charge(size)
-                size *= 2  # for an item that is larger
-                continue
-            wanted_of_these = items[max(after - index, 0) :]
-            charge((end - begin) * len(wanted_of_these) // max(len(items), 1))
-            found += wanted_of_these
-            index, start, size = index + len(items), start + end, _BLOCK_BYTES
-            if not is_end:
-                self._note(document.key, index, start)
-        return found
+            items, end, is_end = await self.run_in_thread(partial(_parse_items, text, begin, most))
+            if items or is_end:
+                return _Block(items, end - begin, start + end, is_end)
+            if start + size >= document.size_bytes:
+                raise ValueError(f"The document {document.key} is cut off")
+            charge(size)
+            size *= 2  # for an item that is larger than the block
+        return _Block([], 0, start, is_end=True)  # the document has expired
 
     async def _read(self, key: str, start: int, size: int) -> str:
         async with self._reads:
@@ -160,27 +200,27 @@ class JsonDocumentReader:
         return str(text)
 
     async def run_in_thread(self, compute: Callable[[], T]) -> T:
-        """Compute in the thread: little by little, so that it can be interrupted."""
+        """Run a function in the thread; it should let the event loop run often."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, compute)
 
     def _nearest(self, key: str, index: int) -> tuple[int, int]:
-        """Give the last known item that is not behind an index, and where it begins."""
-        places = self._places.get(key, [])
-        behind = bisect_right(places, index, key=lambda place: place[0])
-        return places[behind - 1] if behind else (0, 0)
+        """Return the last item up to an index whose offset is known, and that offset."""
+        offsets = self._offsets.get(key, [])
+        after = bisect_right(offsets, index, key=lambda entry: entry[0])
+        return offsets[after - 1] if after else (0, 0)
 
-    def _note(self, key: str, index: int, start: int) -> None:
-        # A result is not changed once it is there: a later page can begin here.
+    def _remember(self, key: str, index: int, start: int) -> None:
+        # Inputs and results never change, so a later page can begin here.
         if start - self._nearest(key, index)[1] < _BLOCK_BYTES / 4:
             return
-        insort(self._places.setdefault(key, []), (index, start))
-        self._places.move_to_end(key)
-        if len(self._places) > _PLACES_KEPT:
-            self._places.popitem(last=False)
+        insort(self._offsets.setdefault(key, []), (index, start))
+        self._offsets.move_to_end(key)
+        if len(self._offsets) > _DOCUMENTS_REMEMBERED:
+            self._offsets.popitem(last=False)
 
 
-def _parse(text: str, most: float) -> Any:
-    left = most
+def _parse_limited(text: str, max_objects: float) -> Any:
+    left = max_objects
 
     def count(value: T, weight: float = 1) -> T:
         nonlocal left
@@ -192,9 +232,9 @@ def _parse(text: str, most: float) -> Any:
     def counted(read: Callable[[str], T]) -> Callable[[str], T]:
         return lambda digits: count(read(digits), 1 / _VALUES)
 
-    # There is no hook for texts, but `", "` is between two of them and never within one.
+    # There is no hook for texts. `", "` occurs only between two of them: a quote in one is escaped.
     count(None, text.count('", "') / _VALUES)
-    # Each call of a hook is a chance for the event loop to go on.
+    # The event loop can run at each call of a hook.
     return json.loads(text, object_hook=count, parse_int=counted(int), parse_float=counted(float))
 
 
@@ -203,8 +243,8 @@ def _skip_space(text: str, at: int) -> int:
     return found.end() if found else at
 
 
-def _begin(text: str, name: str) -> int | None:
-    """Find where the first item of a list begins; None where the member is no list."""
+def _list_start(text: str, name: str) -> int | None:
+    """Return the offset of a list's first item; None if the member is not a list."""
     at = text.index("{") + 1
     while True:
         key, at = _DECODER.raw_decode(text, _skip_space(text, at))
@@ -214,11 +254,11 @@ def _begin(text: str, name: str) -> int | None:
         at = text.index(",", _DECODER.raw_decode(text, at)[1]) + 1
 
 
-def _take(text: str, at: int, most: int) -> tuple[list[Any], int, bool]:
-    """Take whole items of a list from a text that may break off.
+def _parse_items(text: str, at: int, most: int) -> tuple[list[Any], int, bool]:
+    """Parse the complete items of a list in a text that may be cut off.
 
     Returns:
-        The items, where the next one begins, and whether there is none.
+        The items, the offset of the next one, and whether the list has ended.
     """
     items: list[Any] = []
     while len(items) < most:
@@ -229,11 +269,11 @@ def _take(text: str, at: int, most: int) -> tuple[list[Any], int, bool]:
             item, end = _DECODER.raw_decode(text, at)
         except json.JSONDecodeError:
             break
-        behind = _BEHIND_ITEM.match(text, end)
-        if behind is None:  # a number may go on
+        separator = _AFTER_ITEM.match(text, end)
+        if separator is None:  # a number may be cut off here
             break
         items.append(item)
-        at = behind.end()
-        if behind[1] == "]":
+        at = separator.end()
+        if separator[1] == "]":
             return items, at, True
     return items, at, False

@@ -1,4 +1,4 @@
-"""Listing: pages of records, newest first, filtered within a bound."""
+"""Lists records in pages, newest first; a filter looks at a bounded number of them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from celeryql.records import KEY, Record, TaskState
 from celeryql.state.store import Store, encode_name
 from celeryql.state.visibility import EVERYTHING, Visibility
 
-_CHUNK = 200  # records fetched in one round trip
-_SPARE = 10  # tasks beyond a page: one tells that there are more, some may have been forgotten
-_SCAN_MAX = 2_000  # records looked at for one page; the page then ends and says there is more
-# Tasks accepted together have one time of creation, but each a place of its own in the listing, one
-# behind the other: this is more than the steps of a workflow or the items of a batch.
+_CHUNK = 200  # records read in one round trip
+_SPARE = 10  # more than a page: one shows that there is a next page, some may have expired
+_SCAN_MAX = 2_000  # records looked at for one page, which may be short for that reason
+# Tasks that were accepted together have one creation time, but consecutive scores in the listing.
+# This is more than the steps of a workflow or the items of a batch.
 _SPREAD_US = 100_000
-_CURSOR = re.compile(r"([0-9]{1,17}):(.+)", re.DOTALL)  # a score, and the id of a task
+_CURSOR = re.compile(r"([0-9]{1,17}):(.+)", re.DOTALL)  # a score and a task id
 
 
 @dataclass(frozen=True)
 class RecordFilter:
-    """What a task must match: one of each set that is not None, and all tags."""
+    """What a record must match: a member of each set that is not None, and all tags."""
 
     ids: frozenset[str] | None = None
     states: frozenset[TaskState] | None = None
@@ -37,7 +37,7 @@ class RecordFilter:
     visibility: Visibility = EVERYTHING
 
     def matches(self, record: Record, state: TaskState) -> bool:
-        """Tell whether a task passes every part; only its state changes in its life."""
+        """Tell whether a record matches in a state; the other filtered fields never change."""
         return (
             self.visibility.allows(record)
             and _is_among(state, self.states)
@@ -52,12 +52,12 @@ class RecordFilter:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no task can match."""
+        """Whether no record can match."""
         return frozenset() in (self.ids, self.states, self.definitions, self.queues)
 
     @property
     def scores(self) -> tuple[float, float]:
-        """The part of the listing, in microseconds, outside which nothing can match."""
+        """The lowest and the highest score that can match, in microseconds."""
         after, before = self.created_after, self.created_before
         return (
             after.timestamp() * 1e6 if after else float("-inf"),
@@ -71,7 +71,7 @@ def _is_among(value: str | None, wanted: frozenset[str] | None) -> bool:
 
 @dataclass(frozen=True, order=True)
 class ListingPosition:
-    """Where a task stands in the listing: by creation, then by id."""
+    """The position of a task in the listing: by creation time, then by id."""
 
     score: int
     task_id: str
@@ -81,22 +81,22 @@ class ListingPosition:
 
     @classmethod
     def parse(cls, text: str) -> ListingPosition:
-        """Read a page cursor.
+        """Parse a page cursor.
 
         Raises:
-            ValueError: it is none of ours.
+            ValueError: it is malformed.
         """
         if not (parts := _CURSOR.fullmatch(text)):
-            raise ValueError(f"{text!r} is no page cursor")
+            raise ValueError(f"{text!r} is not a page cursor")
         return cls(int(parts[1]), parts[2])
 
 
 @dataclass(frozen=True)
 class RecordPage:
-    """Tasks in listing order, newest first, with their places.
+    """Records, newest first, with their positions.
 
     Attributes:
-        resume: go on behind this place; None where the end was reached.
+        resume: where the next page begins; None at the end of the listing.
     """
 
     items: list[tuple[ListingPosition, Record]] = field(default_factory=list)
@@ -118,39 +118,27 @@ async def list_page(
     beyond: ListingPosition | None = None,
     towards_newer: bool = False,
 ) -> RecordPage:
-    """Read one page of matching tasks.
+    """Read one page of matching records.
 
     Args:
-        redis: where the listings are.
-        store: where the records are.
-        owner: whose tasks; None for everyone's.
-        filter_: what they must match.
-        size: 1 or more.
-        beyond: start behind this place; None for the very end.
-        towards_newer: read from old to new, and turn the page round at the end.
+        redis: holds the listings.
+        store: reads the records.
+        owner: of the tasks; None for all owners.
+        filter_: what the records must match.
+        size: of the page, 1 or more.
+        beyond: begin after this position; None to begin at the end of the listing.
+        towards_newer: read from old to new; the page still has the newest record first.
 
     Returns:
-        A page; it may be short, and have more, where the search bound was reached first.
+        The page; it can be short although there is a next page, if the search bound was reached.
     """
     key = f"{KEY}tasks" if owner is None else f"{KEY}tasks:{owner}"
-    listing = _Listing(redis, store, key, filter_, towards_newer)
-    found: list[tuple[ListingPosition, Record]] = []
-    looked_at, count = 0, min(size + _SPARE, _CHUNK)  # most pages are full at once
-    while looked_at < _SCAN_MAX:
-        places, is_end = await listing.places(beyond, count)
-        found += await listing.matching(places)
-        if len(found) > size:
-            return listing.page(found[:size], found[size - 1][0])
-        if is_end:
-            return listing.page(found, None)
-        looked_at += len(places)
-        beyond, count = places[-1], _CHUNK
-    return listing.page(found, beyond)
+    return await _Listing(redis, store, key, filter_, towards_newer).page(size, beyond)
 
 
 @dataclass(frozen=True)
 class _Listing:
-    """One owner's tasks, or everyone's, in the direction that they are read in."""
+    """The listing of one owner or of all, read in one direction."""
 
     redis: Redis
     store: Store
@@ -158,32 +146,50 @@ class _Listing:
     filter: RecordFilter
     towards_newer: bool
 
-    async def places(
+    async def page(self, size: int, beyond: ListingPosition | None) -> RecordPage:
+        """Read chunks until the page is full, the listing ends or the search bound is reached."""
+        found: list[tuple[ListingPosition, Record]] = []
+        looked_at, count = 0, min(size + _SPARE, _CHUNK)  # usually enough for the whole page
+        while looked_at < _SCAN_MAX:
+            positions, is_end = await self._positions(beyond, count)
+            found += await self._matching(positions)
+            if len(found) > size:
+                return self._page(found[:size], found[size - 1][0])
+            if is_end:
+                return self._page(found, None)
+            looked_at += len(positions)
+            beyond, count = positions[-1], _CHUNK
+        return self._page(found, beyond)
+
+    async def _positions(
         self, beyond: ListingPosition | None, count: int
     ) -> tuple[list[ListingPosition], bool]:
-        """Read so many of the next places that the filter allows, and whether they are the last."""
+        """Read the next positions that can match, and whether they are the last."""
         if self.filter.is_empty:
             return [], True
         if self.filter.ids is not None:
-            places, is_end = await self._named(self.filter.ids), True
+            positions, is_end = await self._named(self.filter.ids), True
         else:
-            places = await self._in_range(beyond, count)
-            is_end = len(places) < count
+            positions = await self._in_range(beyond, count)
+            is_end = len(positions) < count
         if beyond is not None:
-            places = [p for p in places if (p > beyond if self.towards_newer else p < beyond)]
-        return places, is_end
+            is_newer = self.towards_newer
+            positions = [p for p in positions if (p > beyond if is_newer else p < beyond)]
+        return positions, is_end
 
-    async def matching(self, places: list[ListingPosition]) -> list[tuple[ListingPosition, Record]]:
-        """Read the records of places, and keep those that pass the filter."""
-        read = await self.store.get_existing(place.task_id for place in places)
+    async def _matching(
+        self, positions: list[ListingPosition]
+    ) -> list[tuple[ListingPosition, Record]]:
+        """Read the records at some positions, and keep those that match the filter."""
+        read = await self.store.get_existing(position.task_id for position in positions)
         records: dict[str, Record] = {record.id: record for record in read}
-        pairs = [(place, r) for place in places if (r := records.get(place.task_id))]
-        return [(place, r) for place, r in pairs if self.filter.matches(r, r.state)]
+        pairs = [(p, r) for p in positions if (r := records.get(p.task_id))]
+        return [(p, r) for p, r in pairs if self.filter.matches(r, r.state)]
 
-    def page(
+    def _page(
         self, found: list[tuple[ListingPosition, Record]], resume: ListingPosition | None
     ) -> RecordPage:
-        """Put what was found into the order of the listing."""
+        """Return a page, newest first."""
         return RecordPage(found[::-1] if self.towards_newer else found, resume)
 
     async def _named(self, wanted: frozenset[str]) -> list[ListingPosition]:
@@ -191,8 +197,8 @@ class _Listing:
         members: Any = [encode_name(id_) for id_ in ids]
         scores: Any = await self.redis.zmscore(self.key, members)
         pairs = zip(scores, ids, strict=True)
-        places = [ListingPosition(int(score), id_) for score, id_ in pairs if score is not None]
-        return sorted(places, reverse=not self.towards_newer)
+        found = [ListingPosition(int(score), id_) for score, id_ in pairs if score is not None]
+        return sorted(found, reverse=not self.towards_newer)
 
     async def _in_range(self, beyond: ListingPosition | None, count: int) -> list[ListingPosition]:
         lowest, highest = self.filter.scores

@@ -1,4 +1,4 @@
-"""Reads of records, inputs, results and events; each in one round trip."""
+"""Reads records, graphs, inputs, results and events; each read takes one round trip."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from celeryql.state.graph import Graph
 from celeryql.state.json_documents import input_key, meta_key
 
 EVENTS_IN_PAGE = 500
-# Each read that waits holds a connection. When a thousand subscribers come back at once, opening a
-# thousand would take longer than any of them waits; the few that there are serve them in turn.
+# Each read uses a connection. When a thousand subscribers reconnect at once, opening a thousand
+# connections takes longer than sharing a few.
 _READS_AT_ONCE = 8
 
 logger = logging.getLogger(__name__)
@@ -28,14 +28,18 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EventPage:
-    """Events in order; the next page begins behind `more_after`, None where there is none yet."""
+    """Events in order.
+
+    Attributes:
+        more_after: cursor after which the next page begins; None at the end.
+    """
 
     events: list[Event]
     more_after: Cursor | None
 
 
 class Store:
-    """Reads of records over one asynchronous client (responses decoded)."""
+    """Reads records over one asynchronous client that decodes responses."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -43,34 +47,34 @@ class Store:
         self._turns = asyncio.Semaphore(_READS_AT_ONCE)
 
     async def get(self, task_id: str) -> Record | None:
-        """Read one record; None where no such task was ever accepted, or it was forgotten."""
+        """Read one record; None if the task was never accepted, or its record has expired."""
         return (await self.get_many([task_id]))[0]
 
     async def get_many(self, ids: Iterable[str]) -> list[Record | None]:
         """Read records in the order of the ids, in one round trip.
 
-        Of one that cannot be read the others do not suffer: it is logged, and None.
+        A record that cannot be read is logged, and None.
         """
         ids = list(ids)
         hashes = await self._hashes("task", ids)
         return [_record(id_, fields) for id_, fields in zip(ids, hashes, strict=True)]
 
     async def get_existing(self, ids: Iterable[str]) -> list[Record]:
-        """Read those records that there are."""
+        """Read the records that exist."""
         return [record for record in await self.get_many(ids) if record]
 
     async def graphs(self, ids: Iterable[str]) -> list[Graph | StoredByAnotherRelease | None]:
-        """Read workflows' graphs and counts; None for what is no workflow."""
+        """Read the graphs of workflows; None for an id of something else."""
         ids = list(ids)
         hashes = await self._hashes("workflow", ids)
         return [_graph(id_, fields) for id_, fields in zip(ids, hashes, strict=True)]
 
     async def inputs(self, ids: Iterable[str]) -> list[dict[str, Any] | None]:
-        """Read the arguments that tasks were given, the sensitive ones left out."""
+        """Read the arguments of tasks, without the sensitive ones."""
         return await self._documents(input_key(id_) for id_ in ids)
 
     async def metas(self, ids: Iterable[str]) -> list[dict[str, Any] | None]:
-        """Read Celery's own result metas."""
+        """Read Celery's result metas."""
         return await self._documents(meta_key(id_) for id_ in ids)
 
     async def _hashes(self, kind: str, ids: Iterable[str]) -> list[dict[str, str]]:
@@ -86,7 +90,7 @@ class Store:
         return [None if text is None else json.loads(text) for text in texts]
 
     async def newest_cursor(self) -> Cursor:
-        """Read the position of the newest event of all."""
+        """Read the cursor of the newest event of all tasks."""
         async with self._turns:
             newest: Any = await self._redis.xrevrange(f"{KEY}events", count=1)
         return Cursor(newest[0][0] if newest else "0-0")
@@ -94,15 +98,15 @@ class Store:
     async def history(
         self, task: Record, after: Cursor | None = None, count: int = EVENTS_IN_PAGE
     ) -> EventPage:
-        """Read a page of the events kept of a task, oldest first; of a workflow its steps' too.
+        """Read a page of a task's stored events, oldest first; a workflow includes its steps.
 
         Args:
-            task: of a step, only its own events are given; the page is then shorter.
-            after: begin behind this event; None for the oldest that is kept.
-            count: how many events of the root are looked at.
+            task: the task; the page of a step is shorter, because only its own events match.
+            after: begin after this event; None for the oldest stored one.
+            count: how many events of the root to look at.
 
         Raises:
-            CursorExpired: events behind `after` are not kept any more.
+            CursorExpired: events after `after` are no longer stored.
         """
         ms, sequence = cursor_position(Cursor("0-0") if after is None else after)
         keys = [f"{KEY}events:{task.root}", f"{KEY}task:{task.root}"]
@@ -113,7 +117,7 @@ class Store:
             raise CursorExpired(after)
         pairs = [entry.split(" ", 1) for entry in entries]
         more_after = pairs[-1][0] if len(pairs) == count else None
-        if task.id != task.root:  # before it is parsed: a workflow has events of many steps
+        if task.id != task.root:  # before parsing: a workflow has events of many steps
             pairs = [(cursor, text) for cursor, text in pairs if f'"{task.id}"' in text]
         events = [event for cursor, text in pairs if (event := parse_event(cursor, text))]
         return EventPage([e for e in events if task.id in (task.root, e.id)], more_after)
@@ -122,12 +126,12 @@ class Store:
         """Read a page of the events of all tasks, oldest first.
 
         Raises:
-            CursorExpired: events behind `after` are not kept any more.
+            CursorExpired: events after `after` are no longer stored.
         """
         ms, sequence = cursor_position(after)
         async with self._turns, self._redis.pipeline(transaction=False) as pipe:
             pipe.xrange(f"{KEY}events", f"({ms}-{sequence}", count=count)
-            pipe.xrange(f"{KEY}events", count=1)  # last, lest it is trimmed between the two
+            pipe.xrange(f"{KEY}events", count=1)  # last, so that a trim in between is seen
             entries, oldest = await pipe.execute()
         for cursor, fields in oldest:
             if cursor_position(cursor) > cursor_position(after) and int(fields["number"]) > 1:
@@ -137,7 +141,7 @@ class Store:
 
 
 def parse_event(cursor: str, text: str) -> Event | None:
-    """Parse an event of the stream; one that cannot be read is logged: others must not suffer."""
+    """Parse an event; one that cannot be read is logged, and None."""
     try:
         return Event.parse(cursor, text)
     except ValueError:
@@ -146,14 +150,14 @@ def parse_event(cursor: str, text: str) -> Event | None:
 
 
 def encode_name(name: str) -> bytes:
-    """Encode a name that comes from outside; with a lone surrogate in it, it names nothing."""
+    """Encode a name from a client; a lone surrogate in it makes a key that never exists."""
     return name.encode("utf-8", "surrogatepass")
 
 
 def _graph(task_id: str, fields: dict[str, str]) -> Graph | StoredByAnotherRelease | None:
     try:
         return Graph.parse(fields) if fields else None
-    except (KeyError, ValueError):  # pydantic's ValidationError is one, too
+    except (KeyError, ValueError):  # a ValidationError is a ValueError
         logger.exception("The graph of workflow %s cannot be read", task_id)
         return StoredByAnotherRelease(TaskId(task_id))
 

@@ -1,4 +1,4 @@
-"""Which tasks somebody may be shown: the one rule that every way to a task asks."""
+"""Which tasks a client may see; every query and subscription applies this rule."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from celeryql.records import Record
 
 @dataclass(frozen=True)
 class Visibility:
-    """Which tasks are within reach; a part that is None narrows nothing.
+    """Which tasks a client may see; an attribute that is None allows all.
 
     Attributes:
-        owner: whose tasks.
-        definitions: of which definitions, by name.
-        task_ids: which ones; of a workflow all steps, too.
+        owner: of the tasks.
+        definitions: names of their definitions.
+        task_ids: their ids; the id of a workflow includes its steps.
     """
 
     owner: str | None = None
@@ -22,7 +22,7 @@ class Visibility:
     task_ids: frozenset[str] | None = None
 
     def allows(self, record: Record) -> bool:
-        """Tell whether a task is within reach; nothing in its life changes that."""
+        """Tell whether the client may see a task; the answer never changes during its life."""
         return (
             self.owner in (None, record.owner)
             and (self.definitions is None or record.definition in self.definitions)

@@ -1,4 +1,4 @@
-"""How long tasks wait and run: counted where their states are written."""
+"""How long tasks wait and run, as counted when their states are written."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from celeryql.state.durations import BOUNDS_MS, TaskDurations, read_task_duratio
 from tasks.arithmetic import add
 
 
-async def timings(engine: Engine) -> TaskDurations:
+async def durations(engine: Engine) -> TaskDurations:
     (found,) = await read_task_durations(engine.redis, ["add"])
     return found
 
 
-async def accepted(engine: Engine) -> str:
+async def accept(engine: Engine) -> str:
     definition: TaskDefinition = engine.definitions["add"]
     arguments = definition.arguments(x=1, y=2)
     return (await engine.submitter.enqueue(definition, arguments, EnqueueOptions(), "me")).record.id
@@ -34,13 +34,13 @@ def test_python_and_lua_count_with_the_same_bounds():
     assert tuple(int(bound) for bound in listed.split(",")) == BOUNDS_MS
 
 
-async def test_a_start_ends_the_wait_and_an_end_the_run(engine, report):
-    task_id = await accepted(engine)
+async def test_a_start_ends_the_wait_and_a_result_ends_the_run(engine, report):
+    task_id = await accept(engine)
     attempt = report(add, task_id, states.STARTED)
-    running = await timings(engine)
+    running = await durations(engine)
     report(add, task_id, states.SUCCESS, 3, attempt=attempt)
 
-    ended = await timings(engine)
+    ended = await durations(engine)
 
     assert (running.waits.at_most[-1], running.runs.at_most[-1]) == (1, 0)
     assert (ended.waits.at_most[-1], ended.runs.at_most[-1]) == (1, 1)
@@ -48,30 +48,30 @@ async def test_a_start_ends_the_wait_and_an_end_the_run(engine, report):
 
 
 async def test_each_run_is_timed_but_only_the_first_wait(engine, report):
-    task_id = await accepted(engine)
+    task_id = await accept(engine)
     for retries, state in enumerate((states.RETRY, states.RETRY, states.SUCCESS)):
         attempt = report(add, task_id, states.STARTED, retries=retries)
         result = 3 if state == states.SUCCESS else ValueError("again")
         report(add, task_id, state, result, attempt=attempt, retries=retries)
 
-    found = await timings(engine)
+    found = await durations(engine)
 
     assert (found.waits.at_most[-1], found.runs.at_most[-1]) == (1, 3)
 
 
-async def test_what_never_starts_is_not_timed(engine):
-    record = await engine.store.get(await accepted(engine))
+async def test_a_task_that_never_starts_is_not_timed(engine):
+    record = await engine.store.get(await accept(engine))
 
     await engine.control.cancel(record, terminate=False)
 
-    found = await timings(engine)
+    found = await durations(engine)
     assert (found.waits.at_most[-1], found.runs.at_most[-1]) == (0, 0)
 
 
-async def test_of_a_plain_callers_task_the_run_is_timed(engine, report):
+async def test_only_the_run_of_a_plain_callers_task_is_timed(engine, report):
     attempt = report(add, "plain", states.STARTED)
     report(add, "plain", states.SUCCESS, 3, attempt=attempt)
 
-    found = await timings(engine)
+    found = await durations(engine)
 
     assert (found.waits.at_most[-1], found.runs.at_most[-1]) == (0, 1)

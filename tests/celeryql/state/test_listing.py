@@ -1,4 +1,4 @@
-"""Pages of tasks: complete, in order, and bounded."""
+"""Pages of records are complete, in order and bounded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def accept(engine, n: int, owner: str = "ann", task: str = "add", **option
     ]
 
 
-async def walk(engine, size: int, *, towards_newer: bool = False) -> list[list[str]]:
+async def all_pages(engine, size: int, *, towards_newer: bool = False) -> list[list[str]]:
     pages, beyond = [], None
     while True:
         page = await list_page(
@@ -43,16 +43,16 @@ async def walk(engine, size: int, *, towards_newer: bool = False) -> list[list[s
 async def test_pages_go_from_the_newest_to_the_oldest(engine):
     ids = await accept(engine, 5)
 
-    assert await walk(engine, 2) == [ids[:2:-1], ids[2:0:-1], ids[:1]]
+    assert await all_pages(engine, 2) == [ids[:2:-1], ids[2:0:-1], ids[:1]]
 
 
-async def test_pages_go_from_the_oldest_too(engine):
+async def test_pages_go_from_the_oldest_to_the_newest_too(engine):
     ids = await accept(engine, 5)
 
-    assert await walk(engine, 2, towards_newer=True) == [ids[1::-1], ids[3:1:-1], ids[4:]]
+    assert await all_pages(engine, 2, towards_newer=True) == [ids[1::-1], ids[3:1:-1], ids[4:]]
 
 
-async def test_paging_is_not_disturbed_by_new_tasks(engine):
+async def test_new_tasks_do_not_disturb_paging(engine):
     ids = await accept(engine, 4)
     first = await list_page(engine.redis, engine.store, None, RecordFilter(), size=2)
     await accept(engine, 3)
@@ -64,7 +64,7 @@ async def test_paging_is_not_disturbed_by_new_tasks(engine):
     assert [record.id for _, record in second.items] == ids[1::-1]
 
 
-async def test_an_owner_sees_only_its_own(engine):
+async def test_an_owner_sees_only_its_own_tasks(engine):
     (of_ann,) = await accept(engine, 1, "ann")
     await accept(engine, 1, "bob")
 
@@ -90,7 +90,7 @@ async def test_an_owner_sees_only_its_own(engine):
         (RecordFilter(tags=frozenset({"a", "b"})), 1),
     ],
 )
-async def test_a_filter_leaves_out_what_does_not_match(engine, filter_, found):
+async def test_a_filter_returns_only_matching_records(engine, filter_, found):
     await accept(engine, 1, task="echo")
     await accept(engine, 1)
     await accept(engine, 1, tags=("a",))
@@ -101,7 +101,7 @@ async def test_a_filter_leaves_out_what_does_not_match(engine, filter_, found):
     assert len(page.items) == found
 
 
-async def test_a_search_is_bounded_and_can_be_gone_on_with(engine, empty_redis):
+async def test_a_search_is_bounded_and_can_be_continued(engine, empty_redis):
     empty_redis.zadd("celeryql:tasks", {f"id{n}": n for n in range(2_500)})
     for n in range(2_500):
         empty_redis.hset(f"celeryql:task:id{n}", mapping=RECORD)
@@ -116,7 +116,7 @@ async def test_a_search_is_bounded_and_can_be_gone_on_with(engine, empty_redis):
     assert [record.id for _, record in second.items] == ["id0"]
 
 
-async def test_a_time_of_creation_bounds_what_is_looked_at(engine, empty_redis):
+async def test_a_creation_time_limits_which_records_are_read(engine, empty_redis):
     start_ms = 1_700_000_000_000
     with empty_redis.pipeline() as pipe:
         for n in range(4_000):
@@ -145,8 +145,8 @@ async def test_a_time_of_creation_bounds_what_is_looked_at(engine, empty_redis):
     assert [page.has_more for page in (*pages, rest)] == [True, True, False]
 
 
-async def test_steps_accepted_with_a_task_lie_in_its_time(engine, empty_redis):
-    """Their places in the listing are up to a millisecond later than the time they tell."""
+async def test_tasks_accepted_together_match_their_creation_time(engine, empty_redis):
+    """Their scores are up to a millisecond later than their creation time."""
     created_at = 1_700_000_000_000
     for n in range(1_500):
         empty_redis.zadd("celeryql:tasks", {f"id{n}": created_at * 1_000 + 900 + n})
@@ -170,7 +170,7 @@ async def test_ids_are_read_directly_and_in_listing_order(engine, empty_redis):
     assert after["cmdstat_hgetall"]["calls"] == before["cmdstat_hgetall"]["calls"] + 2
 
 
-async def test_ids_are_paged_and_filtered_as_all_others(engine):
+async def test_ids_are_paged_and_filtered_too(engine):
     ids = await accept(engine, 3, tags=("a",)) + await accept(engine, 1)
     wanted = RecordFilter(ids=frozenset(ids), tags=frozenset({"a"}))
 
@@ -214,7 +214,7 @@ async def test_a_record_that_cannot_be_read_is_left_out(engine, empty_redis, cap
     assert f"Record {broken} cannot be read" in caplog.text
 
 
-async def test_a_task_past_retention_leaves_the_listing(engine, empty_redis):
+async def test_an_expired_task_leaves_the_listing(engine, empty_redis):
     ids = await accept(engine, 20)
     for task_id in ids:
         empty_redis.delete(f"celeryql:task:{task_id}")
@@ -224,7 +224,7 @@ async def test_a_task_past_retention_leaves_the_listing(engine, empty_redis):
     assert empty_redis.zcard("celeryql:tasks") < 60
 
 
-def test_a_place_is_written_and_read():
+def test_a_position_is_parsed_from_its_text():
     assert ListingPosition.parse(str(ListingPosition(12, "an:id"))) == ListingPosition(12, "an:id")
 
 

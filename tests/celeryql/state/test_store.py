@@ -1,4 +1,4 @@
-"""Pages of events: from where a cursor says, no more than asked, and true about what is lost."""
+"""Pages of events begin after a cursor, are bounded, and report events that are lost."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def versions(page) -> list[int]:
     return [event.version for event in page.events]
 
 
-async def test_a_history_begins_with_what_is_oldest(engine, task):
+async def test_a_history_begins_with_the_oldest_event(engine, task):
     page = await engine.store.history(task, count=5)
 
     assert versions(page) == [1, 2, 3, 4, 5]
     assert page.more_after == page.events[-1].cursor
 
 
-async def test_a_history_goes_on_behind_every_one_of_its_cursors(engine, task):
+async def test_a_history_continues_after_each_of_its_cursors(engine, task):
     events = (await engine.store.history(task)).events
 
     rests = [versions(await engine.store.history(task, event.cursor)) for event in events]
@@ -43,11 +43,11 @@ async def test_a_history_goes_on_behind_every_one_of_its_cursors(engine, task):
     assert rests == [list(range(n + 1, 24)) for n in range(1, 24)]
 
 
-async def test_the_last_page_says_that_it_is_the_last(engine, task):
+async def test_the_last_page_has_no_next_cursor(engine, task):
     assert (await engine.store.history(task, count=24)).more_after is None
 
 
-async def test_a_history_that_was_trimmed_behind_a_cursor_says_so(engine, task, empty_redis):
+async def test_a_history_trimmed_after_a_cursor_reports_it(engine, task, empty_redis):
     events = (await engine.store.history(task)).events
     empty_redis.ltrim(f"celeryql:events:{task.id}", 10, -1)
     empty_redis.hset(f"celeryql:task:{task.id}", "trimmed", events[9].cursor)
@@ -58,13 +58,13 @@ async def test_a_history_that_was_trimmed_behind_a_cursor_says_so(engine, task, 
     assert versions(await engine.store.history(task, None, 1)) == [11]
 
 
-async def test_no_more_of_a_page_is_parsed_than_is_given(engine, task, empty_redis):
+async def test_only_the_events_of_the_page_are_parsed(engine, task, empty_redis):
     empty_redis.lset(f"celeryql:events:{task.id}", 5, "9999999999999-0 broken")
 
     assert versions(await engine.store.history(task, count=5)) == [1, 2, 3, 4, 5]
 
 
-async def test_the_stream_of_all_goes_on_behind_a_cursor(engine, task):
+async def test_the_stream_continues_after_a_cursor(engine, task):
     events = (await engine.store.history(task)).events
 
     page = await engine.store.stream(events[9].cursor, 5)
@@ -75,7 +75,7 @@ async def test_the_stream_of_all_goes_on_behind_a_cursor(engine, task):
     assert last.more_after is None
 
 
-async def test_the_stream_of_all_says_where_it_was_trimmed(engine, task, empty_redis):
+async def test_a_stream_trimmed_after_a_cursor_reports_it(engine, task, empty_redis):
     events = (await engine.store.history(task)).events
     empty_redis.xtrim("celeryql:events", maxlen=10, approximate=False)
 
@@ -84,7 +84,7 @@ async def test_the_stream_of_all_says_where_it_was_trimmed(engine, task, empty_r
     assert versions(await engine.store.stream(events[13].cursor)) == list(range(15, 24))
 
 
-async def test_an_event_that_cannot_be_read_is_left_out_alone(engine, task, empty_redis, caplog):
+async def test_only_an_event_that_cannot_be_read_is_left_out(engine, task, empty_redis, caplog):
     end = (await engine.store.history(task)).events[-1].cursor
     empty_redis.xadd("celeryql:events", {"number": 24, "root": task.id, "event": "broken"})
     empty_redis.xadd("celeryql:events", {"number": 25, "root": task.id, "event": '{"id": 1}'})
@@ -93,7 +93,7 @@ async def test_an_event_that_cannot_be_read_is_left_out_alone(engine, task, empt
     assert caplog.text.count("cannot be read") == 2
 
 
-async def test_a_name_with_a_lone_surrogate_names_nothing(engine, task):
+async def test_no_task_has_an_id_with_a_lone_surrogate(engine, task):
     assert await engine.store.get_many(["\ud800", task.id]) == [
         None,
         await engine.store.get(task.id),
@@ -125,7 +125,7 @@ async def test_a_state_of_a_later_release_is_shown_by_its_celery_state(
     assert (record.version, record.definition) == (23, "add")
 
 
-async def test_a_field_that_cannot_be_read_costs_itself(engine, task, empty_redis):
+async def test_only_a_field_that_cannot_be_read_has_its_default(engine, task, empty_redis):
     strange = {"priority": "URGENT", "progress": "12 %", "failure": "[]", "tags": "{}"}
     empty_redis.hset(f"celeryql:task:{task.id}", mapping=strange)
 
