@@ -1,1 +1,1 @@
-"""The root fields of the schema."""
+"""The resolvers of queries, mutations and subscriptions, and how their errors are reported."""

@@ -1,4 +1,4 @@
-"""The mutation that enqueues many tasks at once."""
+"""The mutation `enqueueBatch`, which enqueues many independent tasks at once."""
 
 from __future__ import annotations
 
@@ -29,56 +29,66 @@ from graphql_api.types.scalars import EventCursor
 from graphql_api.types.task import Task
 
 BATCH_MAX = 1_000
-BATCH_MAX_BYTES = 16_000_000  # of all messages; one script takes them
+BATCH_MAX_BYTES = 16_000_000  # of all messages, which one script receives
 
 
 @decorators.type
 class BatchItem:
-    """What became of one item of a batch: a task, or an error."""
+    """The outcome of one item of a batch: a task or an error."""
 
-    index: int = strawberry.field(description="Its place in the batch, from 0.")
-    task: Task | None = strawberry.field(description="The task, if it was accepted.")
+    index: int = strawberry.field(
+        description="The position of the item in the batch, starting at 0."
+    )
+    task: Task | None = strawberry.field(description="The task, or null if the item was refused.")
     deduplicated: bool = strawberry.field(
         description="Whether `task` is an earlier task with the same idempotency key."
     )
-    error: Error | None = strawberry.field(description="Why it was not accepted.")
+    error: Error | None = strawberry.field(
+        description="Why the item was refused, or null if it was accepted."
+    )
 
 
 @decorators.type
 class EnqueueBatchSuccess:
-    """Each item was accepted or refused alone."""
+    """The outcome of a batch. Each item is accepted or refused on its own."""
 
-    items: list[BatchItem] = strawberry.field(description="In the order of the batch.")
-    cursor: EventCursor = strawberry.field(description="Subscribe to `tasks` after this.")
+    items: list[BatchItem] = strawberry.field(
+        description="The outcome of each item, in the order of the batch."
+    )
+    cursor: EventCursor = strawberry.field(
+        description="The position in the stream of events before the batch. Pass it to the `tasks` "
+        "subscription as `after`."
+    )
 
 
 EnqueueBatchPayload = Annotated[
     EnqueueBatchSuccess | InvalidInput | Throttled | Unavailable | Forbidden,
-    strawberry.union("EnqueueBatchPayload", description="What `enqueueBatch` answers."),
+    strawberry.union("EnqueueBatchPayload", description="The result of `enqueueBatch`."),
 ]
 
 
 @decorators.type
 class BatchMutation:
-    """What can be done with many."""
+    """The mutation `enqueueBatch`."""
 
     @decorators.mutation(scopes=(Scope.ENQUEUE,))
     async def enqueue_batch(
         self,
         info: Info,
         tasks: Annotated[
-            list[BatchItemInput], strawberry.argument(description="1 to 1,000 tasks.")
+            list[BatchItemInput],
+            strawberry.argument(description="The items of the batch: 1 to 1,000."),
         ],
     ) -> EnqueueBatchPayload | None:
-        """Many independent tasks in one round trip; each is accepted or refused alone."""
+        """Enqueue many independent tasks in one request. Each is accepted or refused on its own."""
         async with charge_invalid_input(info):
             built = await _build_all(info, tasks)
-        requests = [asked for asked in built if isinstance(asked, Submission)]
+        requests = [item for item in built if isinstance(item, Submission)]
         submitter, owner = info.context.engine.submitter, info.context.viewer.subject
         refused = len(built) - len(requests)
         answers = await submitter.enqueue_many(requests, owner, refused=refused)
         answered = iter(answers.outcomes)
-        outcomes = [next(answered) if isinstance(asked, Submission) else asked for asked in built]
+        outcomes = [next(answered) if isinstance(item, Submission) else item for item in built]
         items = [_item(info, i, outcome) for i, outcome in enumerate(outcomes)]
         return EnqueueBatchSuccess(items=items, cursor=EventCursor(answers.cursor))
 
@@ -92,10 +102,10 @@ def _item(info: Info, index: int, outcome: Accepted | errors.Refusal) -> BatchIt
 
 
 async def _build_all(info: Info, tasks: list[BatchItemInput]) -> list[Submission | errors.Refusal]:
-    """Build what fits its task, in a thread where it is much; a thousand take 40 ms.
+    """Build the messages of all valid items; a large batch is built in a thread.
 
     Raises:
-        InvalidInput: the batch as a whole is too much.
+        InvalidInput: the batch as a whole is empty or too large.
     """
     if not 1 <= len(tasks) <= BATCH_MAX:
         raise _refusal(f"A batch has 1 to {BATCH_MAX:,} tasks, not {len(tasks)}")
@@ -105,9 +115,11 @@ async def _build_all(info: Info, tasks: list[BatchItemInput]) -> list[Submission
     built = await validate_in_time(
         info, lambda: [_attempt(engine, viewer, i) for i in tasks], "tasks"
     )
-    messages = [m for asked in built if isinstance(asked, Submission) for m in asked.messages]
+    messages = [m for item in built if isinstance(item, Submission) for m in item.messages]
     if sum(len(message.payload) for message in messages) > BATCH_MAX_BYTES:
-        raise _refusal(f"Its messages would exceed {BATCH_MAX_BYTES:,} bytes: split it")
+        raise _refusal(
+            f"The messages of the batch would exceed {BATCH_MAX_BYTES:,} bytes: split it"
+        )
     return built
 
 

@@ -1,4 +1,4 @@
-"""The mutations that control what was accepted: canceling it, and running it once more."""
+"""The mutations `cancelTask` and `retryTask`."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ from graphql_api.types.task import Task
 decorators.enum(
     RetryFrom,
     {
-        "START": "Everything is run again.",
-        "FAILED_STEPS": "Of a workflow, what succeeded is kept, and the rest is run.",
+        "START": "Run the whole task or workflow again.",
+        "FAILED_STEPS": "Keep the results of a workflow's successful steps and run the others.",
     },
 )
 
 
 @decorators.type
 class CancelTaskSuccess:
-    """What had not finished was canceled, as far as it could be."""
+    """The task, or the unfinished steps of the workflow, were canceled as far as possible."""
 
-    task: Task = strawberry.field(description="The task, as it is now.")
+    task: Task = strawberry.field(description="The task in its current state.")
     canceled: int = strawberry.field(
-        description="How many tasks were canceled: of a workflow, its steps; those that were told "
-        "to stop included, which may still end otherwise."
+        description="The number of canceled tasks; for a workflow, of its steps. This includes "
+        "running tasks that were asked to stop, which may still end in another way."
     )
     running: strawberry.Private[list[TaskId]]
 
     @decorators.field
     async def still_running(self, info: Info) -> list[Task] | None:
-        """Running, and not asked to stop or in a pool that cannot stop it.
+        """Tasks that still run: not asked to stop, or in a pool that cannot stop them.
 
-        Null only with an error.
+        Null only if an error is reported.
         """
         records = await info.context.records.load_many(self.running)
         return [info.context.present(record) for record in records if record]
@@ -59,7 +59,7 @@ class CancelTaskSuccess:
 
 @decorators.type
 class RetryTaskSuccess:
-    """It was accepted once more."""
+    """The retry was accepted."""
 
     task: Task = strawberry.field(description="The new task.")
     deduplicated: bool = strawberry.field(
@@ -69,7 +69,7 @@ class RetryTaskSuccess:
 
 CancelTaskPayload = Annotated[
     CancelTaskSuccess | NotFound | AlreadyFinished | Unavailable | Forbidden,
-    strawberry.union("CancelTaskPayload", description="What `cancelTask` answers."),
+    strawberry.union("CancelTaskPayload", description="The result of `cancelTask`."),
 ]
 RetryTaskPayload = Annotated[
     RetryTaskSuccess
@@ -80,24 +80,27 @@ RetryTaskPayload = Annotated[
     | Throttled
     | Unavailable
     | Forbidden,
-    strawberry.union("RetryTaskPayload", description="What `retryTask` answers."),
+    strawberry.union("RetryTaskPayload", description="The result of `retryTask`."),
 ]
 
 
 @decorators.type
 class ControlMutation:
-    """What can be done with what was accepted."""
+    """The mutations `cancelTask` and `retryTask`."""
 
     @decorators.mutation(scopes=(Scope.CONTROL,))
     async def cancel_task(
         self,
         info: Info,
         id: IdArgument,
-        terminate: Annotated[  # noqa: FBT002  # GraphQL gives arguments by name
-            bool, strawberry.argument(description="Stop what runs, too, where its pool can.")
+        terminate: Annotated[  # noqa: FBT002  # GraphQL passes arguments by name
+            bool,
+            strawberry.argument(
+                description="Whether to also stop running tasks, if their worker pool can."
+            ),
         ] = False,
     ) -> CancelTaskPayload | None:
-        """Cancel what has not finished: of a workflow, every such step."""
+        """Cancel a task, or all steps of a workflow that have not finished."""
         record = await _record(info, id)
         canceled = await info.context.engine.control.cancel(record, terminate=terminate)
         return CancelTaskSuccess(
@@ -113,21 +116,23 @@ class ControlMutation:
         id: IdArgument,
         from_: Annotated[
             RetryFrom,
-            strawberry.argument(name="from", description="What of a workflow is run again."),
+            strawberry.argument(name="from", description="The steps of a workflow to run again."),
         ] = RetryFrom.START,
         idempotency_key: Annotated[
             str | None,
-            strawberry.argument(description="Same key and same task: the first retry again."),
+            strawberry.argument(
+                description="A key that makes it safe to send the request again: the same key and "
+                "task return the first retry."
+            ),
         ] = None,
     ) -> RetryTaskPayload | None:
-        """Run a task that has ended once more, as a new one with the same input.
-
-        It belongs to whom the first one belongs, whoever asks.
-        """
+        """Run a finished task again, as a new task with the same input and the same owner."""
         record = await _record(info, id)
         await _require_definitions(info, record)
         key = checked_options((), idempotency_key=idempotency_key).idempotency_key
-        owner = record.owner or info.context.viewer.subject  # a plain Celery caller's has none
+        owner = (
+            record.owner or info.context.viewer.subject
+        )  # tasks of plain Celery callers have none
         accepted = await info.context.engine.control.retry(record, from_, key, owner)
         task = info.context.present(accepted.record)
         return RetryTaskSuccess(task=task, deduplicated=accepted.deduplicated)
@@ -142,7 +147,7 @@ async def _record(info: Info, task_id: str) -> Record:
 
 
 async def _require_definitions(info: Info, workflow: Record) -> None:
-    """See that all steps may be enqueued; a single task is not even seen otherwise."""
+    """Check that the viewer may enqueue all steps; it cannot see other single tasks at all."""
     if info.context.viewer.definitions is None:
         return
     with unavailable_in_outage():

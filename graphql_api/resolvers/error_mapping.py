@@ -1,7 +1,7 @@
-"""The one place that turns the engine's errors into GraphQL.
+"""Translates the engine's errors into GraphQL errors; no other module does.
 
-Expected ones become members of a payload union; what a union has no member for is a top-level
-error with a code; everything else is logged with an id and masked.
+An expected error becomes a member of the mutation's payload union. If the union has no such member,
+it becomes a top-level error with a code. All other errors are logged under an id and masked.
 """
 
 from __future__ import annotations
@@ -38,26 +38,26 @@ from graphql_api.types.payload_errors import (
     WorkflowTypeMismatch,
 )
 
-_REQUEST_ERRORS_MAX = 10  # in one answer, of what is wrong with the operation itself
-_LOCATIONS_MAX = 10  # of one error, which could have one for each argument
+_REQUEST_ERRORS_MAX = 10  # per answer, for errors in the operation itself
+_LOCATIONS_MAX = 10  # per error; without a limit each argument could add one
 
 logger = logging.getLogger(__name__)
 
 
 def present_refusal(error: engine.Refusal, info: Info, path: tuple[str, ...] = ()) -> Error:
-    """Make the union member of a refusal.
+    """Make the payload member for a refusal.
 
     Args:
-        error: its problems name their places within what was refused.
-        info: of the field that answers.
-        path: where that stands in the field's arguments.
+        error: its problems have paths relative to `path`.
+        info: the info of the mutation field.
+        path: the path of the refused value in the field's arguments.
     """
     info.context.is_refused = True
     info.context.is_redis_unavailable |= isinstance(error, engine.Unavailable)
     message = shorten(str(error))
     match error:
         case engine.IdempotencyConflict() | engine.AlreadyFinished() | engine.NotFinished():
-            return _about_a_task(error, info, path)
+            return _refusal_about_a_task(error, info, path)
         case engine.InvalidInput():
             return _invalid_input(error, path)
         case engine.WorkflowTypeMismatch(step_key=key, expected=expected, actual=actual):
@@ -72,7 +72,7 @@ def present_refusal(error: engine.Refusal, info: Info, path: tuple[str, ...] = (
     return NotFound(message=message)
 
 
-def _about_a_task(
+def _refusal_about_a_task(
     error: engine.IdempotencyConflict | engine.AlreadyFinished | engine.NotFinished,
     info: Info,
     path: tuple[str, ...],
@@ -85,14 +85,14 @@ def _about_a_task(
             return NotFinished(message=message, task=present(error.task))
     if info.context.viewer.may_see(error.existing):
         return IdempotencyConflict(message=message, existing=present(error.existing))
-    # The message names the task, too.
+    # The usual message would reveal the id of a task that the viewer may not see.
     place = ("idempotencyKey",) if info.field_name == "retryTask" else ("options", "idempotencyKey")
     problem = engine.Problem(place, "It is in use: take another")
     return _invalid_input(engine.InvalidInput([problem]), path)
 
 
 def _invalid_input(error: engine.InvalidInput, path: tuple[str, ...]) -> InvalidInput:
-    # Named as clients name them, in the message too.
+    # Paths use the names that clients know, in the message as well.
     renamed = engine.InvalidInput(
         [
             engine.Problem((*path, *map(to_camel_case, p.path)), shorten(p.message))
@@ -117,64 +117,66 @@ _MEMBERS: dict[type[engine.Refusal], type[Error]] = {
 
 
 class _RefusalHandler(ExceptionHandler[engine.Refusal, Forbidden]):
-    """Strawberry calls it where a payload has `Forbidden`, as each has.
+    """Turns refusals into payload members; Strawberry calls it for fields that return `Forbidden`.
 
-    One for each refusal would be looked for at each field: a sixth of the time to make the schema.
+    All payloads have `Forbidden`. One handler for each refusal would take a sixth of the time that
+    it takes to build the schema, as Strawberry looks up each handler at each field.
     """
 
     def handle(self, exception: engine.Refusal, *, field: StrawberryField, info: Info) -> Any:
-        """Answer with the member of this refusal, where the payload has it."""
-        payload, member = _of_type(field.type), _MEMBERS.get(type(exception))
-        is_told = isinstance(payload, StrawberryUnion) and member in payload.types
-        return present_refusal(exception, info) if is_told else None
+        """Return the member for a refusal, or None if the payload has no such member."""
+        payload, member = _unwrap_optional(field.type), _MEMBERS.get(type(exception))
+        is_member = isinstance(payload, StrawberryUnion) and member in payload.types
+        return present_refusal(exception, info) if is_member else None
 
 
-def _of_type(type_: Any) -> Any:
+def _unwrap_optional(type_: Any) -> Any:
     return type_.of_type if isinstance(type_, StrawberryOptional) else type_
 
 
 EXCEPTION_HANDLERS = (_RefusalHandler(),)
 
 
-def _is_unserialisable(error: GraphQLError) -> bool:
-    # graphql-core raises its own error here too (an Int beyond 32 bits), but as no part of the
-    # document is to blame, that one names none.
+def _is_unserializable(error: GraphQLError) -> bool:
+    # graphql-core raises a GraphQLError if a value does not fit its type, such as an Int beyond
+    # 32 bits. It has no nodes, because no part of the document is wrong.
     origin = error.original_error
     return isinstance(origin, GraphQLError) and not origin.nodes and error.path is not None
 
 
-def _told(error: GraphQLError) -> str | None:
-    """Say what is wrong with an operation that could not be run; None for anything else."""
+def _request_error(error: GraphQLError) -> str | None:
+    """Return the message for an operation that is itself invalid, or None for other errors."""
     match error.original_error:
         case CannotGetOperationTypeError() as origin:
             return origin.as_http_error_reason()
         case InvalidOperationTypeError() as origin:
-            return f"This is no way to send a {origin.operation_type.value}"
+            return f"A {origin.operation_type.value} cannot be sent in this way"
         case GraphQLError() | StrawberryInputCoercionError() | None:
             return _without_python(error.message)
         case MissingQueryError():
-            return "There is no `query`"
+            return "The request has no `query`"
         case ValueError() if error.path is None:
-            # Python makes no integer of thousands of digits, which graphql-core does not foresee.
-            return "The document has a number of too many digits"
+            # Python refuses to parse integers of thousands of digits.
+            return "The document has a number with too many digits"
     return None
 
 
-# Ends of graphql-core's messages: a value as Python writes it, unless it is a number or a text.
+# The ends of graphql-core's messages that show a value in Python's syntax, except for numbers and
+# strings.
 _VALUE = r"[\[{]|(?:None|True|False|-?inf)\.?$"
-_INFINITE = re.compile(r"non numeric value: -?inf$")  # what Python makes of 1e400
+_INFINITE = re.compile(r"non numeric value: -?inf$")  # Python parses 1e400 as inf
 _PYTHONS_VALUE = re.compile(rf"(?:(, found)| Found|(?<= value)(?=: (?:{_VALUE}))): .*", re.DOTALL)
 
 
 def _without_python(message: str) -> str:
-    """Leave out the value that a message repeats: the client has it."""
+    """Remove Python's form of a value from a message; the client knows the value."""
     message = _INFINITE.sub("a number beyond 1.8e308", message)
     message = _PYTHONS_VALUE.sub(lambda end: "." if end[1] else "", message)
     return message.replace("not to be None", "not to be null")
 
 
 def report_all(errors: list[GraphQLError]) -> list[GraphQLError]:
-    """Report the first errors of an operation, and say how many more there are."""
+    """Report the first errors of an operation, and the number of those that are left out."""
     of_fields = errors and errors[0].path is not None
     most = FIELD_ERRORS_MAX if of_fields else _REQUEST_ERRORS_MAX
     reported = [report(error) for error in errors[:most]]
@@ -185,7 +187,7 @@ def report_all(errors: list[GraphQLError]) -> list[GraphQLError]:
 
 
 def report(error: GraphQLError) -> GraphQLError:
-    """Give a top-level error a code; mask and log what was not expected."""
+    """Add a code to a top-level error; log and mask an unexpected error."""
     if error.locations:
         error.locations = error.locations[:_LOCATIONS_MAX]
     if "code" in (error.extensions or {}):
@@ -196,14 +198,14 @@ def report(error: GraphQLError) -> GraphQLError:
         message, code = str(error.original_error), ErrorCode.FORBIDDEN
     elif isinstance(error.original_error, engine.StoredByAnotherRelease):
         message, code = str(error.original_error), ErrorCode.STORED_BY_ANOTHER_RELEASE
-    elif _is_unserialisable(error):
+    elif _is_unserializable(error):
         where, code = ".".join(map(str, error.path or ())), ErrorCode.INTERNAL
         message = f"{where} has a value that its type cannot hold: {error.message}"
         logger.error(message)
-    elif told := _told(error):
-        message, code = told, ErrorCode.BAD_USER_INPUT
+    elif text := _request_error(error):
+        message, code = text, ErrorCode.BAD_USER_INPUT
     else:
         message, code = log_and_mask(error.original_error), ErrorCode.INTERNAL
     reported = GraphQLError(shorten(message), path=error.path, extensions={"code": code})
-    reported.locations = error.locations  # to find them again would read the document again
+    reported.locations = error.locations  # computing them again would parse the document again
     return reported

@@ -1,4 +1,4 @@
-"""The queries: one task, lists of tasks, and what runs them."""
+"""The queries."""
 
 from __future__ import annotations
 
@@ -6,28 +6,43 @@ from typing import Annotated
 
 import strawberry
 
-from graphql_api.auth.viewer import Scope
 from graphql_api.context import Info
-from graphql_api.resolvers.tokens import Viewer
 from graphql_api.types import decorators
 from graphql_api.types.cluster import Queue, TaskDefinition, Worker
+from graphql_api.types.enums import Scope
 from graphql_api.types.filters import FilterArgument, parse_filter
 from graphql_api.types.node import IdArgument, Node
 from graphql_api.types.pagination import PageArguments, TaskConnection, connect
 from graphql_api.types.task import Task
 
 
+@strawberry.type(name="Viewer", description="The caller of an operation.")
+class CurrentViewer:
+    """The caller, as clients see it."""
+
+    subject: str = strawberry.field(
+        description="The owner of the tasks that the caller enqueues: `anonymous` without "
+        "authentication."
+    )
+    scopes: list[Scope] = strawberry.field(description="The scopes that the caller has.")
+
+
 @decorators.type
 class Query:
-    """What can be read at once."""
+    """Read tasks, task definitions, queues and workers."""
 
     @decorators.field
     async def node(
         self,
         info: Info,
-        id: Annotated[strawberry.ID, strawberry.argument(description="Id of any node.")],
+        id: Annotated[
+            strawberry.ID,
+            strawberry.argument(
+                description="The id of a task, workflow, definition, queue or worker."
+            ),
+        ],
     ) -> Node | None:
-        """Any node by its id; null if there is none.
+        """Find an object by its id. Null if there is none.
 
         Needs CLUSTER for a queue or worker, READ for anything else.
         """
@@ -47,7 +62,7 @@ class Query:
 
     @decorators.field(scopes=(Scope.READ,))
     async def task(self, info: Info, id: IdArgument) -> Task | None:
-        """One task; null if it was never accepted, or has passed retention."""
+        """Find a task or workflow. Null if it was never accepted, or its retention has ended."""
         record = await info.context.records.load(id)
         return info.context.present(record) if record else None
 
@@ -59,39 +74,45 @@ class Query:
         first: Annotated[
             int | None,
             strawberry.argument(
-                description="How many from the newest: 20 by default, 100 at most."
+                description="The number of tasks from the newest on: 1 to 100, by default 20."
             ),
         ] = None,
         after: Annotated[
-            str | None, strawberry.argument(description="Behind this page cursor.")
+            str | None,
+            strawberry.argument(description="Return tasks that are older than this page cursor."),
         ] = None,
         last: Annotated[
-            int | None, strawberry.argument(description="How many from the oldest: 100 at most.")
+            int | None,
+            strawberry.argument(
+                description="The number of tasks from the oldest on: 1 to 100, by default 20."
+            ),
         ] = None,
         before: Annotated[
-            str | None, strawberry.argument(description="Ahead of this page cursor.")
+            str | None,
+            strawberry.argument(description="Return tasks that are newer than this page cursor."),
         ] = None,
     ) -> TaskConnection:
-        """Tasks and workflow steps, newest first."""
+        """List tasks, workflows and workflow steps, newest first."""
         wanted = parse_filter(filter, info.context.viewer)
         return await connect(info, wanted, PageArguments.of(first, after, last, before))
 
     @decorators.field(scopes=(Scope.READ,))
     def task_definitions(self, info: Info) -> list[TaskDefinition]:
-        """Every task that can be enqueued, by name."""
+        """List all task definitions, sorted by name."""
         return [TaskDefinition.of(d) for d in info.context.engine.definitions.values()]
 
     @decorators.field(scopes=(Scope.CLUSTER,))
     def queues(self, info: Info) -> list[Queue]:
-        """Every queue."""
+        """List all queues."""
         return [Queue.named(name) for name in info.context.engine.queues]
 
     @decorators.field(scopes=(Scope.CLUSTER,))
     async def workers(self, info: Info) -> list[Worker]:
-        """Every worker seen within the last hour."""
+        """List all workers that sent a heartbeat within the last hour."""
         return [Worker.of(status) for status in await info.context.workers.load("all")]
 
     @decorators.field
-    def viewer(self, info: Info) -> Viewer:
-        """Who asks, and what it may do."""
-        return Viewer.of(info.context.viewer)
+    def viewer(self, info: Info) -> CurrentViewer:
+        """The caller and its permissions."""
+        viewer = info.context.viewer
+        return CurrentViewer(subject=viewer.subject, scopes=viewer.granted_scopes)

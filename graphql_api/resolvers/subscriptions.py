@@ -1,4 +1,4 @@
-"""The subscriptions: what changes, as it changes."""
+"""The subscriptions."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from graphql_api.types.task import TaskEvent, checked_cursor, present_event, pre
 
 @decorators.type
 class Subscription:
-    """What can be watched."""
+    """Watch tasks and the cluster."""
 
-    # Its methods are no generators: what is wrong ends the operation before the stream begins.
+    # The methods are not generators, so that their errors end the operation before it streams.
 
     @decorators.subscription(scopes=(Scope.READ,))
     async def task(
@@ -37,14 +37,15 @@ class Subscription:
         id: IdArgument,
         after: Annotated[
             EventCursor | None,
-            strawberry.argument(description="Resume behind this event; no snapshot then."),
+            strawberry.argument(description="Resume after this event, without a snapshot."),
         ] = None,
     ) -> AsyncGenerator[TaskEvent, None]:
-        """One task, or a workflow with all its steps.
+        """Watch a task, or a workflow with all of its steps.
 
-        A snapshot first (or what came after `after`), then every event in order; completes after
-        the root's own final one. Unknown id: an error with code NOT_FOUND. A finished task: one
-        snapshot; `after` its last event: completes at once.
+        The stream starts with a snapshot or with the events after `after`. Then each event follows
+        in order, and the stream completes after the final event of the task or workflow. For a
+        finished task, it completes after the snapshot. An unknown id is an error with the code
+        NOT_FOUND.
         """
         record = await info.context.record_to_watch(id)
         if record is None:
@@ -58,13 +59,16 @@ class Subscription:
         filter: FilterArgument = None,
         after: Annotated[
             EventCursor | None,
-            strawberry.argument(description="Begin behind this event; by default, now."),
+            strawberry.argument(
+                description="Start after this event. By default, start with new events."
+            ),
         ] = None,
     ) -> AsyncGenerator[TaskEvent, None]:
-        """Every matching task of the viewer, as it changes.
+        """Watch all matching tasks.
 
-        From now (no snapshot) or after a cursor, that of `tasks` for one. A cursor older than what
-        is kept ends with CURSOR_EXPIRED: query again, then subscribe.
+        The stream starts with new events, or with those after a cursor such as that of the `tasks`
+        query. There is no snapshot. A cursor whose next events are no longer stored is an error
+        with the code CURSOR_EXPIRED: query again, then subscribe.
         """
         wanted = parse_filter(filter, info.context.viewer)
         cursor = await checked_cursor(info, after)
@@ -77,7 +81,7 @@ class Subscription:
 
     @decorators.subscription(scopes=(Scope.CLUSTER,))
     async def cluster(self, info: Info) -> AsyncGenerator[Cluster, None]:
-        """Queues and workers: at once, then whenever they change (at most once a second)."""
+        """Watch queues and workers: as they are now, then on changes, at most once a second."""
         async with aclosing(info.context.engine.cluster_poller.watch()) as moments:
             async for moment in moments:
                 yield Cluster.of(moment)

@@ -1,4 +1,4 @@
-"""The mutation that enqueues a workflow."""
+"""The mutation `enqueueWorkflow`, and how its canvas is translated for the engine."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from graphql_api.types.task import Workflow
 
 @decorators.type
 class EnqueueWorkflowSuccess:
-    """The workflow was accepted as a whole."""
+    """The whole workflow was accepted."""
 
-    task: Workflow = strawberry.field(description="The workflow, whose steps are tasks.")
+    task: Workflow = strawberry.field(description="The workflow in its current state.")
     deduplicated: bool = strawberry.field(
         description="Whether `task` is an earlier task with the same idempotency key."
     )
@@ -48,22 +48,22 @@ EnqueueWorkflowPayload = Annotated[
     | Throttled
     | Unavailable
     | Forbidden,
-    strawberry.union("EnqueueWorkflowPayload", description="What `enqueueWorkflow` answers."),
+    strawberry.union("EnqueueWorkflowPayload", description="The result of `enqueueWorkflow`."),
 ]
 
 
 @decorators.type
 class WorkflowMutation:
-    """What can be done."""
+    """The mutation `enqueueWorkflow`."""
 
     @decorators.mutation(scopes=(Scope.ENQUEUE,))
     async def enqueue_workflow(
         self,
         info: Info,
-        input: Annotated[WorkflowInput, strawberry.argument(description="The workflow.")],
+        input: Annotated[WorkflowInput, strawberry.argument(description="The workflow to run.")],
         options: OptionsArgument = None,
     ) -> EnqueueWorkflowPayload | None:
-        """Type-check the whole canvas first; nothing is sent unless all of it is valid."""
+        """Enqueue a workflow. The whole canvas is type-checked before anything is enqueued."""
         engine, viewer = info.context.engine, info.context.viewer
         async with charge_invalid_input(info):
             workflow = await validate_in_time(info, partial(_plan, engine, input))
@@ -77,21 +77,21 @@ class WorkflowMutation:
 
 
 def _plan(engine: Engine, given: WorkflowInput) -> PlannedWorkflow:
-    canvas = _Canvas(engine).node(given.canvas, ("input", "canvas"), 0)
+    canvas = _CanvasTranslator(engine).node(given.canvas, ("input", "canvas"), 0)
     return plan(given.name, canvas, max_steps=engine.settings.max_workflow_steps)
 
 
-class _Canvas:
-    """Turns a canvas of the API into one of the engine."""
+class _CanvasTranslator:
+    """Translates a canvas of the API into one of the engine."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def node(self, canvas: CanvasInput, path: tuple[str, ...], depth: int) -> Node:
-        """Turn one node, and what is inside of it.
+        """Translate a node and its members.
 
         Raises:
-            InvalidInput: it is nested too deep, or options are beyond a limit.
+            InvalidInput: the canvas is nested too deep, or an option is beyond its limit.
         """
         if canvas.step:
             return self._step(canvas.step.value, (*path, "step"))

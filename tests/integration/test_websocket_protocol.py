@@ -193,7 +193,7 @@ async def test_an_empty_query_is_refused_alone(client):
 
         assert (refused["type"], refused["id"]) == ("error", "1")
         assert refused["payload"] == [
-            {"message": "There is no `query`", "extensions": {"code": "BAD_USER_INPUT"}}
+            {"message": "The request has no `query`", "extensions": {"code": "BAD_USER_INPUT"}}
         ]
         assert (await receive(socket))["type"] == "next"
 

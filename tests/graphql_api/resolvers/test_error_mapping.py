@@ -1,4 +1,4 @@
-"""What a client is told of an error, and what it is not."""
+"""What clients see of an error, and what is hidden from them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def error_of(operation, **variables):
     return error
 
 
-def test_a_result_that_its_type_cannot_hold_is_no_fault_of_the_client():
+def test_a_result_that_does_not_fit_its_type_is_an_internal_error():
     error = error_of("{ parcels { weight } }")
 
     assert error.extensions["code"] == "INTERNAL"
@@ -72,7 +72,7 @@ def test_a_result_that_its_type_cannot_hold_is_no_fault_of_the_client():
     ],
     ids=["unknown", "literal", "variable", "missing", "number of 5,000 digits"],
 )
-def test_an_operation_that_does_not_fit_is_the_clients_fault(operation, variables):
+def test_an_invalid_operation_is_bad_user_input(operation, variables):
     assert error_of(operation, **variables).extensions["code"] == "BAD_USER_INPUT"
 
 
@@ -83,15 +83,15 @@ def test_an_unexpected_error_is_masked():
     assert "hunter2" not in error.message
 
 
-def test_the_first_errors_of_fields_are_told_and_the_others_counted():
+def test_the_first_field_errors_are_reported_and_the_others_counted():
     fields = " ".join(f"a{i}: lost" for i in range(150))
-    *told, last = Schema(query=Query).execute_sync(f"{{ {fields} }}").errors
+    *reported, last = Schema(query=Query).execute_sync(f"{{ {fields} }}").errors
 
-    assert [error.path for error in told] == [[f"a{i}"] for i in range(100)]
+    assert [error.path for error in reported] == [[f"a{i}"] for i in range(100)]
     assert last.message == "50 more errors are left out: ask for less at a time"
 
 
-def test_a_null_goes_up_from_errors_that_are_left_out(door):
+def test_an_error_that_is_left_out_still_makes_its_parent_null(door):
     fields = " ".join(f"a{i}: lost" for i in range(100))
     operation = f"{{ {fields} parcels {{ weight }} }}"
     schema = Schema(query=Loser, execution_context_class=Executor)
@@ -134,7 +134,7 @@ class Shop:
         ),
     ],
 )
-def test_an_input_that_does_not_fit_is_told_without_pythons_words(order, complaint):
+def test_an_invalid_input_is_reported_without_python_syntax(order, complaint):
     operation = "query($of: Order!) { order(of: $of) }"
 
     errors = Schema(query=Shop).execute_sync(operation, {"of": order}).errors
@@ -153,7 +153,7 @@ def test_an_input_that_does_not_fit_is_told_without_pythons_words(order, complai
         (float("-inf"), "a number beyond 1.8e308"),
     ],
 )
-def test_a_number_that_does_not_fit_says_why(size, reason):
+def test_an_invalid_number_is_refused_with_the_reason(size, reason):
     operation = "query($size: Float!) { half(size: $size) }"
 
     (error,) = Schema(query=Shop).execute_sync(operation, {"size": size}).errors

@@ -1,4 +1,4 @@
-"""Subscriptions as clients see them: what they give, what they refuse, when they end."""
+"""What subscriptions send, which arguments they refuse, and when they end."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def run(report, *ids: str) -> None:
         report(add, task_id, "SUCCESS", 3.0)
 
 
-async def test_a_task_is_told_from_its_snapshot_to_its_end(door, report):
+async def test_a_task_is_watched_from_its_snapshot_to_its_final_state(door, report):
     task_id = await door.add()
     async with aclosing(door.subscribe(TASK, id=task_id)) as events:
         given = [await anext(events)]
@@ -61,7 +61,7 @@ async def test_a_task_is_told_from_its_snapshot_to_its_end(door, report):
     ]  # fmt: skip
 
 
-async def test_a_step_is_told_with_its_workflow_and_without_the_other_steps(door, report):
+async def test_watching_a_step_sends_its_workflow_but_no_other_steps(door, report):
     workflow, (first, second, _) = await door.chain()
     async with aclosing(door.subscribe(TASK, id=second)) as events:
         snapshot = await anext(events)
@@ -78,7 +78,7 @@ async def test_a_step_is_told_with_its_workflow_and_without_the_other_steps(door
     assert {e["workflow"]["id"] for e in rest} == {workflow}
 
 
-async def test_who_comes_back_too_late_is_told_of_the_gap(door, report, empty_redis):
+async def test_a_client_that_resumes_too_late_gets_a_gap_event(door, report, empty_redis):
     task_id = await door.add()
     after = await newest(door)
     report(add, task_id, "STARTED")
@@ -95,7 +95,7 @@ async def test_who_comes_back_too_late_is_told_of_the_gap(door, report, empty_re
     assert given[0]["cursor"] == given[1]["cursor"]
 
 
-async def test_tasks_are_told_behind_the_cursor_of_a_list(door, report):
+async def test_tasks_can_be_watched_from_the_cursor_of_a_list(door, report):
     before = await door.add()
     after = await newest(door)
     run(report, before)
@@ -109,7 +109,7 @@ async def test_tasks_are_told_behind_the_cursor_of_a_list(door, report):
     assert given[-1]["task"]["tags"] == ["night"]
 
 
-async def test_tasks_resume_behind_each_of_their_events(door, report):
+async def test_the_tasks_stream_resumes_after_any_of_its_events(door, report):
     after = await newest(door)
     run(report, await door.add(), await door.add())
     events = await door.take(6, TASKS, after=after)
@@ -122,7 +122,7 @@ async def test_tasks_resume_behind_each_of_their_events(door, report):
 
 
 @pytest.mark.parametrize(
-    ("filter_", "told"),
+    ("filter_", "states"),
     [
         ({"states": ["RUNNING", "FAILED"]}, ["RUNNING"]),
         ({"tags": ["night"]}, ["QUEUED", "RUNNING", "SUCCEEDED"]),
@@ -131,17 +131,17 @@ async def test_tasks_resume_behind_each_of_their_events(door, report):
         ({"createdAfter": "2020-01-01T00:00:00Z", "states": ["SUCCEEDED"]}, ["SUCCEEDED"]),
     ],
 )
-async def test_a_filter_says_which_tasks_are_told(door, report, filter_, told):
+async def test_a_filter_selects_the_events_of_the_tasks_stream(door, report, filter_, states):
     after = await newest(door)
     await door.add()
     run(report, await door.add("night"))
 
-    given = await door.take(len(told), TASKS, filter=filter_, after=after)
+    given = await door.take(len(states), TASKS, filter=filter_, after=after)
 
-    assert [event["task"]["state"] for event in given] == told
+    assert [event["task"]["state"] for event in given] == states
 
 
-async def test_tasks_can_be_told_by_their_ids(door, report):
+async def test_tasks_can_be_watched_by_their_ids(door, report):
     after = await newest(door)
     _, wanted = await door.add(), await door.add()
     run(report, wanted)
@@ -153,7 +153,7 @@ async def test_tasks_can_be_told_by_their_ids(door, report):
 
 @pytest.mark.parametrize("operation", [TASK, TASKS], ids=["task", "tasks"])
 @pytest.mark.parametrize("after", ["", "yesterday", "12", "1-x", "\ud800", "9" * 30 + "-0"])
-async def test_a_cursor_that_is_none_or_of_the_future_is_refused(door, operation, after):
+async def test_an_invalid_or_future_cursor_is_refused(door, operation, after):
     task_id = await door.add()
     variables = {"id": task_id} if operation is TASK else {}
 
@@ -177,7 +177,9 @@ async def test_a_cursor_older_than_the_stream_has_expired(door, report, empty_re
     assert await door.take(1, TASKS, after=after) == [["CURSOR_EXPIRED"]]
 
 
-async def test_who_lags_until_the_stream_is_trimmed_ends_with_an_error(door, report, empty_redis):
+async def test_a_client_that_lags_behind_the_trimmed_stream_gets_an_error(
+    door, report, empty_redis
+):
     task_id = await door.add()
     async with aclosing(door.subscribe(TASKS, after=await newest(door))) as events:
         report(add, task_id, "STARTED")
@@ -192,7 +194,7 @@ async def test_who_lags_until_the_stream_is_trimmed_ends_with_an_error(door, rep
     assert rest[-1] == ["CURSOR_EXPIRED"]
 
 
-async def test_the_cluster_is_told_as_it_changes_and_of_one_moment(door, empty_redis):
+async def test_the_cluster_is_sent_on_changes_as_of_one_moment(door, empty_redis):
     now_ms = int(empty_redis.time()[0]) * 1_000
     empty_redis.hset("celeryql:worker:w", mapping=WORKER | {"seen_at": now_ms})
     empty_redis.zadd("celeryql:workers", {"w": now_ms})
@@ -213,8 +215,9 @@ async def test_the_cluster_is_told_as_it_changes_and_of_one_moment(door, empty_r
     }]  # fmt: skip
 
 
-async def test_many_watchers_of_the_cluster_read_redis_no_more_than_one(door, engine, empty_redis):
-    # Longer than it takes to tell them all, also on a busy machine, which would else look again.
+async def test_many_cluster_subscribers_share_the_reads_from_redis(door, engine, empty_redis):
+    # Longer than sending to all subscribers takes on a busy machine, so that each interval has
+    # only one poll.
     engine.cluster_poller = ClusterPoller(engine.cluster_reader, engine.queues, interval_s=0.5)
     async with asyncio.timeout(10):
         watching = [door.subscribe(CLUSTER) for _ in range(30)]
@@ -226,4 +229,6 @@ async def test_many_watchers_of_the_cluster_read_redis_no_more_than_one(door, en
         for moments in watching:
             await moments.aclose()
 
-    assert after - before < 200  # one look is 36 and the mutation as much; thirty would be 1,080
+    assert (
+        after - before < 200
+    )  # one poll takes 36 commands, and so does the mutation; thirty polls take 1,080

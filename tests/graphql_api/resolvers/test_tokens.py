@@ -1,4 +1,4 @@
-"""Tokens for handing on: what they allow, what they never allow, and that they work."""
+"""What tokens from `createToken` allow, what they never allow, and that the API accepts them."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ ENQUEUE, READ, CONTROL, CLUSTER, ADMIN = Scope
 
 
 async def create(door, *scopes: Scope, **given):
-    asked = {"scopes": [scope.name for scope in scopes]} | given
-    return (await door.execute(CREATE, input=asked))["createToken"]
+    wanted = {"scopes": [scope.name for scope in scopes]} | given
+    return (await door.execute(CREATE, input=wanted))["createToken"]
 
 
-async def made_by(door, *scopes: Scope, **given) -> Viewer:
-    """Create a token, and tell who comes with it."""
+async def viewer_of(door, *scopes: Scope, **given) -> Viewer:
+    """Create a token, and return its viewer."""
     created = await create(door, *scopes, **given)
     viewer = await door.context.authenticator.viewer(f"Bearer {created['token']}")
     assert datetime.fromisoformat(created["expiresAt"]).timestamp() == pytest.approx(
@@ -51,83 +51,83 @@ async def problem(door, *scopes: Scope, **given):
     return ".".join(found["path"]), found["message"]
 
 
-async def test_a_token_allows_what_was_asked_for_and_no_more(door_of):
-    viewer = await made_by(door_of("ann"), READ, CONTROL)
+async def test_a_token_has_only_the_requested_scopes(door_of):
+    viewer = await viewer_of(door_of("ann"), READ, CONTROL)
 
     assert (viewer.subject, viewer.scopes) == ("ann", {READ, CONTROL})
     assert (viewer.definitions, viewer.task_ids) == (None, None)
     assert viewer.expires_at == pytest.approx(time.time() + 900, abs=5)
 
 
-async def test_nobody_gives_what_they_lack(door_of):
+async def test_a_token_cannot_have_scopes_that_the_caller_lacks(door_of):
     created = await create(door_of("ann", READ), READ, CONTROL, CLUSTER)
 
     assert (created["__typename"], created["missing"]) == ("Forbidden", "CONTROL")
 
 
-async def test_an_admin_gives_any_scope(door_of):
-    assert (await made_by(door_of("eve", ADMIN), ENQUEUE, ADMIN)).scopes == {ENQUEUE, ADMIN}
+async def test_an_admin_can_create_a_token_with_any_scope(door_of):
+    assert (await viewer_of(door_of("eve", ADMIN), ENQUEUE, ADMIN)).scopes == {ENQUEUE, ADMIN}
 
 
-async def test_a_token_ends_with_the_one_that_asked_for_it(door_of):
+async def test_a_token_never_outlives_the_callers_token(door_of):
     soon = time.time() + 30
 
-    assert (await made_by(door_of("ann", expires_at=soon), READ)).expires_at == soon
-    brief = await made_by(door_of("ann", expires_at=soon), READ, expiresInSeconds=1)
+    assert (await viewer_of(door_of("ann", expires_at=soon), READ)).expires_at == soon
+    brief = await viewer_of(door_of("ann", expires_at=soon), READ, expiresInSeconds=1)
     assert brief.expires_at == pytest.approx(time.time() + 1, abs=1)
 
 
 @pytest.mark.parametrize("life", [0, 0.9, -1, 86_401, 1e300])
-async def test_a_token_lives_for_a_second_to_a_day(door_of, life):
+async def test_a_token_lives_between_a_second_and_a_day(door_of, life):
     path, message = await problem(door_of("ann"), expiresInSeconds=life)
 
     assert path == "input.expiresInSeconds"
     assert message.startswith("1 to 86,400 seconds, not")
 
 
-async def test_narrowing_only_shrinks(door_of):
+async def test_a_token_never_exceeds_the_limits_of_the_callers_token(door_of):
     ann = door_of("ann")
     single, (workflow, steps) = await ann.add(), await ann.chain()
-    held = door_of("ann", definitions=frozenset({"add", "mul"}))
+    limited = door_of("ann", definitions=frozenset({"add", "mul"}))
     to_workflow = door_of("ann", task_ids=frozenset({workflow}))
 
-    assert (await made_by(held, READ)).definitions == {"add", "mul"}
-    assert (await made_by(held, READ, definitions=["mul", "echo"])).definitions == {"mul"}
-    assert (await made_by(to_workflow, READ)).task_ids == {workflow}
-    assert (await made_by(to_workflow, READ, taskIds=[steps[0]])).task_ids == {steps[0]}
-    assert (await made_by(ann, READ, taskIds=[single, workflow])).task_ids == {single, workflow}
+    assert (await viewer_of(limited, READ)).definitions == {"add", "mul"}
+    assert (await viewer_of(limited, READ, definitions=["mul", "echo"])).definitions == {"mul"}
+    assert (await viewer_of(to_workflow, READ)).task_ids == {workflow}
+    assert (await viewer_of(to_workflow, READ, taskIds=[steps[0]])).task_ids == {steps[0]}
+    assert (await viewer_of(ann, READ, taskIds=[single, workflow])).task_ids == {single, workflow}
 
 
-async def test_what_is_beyond_a_narrowed_token_is_refused(door_of):
+async def test_limits_beyond_those_of_the_callers_token_are_refused(door_of):
     ann = door_of("ann")
     single, (workflow, _) = await ann.add(), await ann.chain()
-    held = door_of("ann", definitions=frozenset({"add"}), task_ids=frozenset({single}))
+    limited = door_of("ann", definitions=frozenset({"add"}), task_ids=frozenset({single}))
 
-    assert await problem(held, definitions=["mul"]) == (
-        "input.definitions", "Your own token is held to others",
+    assert await problem(limited, definitions=["mul"]) == (
+        "input.definitions", "Your own token is limited to other definitions",
     )  # fmt: skip
-    path, _ = await problem(held, taskIds=[single, workflow])
+    path, _ = await problem(limited, taskIds=[single, workflow])
     assert path == "input.taskIds.1"
-    missing = (await create(held, ENQUEUE))["missing"]
+    missing = (await create(limited, ENQUEUE))["missing"]
     assert missing == "ENQUEUE"
 
 
-async def test_a_token_names_no_task_of_another(door_of):
+async def test_a_token_for_a_task_of_another_owner_is_refused_like_an_unknown_task(door_of):
     task_id = await door_of("ann").add()
 
-    told = [await problem(door_of("bob"), taskIds=[id_]) for id_ in (task_id, "never")]
+    answers = [await problem(door_of("bob"), taskIds=[id_]) for id_ in (task_id, "never")]
 
-    assert told[0][1].replace(task_id, "never") == told[1][1]
-    assert told[0][0] == told[1][0] == "input.taskIds.0"
+    assert answers[0][1].replace(task_id, "never") == answers[1][1]
+    assert answers[0][0] == answers[1][0] == "input.taskIds.0"
 
 
-async def test_an_admin_gives_no_token_that_shows_nothing(door_of):
-    """What it makes for others' tasks needs ADMIN as well: else all of them would be hidden."""
+async def test_an_admin_cannot_create_a_token_that_sees_nothing(door_of):
+    """Without ADMIN, a token for tasks of another owner would see none of them."""
     task_id = await door_of("ann").add()
     path, _ = await problem(door_of("eve", ADMIN), taskIds=[task_id])
 
     assert path == "input.taskIds.0"
-    assert (await made_by(door_of("eve", ADMIN), ADMIN, taskIds=[task_id])).task_ids == {task_id}
+    assert (await viewer_of(door_of("eve", ADMIN), ADMIN, taskIds=[task_id])).task_ids == {task_id}
 
 
 @pytest.mark.parametrize(
@@ -145,35 +145,35 @@ async def test_lists_that_are_empty_too_long_or_wrong_are_refused(door_of, given
     assert (await problem(door_of("ann"), **given))[0] == path
 
 
-async def test_a_token_that_is_held_to_tasks_is_not_to_enqueue(door_of):
+async def test_a_token_limited_to_tasks_cannot_have_enqueue(door_of):
     ann = door_of("ann")
     path, message = await problem(ann, ENQUEUE, taskIds=[await ann.add()])
 
     assert path == "input.scopes"
-    assert message == "A token that is held to tasks enqueues none: leave ENQUEUE out"
+    assert message == "A token with `taskIds` cannot enqueue tasks: leave out ENQUEUE"
 
 
 async def test_a_hundred_tasks_fit_into_a_token(door_of):
     ann = door_of("ann")
     ids = [await ann.add() for _ in range(100)]
 
-    assert (await made_by(ann, READ, taskIds=ids)).task_ids == set(ids)
+    assert (await viewer_of(ann, READ, taskIds=ids)).task_ids == set(ids)
 
 
 @pytest.mark.parametrize("name", ["workflow", "add"])
-async def test_workflows_are_a_definition_too(door_of, name):
-    assert (await made_by(door_of("ann"), READ, definitions=[name])).definitions == {name}
+async def test_workflow_counts_as_a_definition(door_of, name):
+    assert (await viewer_of(door_of("ann"), READ, definitions=[name])).definitions == {name}
 
 
-async def test_without_authentication_there_is_no_token(door):
+async def test_no_token_is_created_if_authentication_is_off(door):
     path, message = await problem(door)
 
     assert (path, message) == (
-        "input", "There is no authentication here: whoever asks may do all",
+        "input", "Authentication is off, so no token is needed",
     )  # fmt: skip
 
 
-async def test_with_public_keys_alone_none_can_be_signed(engine, tmp_path):
+async def test_no_token_is_created_without_a_secret_to_sign_with(engine, tmp_path):
     path = tmp_path / "jwks.json"
     path.write_text(jwks(one=ec.generate_private_key(ec.SECP256R1())))
     door = Door(engine, Viewer("ann"), Settings(auth_jwks_file=path))
@@ -181,16 +181,16 @@ async def test_with_public_keys_alone_none_can_be_signed(engine, tmp_path):
     assert "AUTH_JWT_SECRET, which must be set" in (await problem(door))[1]
 
 
-async def test_who_asks_is_told_what_they_may_do(door_of):
+async def test_the_viewer_field_lists_the_callers_scopes(door_of):
     data = await door_of("ann", ENQUEUE, READ).execute(VIEWER)
-    held = await door_of("ann", ADMIN, task_ids=frozenset({"1"})).execute(VIEWER)
+    limited = await door_of("ann", ADMIN, task_ids=frozenset({"1"})).execute(VIEWER)
 
     assert data == {"viewer": {"subject": "ann", "scopes": ["ENQUEUE", "READ"]}}
-    assert held["viewer"]["scopes"] == ["READ", "CONTROL", "CLUSTER", "ADMIN"]
+    assert limited["viewer"]["scopes"] == ["READ", "CONTROL", "CLUSTER", "ADMIN"]
 
 
 @pytest.mark.slow
-async def test_a_token_made_by_an_api_is_honoured_by_it(redis_url, logs):
+async def test_an_api_accepts_the_tokens_that_it_creates(redis_url, logs):
     secret, claims = "a secret that is long enough for everyone", {"sub": "ann", "scope": "read"}
     environment = {"REDIS_URL": redis_url, "AUTH_JWT_SECRET": secret, "AUTH_AUDIENCE": "celeryql"}
     settings = Settings(auth_jwt_secret=secret, auth_audience="celeryql")
@@ -207,8 +207,8 @@ async def test_a_token_made_by_an_api_is_honoured_by_it(redis_url, logs):
                 body = {"query": query, "variables": variables}
                 return await http.post("/graphql", json=body, headers=headers)
 
-            asked = {"scopes": ["READ"], "expiresInSeconds": 20}
-            created = (await ask(own, CREATE, input=asked)).json()["data"]["createToken"]
+            wanted = {"scopes": ["READ"], "expiresInSeconds": 20}
+            created = (await ask(own, CREATE, input=wanted)).json()["data"]["createToken"]
             answer = (await ask(created["token"], VIEWER)).json()
             refused = [await ask(token, VIEWER) for token in (None, without_audience)]
 

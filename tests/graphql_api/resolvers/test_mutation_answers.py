@@ -1,4 +1,4 @@
-"""What a mutation has accepted is always shown, whatever else of its answer cannot be."""
+"""The answer of a mutation always shows what was accepted, even if other fields fail."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from graphql_api.schema import build_schema
 from graphql_api.types.decorators import RequireScopes
 
 CORE = build_schema().schema._schema
-COUNTED = {"tags", "items"}  # lists whose size is bounded before anything is accepted
+COUNTED = {"tags", "items"}  # lists whose size is limited before anything is accepted
 ADD = """mutation { enqueueAdd(input: {x: 1, y: 2}) { ... on EnqueueAddSuccess { deduplicated
   task { id state %s } } } }"""
 ECHO = "enqueueEcho(input: {message: $text}) { ... on EnqueueEchoSuccess { task { id %s } } }"
@@ -46,10 +46,10 @@ def payload_types() -> list[GraphQLObjectType]:
     return [member for union in unions for member in union.types if "Success" in member.name]
 
 
-def shown(
+def required_fields(
     type_: GraphQLObjectType | GraphQLInterfaceType, seen: set[str]
 ) -> Iterator[tuple[str, GraphQLField]]:
-    """Walk the fields whose error would make the payload itself null."""
+    """Walk the fields whose error would make the whole payload null."""
     if type_.name in seen:
         return
     seen.add(type_.name)
@@ -59,20 +59,20 @@ def shown(
             below = get_named_type(field.type)
             if isinstance(below, GraphQLInterfaceType):
                 for implementation in CORE.get_implementations(below).objects:
-                    yield from shown(implementation, seen)
+                    yield from required_fields(implementation, seen)
             elif isinstance(below, GraphQLObjectType):
-                yield from shown(below, seen)
+                yield from required_fields(below, seen)
 
 
 @pytest.mark.parametrize("payload", payload_types(), ids=lambda type_: type_.name)
-def test_what_can_be_refused_is_nullable_up_to_the_task(payload):
-    walked = dict(shown(payload, set()))
+def test_no_field_that_can_fail_makes_the_payload_null(payload):
+    walked = dict(required_fields(payload, set()))
     definitions = {
         name: field.extensions["strawberry-definition"] for name, field in walked.items()
     }
 
     assert walked
-    guarded = {
+    need_scopes = {
         name
         for name, d in definitions.items()
         if any(isinstance(e, RequireScopes) for e in d.extensions)
@@ -83,15 +83,15 @@ def test_what_can_be_refused_is_nullable_up_to_the_task(payload):
         for name, field in walked.items()
         if is_list_type(get_nullable_type(field.type)) and name.rpartition(".")[2] not in COUNTED
     }
-    assert (guarded, reads, lists - {"CreateTokenSuccess.scopes"}) == (set(), set(), set())
+    assert (need_scopes, reads, lists - {"CreateTokenSuccess.scopes"}) == (set(), set(), set())
 
 
 @pytest.mark.parametrize("name", CORE.mutation_type.fields)
-def test_a_mutation_that_fails_hides_no_other(name):
+def test_mutation_fields_are_nullable(name):
     assert not is_non_null_type(CORE.mutation_type.fields[name].type)
 
 
-async def test_without_read_the_task_is_shown_and_its_input_is_forbidden(door_of):
+async def test_without_read_the_task_is_shown_without_its_input(door_of):
     door = door_of("ann", Scope.ENQUEUE)
 
     data, errors = await door.answer(ADD % "input { x } result history { kind } failure { type }")
@@ -102,7 +102,7 @@ async def test_without_read_the_task_is_shown_and_its_input_is_forbidden(door_of
     assert errors == ["FORBIDDEN"] * 4
 
 
-async def test_an_outage_of_reads_hides_only_what_is_read(door, engine):
+async def test_a_read_outage_hides_only_the_fields_that_are_read(door, engine):
     nowhere = f"redis://127.0.0.1:{reserve_port()}/0"
     reads = engine.store
     async with Redis.from_url(nowhere, retry=Retry(NoBackoff(), 0)) as dead:
@@ -145,7 +145,7 @@ async def test_a_whole_batch_of_many_fields_is_shown(door):
     assert len({item["task"]["id"] for item in items}) == 1_000
 
 
-async def test_each_task_of_a_batch_is_shown_whose_inputs_have_no_room(door):
+async def test_tasks_of_a_batch_are_shown_even_if_their_inputs_do_not_fit(door):
     tasks = [{"task": {"echo": {"message": "x" * 5_000}}}] * 60
     twenty = " ".join(f"i{i}: input {{ message }}" for i in range(100))
 
@@ -156,7 +156,7 @@ async def test_each_task_of_a_batch_is_shown_whose_inputs_have_no_room(door):
     assert set(errors) == {"BAD_USER_INPUT"}
 
 
-async def test_what_one_mutation_answers_leaves_room_to_show_the_next(door, engine):
+async def test_a_large_answer_of_one_mutation_does_not_hide_the_next_task(door, engine):
     engine.settings = engine.settings.model_copy(update={"max_answer_items": 20})
     inputs = " ".join(f"i{i}: input {{ message }}" for i in range(10))
     first, second = ECHO % inputs, ECHO % "tags celeryState queue { name }"
@@ -173,7 +173,7 @@ async def test_what_one_mutation_answers_leaves_room_to_show_the_next(door, engi
     assert set(errors) == {"BAD_USER_INPUT"}
 
 
-async def test_a_workflow_is_shown_whose_steps_have_no_room(door):
+async def test_a_workflow_is_shown_even_if_its_steps_do_not_fit(door):
     fields = " ".join(f"s{i}: state" for i in range(180))
 
     data, errors = await door.answer(
@@ -185,7 +185,7 @@ async def test_a_workflow_is_shown_whose_steps_have_no_room(door):
     assert set(errors) == {"BAD_USER_INPUT"}
 
 
-async def test_a_cancellation_is_shown_without_what_still_runs(door, engine):
+async def test_a_cancellation_is_shown_if_nothing_still_runs(door, engine):
     task_id = await door.add()
     cancel = """mutation($id: ID!) { cancelTask(id: $id) { ... on CancelTaskSuccess {
       canceled task { id state } stillRunning { id } } } }"""

@@ -1,4 +1,4 @@
-"""What is answered where too much was enqueued already."""
+"""The enqueue rate: when clients are throttled, and what counts against it."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ BATCH = (
 
 @pytest.fixture
 async def slow(url):
-    """A door through which one task comes, and another after ten seconds."""
+    """An API that accepts one task, and the next after ten seconds."""
     settings = Settings(redis_url=url, enqueue_rate=0.1, enqueue_burst=1)
     async with Engine(settings, exposed_tasks(app), queue_names(app)) as engine:
         yield Door(engine, Viewer())
 
 
-async def test_who_enqueues_too_much_is_told_when_to_come_again(slow):
+async def test_a_throttled_client_is_told_when_to_try_again(slow):
     first = await slow.execute(f"mutation {{ {ADD} }}")
     second = (await slow.execute(f"mutation {{ {ADD} }}"))["enqueueAdd"]
     workflow = (await slow.execute(f"mutation {{ {WORKFLOW} }}"))["enqueueWorkflow"]
@@ -50,7 +50,7 @@ async def test_who_enqueues_too_much_is_told_when_to_come_again(slow):
     assert second["message"].startswith("Too many tasks were enqueued of late: try again in ")
 
 
-async def test_of_a_batch_what_fits_is_accepted(slow):
+async def test_the_part_of_a_batch_within_the_rate_is_accepted(slow):
     batch = (await slow.execute(f"mutation {{ {BATCH} }}"))["enqueueBatch"]
     accepted, refused = batch["items"]
 
@@ -69,7 +69,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("name", "mutation"), WRONG.items())
-async def test_refused_input_costs_as_much_as_a_task(slow, name, mutation):
+async def test_refused_input_counts_as_much_as_a_task(slow, name, mutation):
     answers = [
         (await slow.execute(f"mutation {{ {mutation} {{ __typename }} }}"))[name] for _ in range(3)
     ]
@@ -80,7 +80,7 @@ async def test_refused_input_costs_as_much_as_a_task(slow, name, mutation):
     assert 8 < good["retryAfterSeconds"] <= 10
 
 
-async def test_refused_items_of_a_batch_cost_as_much_as_tasks(slow):
+async def test_refused_batch_items_count_as_much_as_tasks(slow):
     wrong = BATCH.replace("add: {x: 1, y: 2}", "wait: {seconds: -1}")
     batch = (await slow.execute(f"mutation {{ {wrong} }}"))["enqueueBatch"]
     good = (await slow.execute(f"mutation {{ {ADD} }}"))["enqueueAdd"]
@@ -98,7 +98,7 @@ async def test_another_owner_does_not_wait_for_refused_input(slow, url):
     assert other["enqueueAdd"]["__typename"] == "EnqueueAddSuccess"
 
 
-async def test_the_input_of_one_operation_has_a_time_to_be_checked():
+async def test_the_input_of_an_operation_must_be_validated_in_time():
     info = SimpleNamespace(context=SimpleNamespace(input_weight=1_000, input_check_s=4.9))
     began = time.monotonic()
     with pytest.raises(InvalidInput, match="Validation takes more than 5 s"):
@@ -108,7 +108,7 @@ async def test_the_input_of_one_operation_has_a_time_to_be_checked():
     assert info.context.input_check_s > 5
 
 
-async def test_wrong_input_is_refused_as_such_without_redis_too():
+async def test_invalid_input_is_reported_even_without_redis():
     async with Engine(
         Settings(redis_url="redis://127.0.0.1:1/0"), exposed_tasks(app), queue_names(app)
     ) as engine:
