@@ -82,7 +82,7 @@ class Engine:
 
     async def __aexit__(self, *_: object) -> None:
         # First, because a background task would open a connection that nothing closes.
-        await _end({*self._background, *self.cluster_poller.pollers})
+        await _end({*self._background, *self.cluster_poller.tasks})
         self.documents.close()
         for client in self._clients:
             await client.aclose()

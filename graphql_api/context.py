@@ -118,7 +118,7 @@ class Context:
     @cached_property
     def queues(self) -> Loader[QueueStatus]:
         """The current state of queues, by name."""
-        return Loader(self.engine.cluster_reader.queues)
+        return Loader(self.engine.cluster_reader.read_queues)
 
     @cached_property
     def workers(self) -> Loader[list[WorkerStatus]]:
@@ -172,7 +172,7 @@ class Context:
 
     async def record_to_watch(self, task_id: str) -> Record | None:
         """Find a task for a subscription."""
-        return self._visible(await self.engine.event_stream.find(task_id))
+        return self._visible(await self.engine.event_stream.find_record(task_id))
 
     def _visible(self, record: Record | None) -> Record | None:
         return record if record and self.viewer.may_see(record) else None
@@ -189,7 +189,7 @@ class Context:
         return found
 
     async def _load_workers(self, keys: list[str]) -> list[list[WorkerStatus]]:
-        return [await self.engine.cluster_reader.workers()] * len(keys)
+        return [await self.engine.cluster_reader.read_workers()] * len(keys)
 
 
 class Loader(DataLoader[str, T]):

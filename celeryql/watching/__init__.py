@@ -1,1 +1,1 @@
-"""Follow tasks, queues and workers as they change."""
+"""Watch tasks, queues and workers as they change."""

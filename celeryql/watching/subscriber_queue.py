@@ -1,4 +1,4 @@
-"""What one subscriber has yet to take of the events that concern it: in order, and bounded."""
+"""The queue of events that one subscriber has not taken yet: in order, and bounded."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from celeryql.records import Cursor, Event, EventKind
 from celeryql.state.listing import RecordFilter
 
 _ALL = RecordFilter()
-_PENDING_MAX = 1_000  # events; whoever lags further behind reads on in what Redis keeps
+_MAX_EVENTS = 1_000  # a subscriber that is further behind reads on in Redis
 
 
 class SubscriberQueue:
     """Events on their way to one subscriber.
 
-    A slow one gets every state, and of progress the newest. When too much has gathered, or the
-    reader itself has missed something, the watcher takes in no more and remembers up to which event
-    it is complete: behind that, its subscriber reads what is kept.
+    A slow subscriber gets every state, but of progress only the newest. When the queue is full, or
+    the reader has missed events, the queue stops: it accepts no more and remembers the last event
+    up to which it is complete. The subscriber then reads what follows from Redis.
     """
 
-    # Ten thousand of them wait in a process; an `asyncio.Event` each would take a tenth of it all.
+    # A process may hold ten thousand of these. An `asyncio.Event` each would add a tenth of memory.
     __slots__ = ("_complete_to", "_pending", "_taker", "filter")
 
     def __init__(self, filter_: RecordFilter = _ALL) -> None:
@@ -29,20 +29,20 @@ class SubscriberQueue:
         self._complete_to: Cursor | None = None
 
     def push(self, event: Event) -> None:
-        """Add an event; progress not taken yet gives way to newer of the same task."""
+        """Add an event; newer progress replaces progress of the same task that is still queued."""
         if self._complete_to is not None:
             return
         is_progress = event.kind is EventKind.PROGRESS
         key = (event.id, 0 if is_progress else event.version)
         self._pending.pop(key, None)
         self._pending[key] = event
-        if len(self._pending) >= _PENDING_MAX:
-            self.lag(event.cursor)
+        if len(self._pending) >= _MAX_EVENTS:
+            self.stop_after(event.cursor)
         self._wake()
 
-    def lag(self, complete_to: Cursor) -> None:
-        """Take in no more, because what follows this event is missing or too much."""
-        self._complete_to = self._complete_to or complete_to
+    def stop_after(self, cursor: Cursor) -> None:
+        """Accept no more events, because those after this one are missing or too many."""
+        self._complete_to = self._complete_to or cursor
         self._wake()
 
     def _wake(self) -> None:
@@ -50,10 +50,10 @@ class SubscriberQueue:
             self._taker.set_result(None)
 
     async def take(self) -> tuple[list[Event], Cursor | None]:
-        """Wait for events and take all that have arrived.
+        """Wait for events, take all of them, and accept events again.
 
         Returns:
-            The events, and where to read on in what is kept; None where nothing is missing.
+            The events, and the cursor after which events are missing; None if none are.
         """
         if not self._pending and self._complete_to is None:
             self._taker = asyncio.get_running_loop().create_future()

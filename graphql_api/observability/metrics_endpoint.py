@@ -146,8 +146,8 @@ class MetricsEndpoint:
             async with asyncio.timeout(_REDIS_TIMEOUT_S):
                 return _Scrape(
                     process,
-                    await cluster.queues(self._engine.queues),
-                    await cluster.workers(),
+                    await cluster.read_queues(self._engine.queues),
+                    await cluster.read_workers(),
                     await read_task_durations(self._engine.redis, definitions),
                 )
         except OUTAGES as error:

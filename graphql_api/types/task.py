@@ -413,7 +413,7 @@ async def checked_cursor(info: Info, after: EventCursor | None) -> Cursor | None
     if after is None:
         return None
     try:
-        await info.context.engine.event_stream.check(Cursor(after))
+        await info.context.engine.event_stream.check_cursor(Cursor(after))
     except UnknownCursor as error:
         raise ApiError(str(error), ErrorCode.BAD_USER_INPUT) from error
     return Cursor(after)

@@ -109,6 +109,6 @@ async def test_a_look_at_the_cluster_that_fails(api):
         await api.client.enqueue("add", x=1, y=2)
         queues = (await anext(stream))["payload"]["data"]["cluster"]["queues"]
 
-    assert status == "cannot look at the cluster (Redis answers with an error)"
+    assert status == "cannot read queues and workers (Redis answers with an error)"
     assert 1 in [queue["depth"] for queue in queues]
     assert await api.until(200, 5) == "ready"  # once nobody watches it any more

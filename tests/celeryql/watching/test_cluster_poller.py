@@ -87,7 +87,7 @@ async def test_many_watchers_are_one_poller_that_ends_with_the_last(engine, clus
         await moments.aclose()
 
     assert took_s > 2 * INTERVAL_S * 0.9
-    assert cluster._poller is None
+    assert cluster._task is None
     after = looks(empty_redis)
     await asyncio.sleep(3 * INTERVAL_S)  # how long a poller that was left would take to be seen
     assert looks(empty_redis) == after

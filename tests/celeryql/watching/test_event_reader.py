@@ -32,12 +32,12 @@ async def states(watching) -> list[str]:
 
 async def test_the_stream_is_read_only_while_somebody_watches(engine):
     await accept(engine)
-    before = engine.event_reader.newest
+    before = engine.event_reader.newest_cursor
 
     record, watching = await start(engine)
 
     assert before == "0-0"
-    assert engine.event_reader.newest == record.cursor
+    assert engine.event_reader.newest_cursor == record.cursor
     await watching.aclose()
 
 
@@ -45,14 +45,14 @@ async def test_nothing_is_kept_for_a_watcher_that_left(engine):
     record, watching = await start(engine)
     listing = engine.event_stream.watch_all("ann", RecordFilter(), "0-0")
     await anext(listing)
-    assert set(engine.event_reader._of_root) == {record.id}
-    assert set(engine.event_reader._of_owner) == {"ann"}
+    assert set(engine.event_reader._by_root) == {record.id}
+    assert set(engine.event_reader._by_owner) == {"ann"}
 
     await watching.aclose()
     await listing.aclose()
 
-    assert engine.event_reader._of_root == {}
-    assert engine.event_reader._of_owner == {}
+    assert engine.event_reader._by_root == {}
+    assert engine.event_reader._by_owner == {}
 
 
 async def test_killed_connections_lose_no_event(engine, report, empty_redis):
@@ -113,7 +113,7 @@ async def test_what_was_trimmed_ahead_of_the_reader_is_taken_from_the_history(
         told = [happened.version async for happened in watching]
 
     assert [first.version, *told] == [2, 3, 4, 5, 6, 7, 8]
-    assert "Events 3 to 7 were missed" in caplog.text
+    assert "Events 3 to 7 were trimmed before they were read" in caplog.text
 
 
 async def test_an_event_that_cannot_be_read_ends_no_stream(engine, report, empty_redis, caplog):

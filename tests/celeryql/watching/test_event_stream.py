@@ -284,8 +284,8 @@ async def test_a_rare_filter_is_no_reason_to_expire(engine, report, empty_redis)
         await accept(engine)
     await until_read(engine)
     empty_redis.xtrim("celeryql:events", maxlen=1, approximate=False)
-    (watcher,) = engine.event_reader._of_owner["ann"]
-    watcher.lag(engine.event_reader._last)
+    (watcher,) = engine.event_reader._by_owner["ann"]
+    watcher.stop_after(engine.event_reader._newest)
     report(add, rare.id, "SUCCESS", 3.0)
 
     assert brief(await anext(watching)) == ("SUCCEEDED", 3)
@@ -304,9 +304,9 @@ async def test_a_cursor_of_the_future_is_unknown(engine):
     await accept(engine)
     newest = await engine.store.newest_cursor()
 
-    await engine.event_stream.check(newest)
+    await engine.event_stream.check_cursor(newest)
     with pytest.raises(UnknownCursor):
-        await engine.event_stream.check(f"{newest}1")
+        await engine.event_stream.check_cursor(f"{newest}1")
 
 
 class StubbornStore(Store):
@@ -335,13 +335,13 @@ async def test_a_watcher_is_gone_even_if_its_cancellation_was_swallowed(engine):
     await asyncio.wait([watching], timeout=5)
 
     assert watching.cancelled()
-    assert engine.event_reader._of_root == {}
+    assert engine.event_reader._by_root == {}
 
 
 async def until_watched(engine) -> None:
     """Wait for a watcher of many tasks."""
     async with asyncio.timeout(5):
-        while not engine.event_reader._of_owner:  # noqa: ASYNC110  # it has no event for this
+        while not engine.event_reader._by_owner:  # noqa: ASYNC110  # it has no event for this
             await asyncio.sleep(0.001)
 
 
@@ -349,5 +349,5 @@ async def until_read(engine) -> None:
     """Wait until the feed has read all that there is."""
     newest = await engine.store.newest_cursor()
     async with asyncio.timeout(5):
-        while engine.event_reader._last != newest:  # noqa: ASYNC110  # it has no event for this
+        while engine.event_reader._newest != newest:  # noqa: ASYNC110  # it has no event for this
             await asyncio.sleep(0.001)

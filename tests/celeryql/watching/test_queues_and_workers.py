@@ -28,7 +28,7 @@ async def accept(engine) -> str:
 
 
 async def status(engine, name: str = "celery") -> QueueStatus:
-    (found,) = await engine.cluster_reader.queues([name])
+    (found,) = await engine.cluster_reader.read_queues([name])
     return found
 
 
@@ -59,8 +59,8 @@ async def test_a_foreign_message_is_counted_and_waits_since_it_was_seen(
 async def test_a_message_without_a_record_grows_older_while_it_is_the_oldest(engine, empty_redis):
     empty_redis.lpush("celery", json.dumps({"headers": {"id": "plain"}}))
     first = await status(engine)
-    ((list_, (message, since_s)),) = engine.cluster_reader._undated.items()
-    engine.cluster_reader._undated[list_] = (message, since_s - 60)
+    ((list_, (message, since_s)),) = engine.cluster_reader._first_seen.items()
+    engine.cluster_reader._first_seen[list_] = (message, since_s - 60)
 
     second = await status(engine)
     await status(engine, "ml_service")  # to look at another queue makes it no younger
@@ -93,7 +93,9 @@ async def test_a_worker_that_describes_itself_oddly_is_left_out(engine, empty_re
         empty_redis.zadd("celeryql:workers", {name: now_ms})
     empty_redis.zadd("celeryql:workers", {"gone": now_ms})
 
-    assert [(w.name, w.online) for w in await engine.cluster_reader.workers()] == [("good", True)]
+    assert [(w.name, w.online) for w in await engine.cluster_reader.read_workers()] == [
+        ("good", True)
+    ]
 
 
 async def test_a_worker_that_has_been_silent_for_too_long_is_offline(engine, empty_redis):
@@ -103,6 +105,6 @@ async def test_a_worker_that_has_been_silent_for_too_long_is_offline(engine, emp
         empty_redis.hset(f"celeryql:worker:{name}", mapping=WORKER | {"seen_at": seen_at})
         empty_redis.zadd("celeryql:workers", {name: 1})
 
-    found = {worker.name: worker.online for worker in await engine.cluster_reader.workers()}
+    found = {worker.name: worker.online for worker in await engine.cluster_reader.read_workers()}
 
     assert found == {"dead": False, "slow": True}

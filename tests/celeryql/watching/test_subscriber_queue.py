@@ -55,7 +55,7 @@ async def test_a_watcher_that_lags_too_far_keeps_the_beginning_and_says_where_it
 async def test_a_watcher_that_has_been_told_what_is_missing_takes_in_again():
     watcher = SubscriberQueue()
     watcher.push(event(1))
-    watcher.lag("1-0")
+    watcher.stop_after("1-0")
     watcher.push(event(3))
 
     before = await watcher.take()
