@@ -18,7 +18,7 @@ from redis import Redis
 
 from celeryql.settings import PROJECT_ROOT, load_settings
 from graphql_api.local.redis_server import ping_failure, private_redis, reserve_port
-from graphql_api.local.up import SHOWN_HERE
+from graphql_api.local.up import DEVELOPER_SETTINGS
 from tasks import app
 from tests.client import Client
 from tests.processes import running, running_api, running_worker
@@ -144,7 +144,7 @@ def client(one_machine: Client) -> Client:
 @pytest.fixture(scope="session")
 def one_machine(environment: dict[str, str], logs: Path) -> Iterator[Client]:
     """The API as `./dev up` has it, which tells those who develop more than others."""
-    shown = dict.fromkeys(map(str.upper, SHOWN_HERE), "true")
+    shown = dict.fromkeys(map(str.upper, DEVELOPER_SETTINGS), "true")
     with running_api(environment | shown, logs / "api.log") as url:
         yield Client(url)
 

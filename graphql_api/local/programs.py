@@ -1,4 +1,4 @@
-"""The programs that make up CeleryQL on one machine: how each is started and when it is ready."""
+"""The programs of CeleryQL on one machine: their command lines, and checks that they work."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from graphql_api.local.redis_server import EmbeddedRedis, is_ready
 
 LOOPBACK = "127.0.0.1"
 PROBE_TIMEOUT_S = 2.0
-HUNG_AFTER_S = 10.0  # well above what a request ever holds up the others
-WORKER_OPTIONS = {  # where they differ; a worker takes the queue of its name
+HUNG_AFTER_S = 10.0  # far longer than any request blocks the event loop
+WORKER_OPTIONS = {  # by queue; each worker is named after its queue
     "celery": "-c 2",
     "email_service": "-c 1",
     "ml_service": "--pool=solo -c 1",
 }
-# Settings that hold secrets, and the program that needs each. The API and the workers are handed
-# REDIS_URL, checked, in their `environment`.
+# Settings that hold secrets, and the program that needs each. API and workers get a checked
+# REDIS_URL in their `environment`.
 SECRETS = {
     "REDIS_URL": None,
     "AUTH_JWT_SECRET": "api",
@@ -39,26 +39,26 @@ SECRETS = {
 
 
 def _program(name: str, argv: tuple[str, ...], **described: Any) -> Program:
-    """Describe a program that sees no secret of the others."""
+    """Describe a program that does not see the secrets of the others."""
     hidden = frozenset(secret for secret, user in SECRETS.items() if user != name)
     return Program(name, argv, hidden=hidden, **described)
 
 
 def redis_server(server: EmbeddedRedis) -> Program:
-    """Describe the private Redis, ready when it answers."""
+    """Describe the private Redis, which is ready when it answers."""
     ready = partial(asyncio.to_thread, is_ready, server)
     return _program("redis", server.argv, ready=ready, outlasts=True)
 
 
 def mail_catcher(port: int, maildir: Path) -> Program:
-    """Describe an SMTP server that puts every message into a Maildir, whoever it is for."""
+    """Describe an SMTP server that puts every message into one Maildir."""
     command = f"aiosmtpd -n -u -l {LOOPBACK}:{port} -c aiosmtpd.handlers.Mailbox"
     ready = partial(_accepts, LOOPBACK, port)
     return _program("mail", _module(command, str(maildir)), ready=ready, outlasts=True)
 
 
 def worker(queue: str, environment: Mapping[str, str]) -> Program:
-    """Describe the Celery worker of one queue, ready when it says so."""
+    """Describe the Celery worker of one queue, which is ready when its log says so."""
     command = (
         f"celery --quiet -A tasks worker -Q {queue} --hostname {queue}@%h {WORKER_OPTIONS[queue]}"
         " --loglevel INFO"
@@ -74,8 +74,8 @@ def worker(queue: str, environment: Mapping[str, str]) -> Program:
 
 
 def api(host: str, port: int, environment: Mapping[str, str]) -> Program:
-    """Describe the GraphQL server, ready when its own check says so."""
-    # Whether it may listen there was asked before anything was started.
+    """Describe the GraphQL server, which is ready when `/readyz` says so."""
+    # `--insecure`, because the address was checked before.
     command = f"graphql_api.server --host {host} --port {port} --insecure"
     return _program(
         "api",
@@ -87,17 +87,17 @@ def api(host: str, port: int, environment: Mapping[str, str]) -> Program:
 
 
 def training(out: Path) -> Program:
-    """Describe the training of the spam model, which ends by itself."""
+    """Describe the training of the spam model, which ends on its own."""
     return _program("training", _module("ml.train_spam_detector --out", str(out)))
 
 
 def model_check(model: Path) -> Program:
-    """Describe the look at a stored spam model, which ends with 65 where it cannot be used."""
+    """Describe the check of a stored spam model; the exit code is 65 if it cannot be used."""
     return _program("check", _module("ml.check_model", str(model)))
 
 
 def graphiql(folder: str) -> Program:
-    """Describe the building of GraphiQL's page, which ends by itself; at once, if it is built."""
+    """Describe the build of the GraphiQL page, which ends at once if the page is built."""
     return _program(
         "graphiql",
         _module("graphql_api.pages.graphiql.build"),
@@ -133,16 +133,16 @@ async def _ailment(host: str, port: int) -> str | None:
         status = json.loads(body)["status"]
     except OSError:
         return f"has not answered for {HUNG_AFTER_S:g} s"
-    except (ValueError, KeyError):  # one that has too many clients refuses this one in plain text
+    except (ValueError, KeyError):  # with too many clients, the API refuses in plain text
         return None
     return None if status == "ready" or REDIS in status else str(status)
 
 
 async def _readyz(host: str, port: int, timeout_s: float) -> tuple[bytes, bytes]:
-    """Ask an API whether it is ready, and give the head and the body of its answer.
+    """Request `/readyz`, and return the head and the body of the response.
 
     Raises:
-        OSError: there is none in time.
+        OSError: there is no response in time.
     """
     async with asyncio.timeout(timeout_s):
         reader, writer = await asyncio.open_connection(host, port)

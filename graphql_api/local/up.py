@@ -1,7 +1,7 @@
-"""Everything on one machine: what is started in which order, and what the user is told.
+"""`./dev up`: which programs are started, in which order, and what is printed about them.
 
-The programs are described in `programs.py`, kept running by `supervisor.py`; what must hold before
-anything starts is in `preflight.py`.
+`preflight.py` checks the conditions of a start, `programs.py` describes the programs, and
+`supervisor.py` keeps them running and stops them on SIGINT and SIGTERM.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,25 +32,24 @@ from graphql_api.local.preflight import (
 )
 from graphql_api.local.processes import PrefixedOutput
 from graphql_api.local.redis_server import EmbeddedRedis, check_data, reserve_port, write_config
-from graphql_api.local.running_env import removed, write_running_env
 from graphql_api.local.settings import LocalSettings
 from graphql_api.local.supervisor import Supervisor
 
-# What helps those who develop; switched on where nobody else can reach the API.
-SHOWN_HERE = ("introspection", "suggestions", "tracebacks")
+# Settings that help developers; they are on if only this machine can reach the API.
+DEVELOPER_SETTINGS = ("introspection", "suggestions", "tracebacks")
 
 
 @dataclass(frozen=True)
-class Machine:
-    """What one start is made of.
+class LocalStack:
+    """The programs of one `./dev up` and their settings.
 
     Attributes:
-        host: where the API listens, with `port`.
-        data_dir: where mail and append-only file are kept.
-        environment: the settings by which the programs find each other.
-        redis: None where the user runs one.
-        catches_mail: False where the user names a mail server.
-        has_pinned_models: whether the user says which spam models to trust.
+        host: address of the API, with `port`.
+        data_dir: folder for mail and the append-only file.
+        environment: settings that tell the programs where the others are.
+        redis: the private Redis; None if the user runs one.
+        catches_mail: whether a mail catcher runs; False if the user sets a mail server.
+        has_pinned_models: whether the user sets which spam models to trust.
     """
 
     host: str
@@ -70,13 +70,13 @@ class Machine:
         """The folder of the spam model."""
         return Path(self.environment["MODEL_DIR"]) / "sms"
 
-    async def bring_up(self, supervisor: Supervisor, console: PrefixedOutput) -> None:
-        """Start every program as soon as what it needs is there, and say when all are ready."""
-        # Nobody waits for GraphiQL's page: the registry of its packages may be out of reach.
+    async def bring_up(self, supervisor: Supervisor, output: PrefixedOutput) -> None:
+        """Start each program after those that it needs, and print a message when all are ready."""
+        # Nothing waits for the GraphiQL page: the registry of its packages may be unreachable.
         page = supervisor.complete(programs.graphiql(self.environment["GRAPHIQL_DIR"]))
-        await asyncio.gather(self._start(supervisor, console), page)
+        await asyncio.gather(self._start(supervisor, output), page)
 
-    async def _start(self, supervisor: Supervisor, console: PrefixedOutput) -> None:
+    async def _start(self, supervisor: Supervisor, output: PrefixedOutput) -> None:
         began = time.monotonic()
         if self.redis:
             await supervisor.start(programs.redis_server(self.redis))
@@ -85,9 +85,9 @@ class Machine:
             supervisor.start(programs.api(self.host, self.port, self.environment)),
             supervisor.start(programs.worker("celery", self.environment)),
             self._start_mail(supervisor),
-            self._start_spam_detection(supervisor, console),
+            self._start_spam_detection(supervisor, output),
         )
-        console.say(self._welcome(time.monotonic() - began))
+        output.say(self._welcome(time.monotonic() - began))
 
     async def _start_mail(self, supervisor: Supervisor) -> None:
         if self.catches_mail:
@@ -95,37 +95,39 @@ class Machine:
             await supervisor.start(programs.mail_catcher(port, self.maildir))
         await supervisor.start(programs.worker("email_service", self.environment))
 
-    async def _start_spam_detection(self, supervisor: Supervisor, console: PrefixedOutput) -> None:
-        if await self._needs_training(supervisor, console):
+    async def _start_spam_detection(self, supervisor: Supervisor, output: PrefixedOutput) -> None:
+        if await self._needs_training(supervisor, output):
             training = programs.training(self.model_dir)
             if await supervisor.complete(training):
-                console.say(
+                output.say(
                     "The spam model was not trained, so detectSpam fails until it is: "
-                    "if there is no network, hand over a corpus with "
-                    f"`{' '.join(map(_shown, training.argv))} --data FILE`."
+                    "without network access, train it on your own corpus with "
+                    f"`{' '.join(map(_relative, training.argv))} --data FILE`."
                 )
         await supervisor.start(programs.worker("ml_service", self.environment))
 
-    async def _needs_training(self, supervisor: Supervisor, console: PrefixedOutput) -> bool:
-        """Look at the spam model; one that another release trained is kept, out of the way."""
+    async def _needs_training(self, supervisor: Supervisor, output: PrefixedOutput) -> bool:
+        """Check the spam model; a model of another release is renamed and must be trained again."""
         if not (self.model_dir / "manifest.json").exists():
-            console.say("There is no spam model yet: training one, which takes a while.")
+            output.say("There is no spam model yet: training one, which takes a while.")
             return True
-        if self.has_pinned_models:  # then another model would not be trusted
+        if self.has_pinned_models:  # a new model would not be trusted
             return False
         if await supervisor.complete(programs.model_check(self.model_dir)) != os.EX_DATAERR:
             return False
         aside = self.model_dir.with_name(f"{self.model_dir.name}.{time.strftime('%Y%m%dT%H%M%S')}")
         self.model_dir.rename(aside)
-        console.say(
-            f"That model is kept in {_shown(aside)}, and another one is trained, which takes a "
-            "while; if you trained it on messages of your own, do so again."
+        output.say(
+            f"That model is kept in {_relative(aside)}, and another one is trained, which takes a "
+            "while; if you trained it on messages of your own, train it on them again."
         )
         return True
 
     def _welcome(self, took_s: float) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        mail = f"{_shown(self.maildir)} (a Maildir)" if self.catches_mail else "sent to SMTP_HOST"
+        mail = (
+            f"{_relative(self.maildir)} (a Maildir)" if self.catches_mail else "sent to SMTP_HOST"
+        )
         return f"""
 CeleryQL is ready ({took_s:.1f} s).
   GraphiQL   http://{host}:{self.port}/graphql
@@ -144,47 +146,47 @@ def main(
     insecure: bool,
     data_dir: Path = DATA_DIR,
 ) -> int:
-    """Run CeleryQL on this machine until a signal or a death, and return the exit code.
+    """Run CeleryQL on this machine until a signal or a failure, and return the exit code.
 
     Args:
-        host: None takes the setting.
-        port: None takes the setting.
-        strict_port: fail where the port is taken; else the next free one is used.
-        restart: start again what dies.
-        insecure: bind any address, with or without authentication.
-        data_dir: where all is kept.
+        host: None uses the setting.
+        port: None uses the setting.
+        strict_port: fail if the port is taken; else the next free one is used.
+        restart: restart a program that dies.
+        insecure: bind any address, even without authentication.
+        data_dir: folder for all data.
     """
     running_env = data_dir / RUNNING_ENV.name
     try:
-        with only_one(data_dir / "up.lock"), removed(running_env):
-            # The file of an earlier run is removed by now: it would name a Redis that has stopped.
+        with only_one(data_dir / "up.lock"), removed_before_and_after(running_env):
+            # Read after the file of an earlier run is removed: it names a Redis that has stopped.
             settings = LocalSettings.read()
             host, port = host or settings.host, port or settings.port
             if not (Authenticator(settings).is_on or insecure):
                 refuse_public(host)
-            machine = prepare(settings, host, choose_port(host, port, strict=strict_port), data_dir)
-            return asyncio.run(serve(machine, port, restart=restart))
+            stack = prepare(settings, host, choose_port(host, port, strict=strict_port), data_dir)
+            return asyncio.run(serve(stack, port, restart=restart))
     except (StartRefused, CeleryQLError) as refusal:
         sys.stderr.write(f"dev: {refusal}.\n")
         return os.EX_CONFIG if isinstance(refusal, BadSettings) else 1
 
 
-async def serve(machine: Machine, wanted_port: int, *, restart: bool) -> int:
-    """Start the programs and keep them until the end; return the exit code."""
-    console = PrefixedOutput(
+async def serve(stack: LocalStack, wanted_port: int, *, restart: bool) -> int:
+    """Run the programs until the end, and return the exit code."""
+    output = PrefixedOutput(
         sys.stdout, coloured=sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     )
-    if machine.port != wanted_port:
-        console.say(f"Port {wanted_port} is taken: using {machine.port}.")
-    supervisor = Supervisor(console, restart=restart)
-    return await supervisor.run(lambda: machine.bring_up(supervisor, console))
+    if stack.port != wanted_port:
+        output.say(f"Port {wanted_port} is taken: using {stack.port}.")
+    supervisor = Supervisor(output, restart=restart)
+    return await supervisor.run(lambda: stack.bring_up(supervisor, output))
 
 
-def prepare(settings: LocalSettings, host: str, port: int, data_dir: Path) -> Machine:
-    """Decide what a start is made of.
+def prepare(settings: LocalSettings, host: str, port: int, data_dir: Path) -> LocalStack:
+    """Decide which programs are started, and with which settings.
 
     Raises:
-        StartRefused: something around does not allow the start.
+        StartRefused: the Redis of the settings does not answer.
         EmbeddedRedisError: there is no Redis server to start, or it cannot read the data.
     """
     given = settings.model_fields_set
@@ -195,10 +197,10 @@ def prepare(settings: LocalSettings, host: str, port: int, data_dir: Path) -> Ma
         redis = write_config(data_dir / "redis", chosen=settings.redis_server)
         check_data(redis)
     catches_mail = "smtp_host" not in given
-    # Lines stand behind the names of their programs, and are for people.
-    is_open = settings.log_format is LogFormat.AUTO
+    # People read the output, so plain text is the default.
+    is_auto = settings.log_format is LogFormat.AUTO
     environment = {
-        "LOG_FORMAT": LogFormat.PLAIN if is_open else settings.log_format,
+        "LOG_FORMAT": LogFormat.PLAIN if is_auto else settings.log_format,
         "REDIS_URL": redis.url if redis else settings.redis_url,
         "SMTP_HOST": programs.LOOPBACK if catches_mail else settings.smtp_host,
         "SMTP_PORT": str(reserve_port() if catches_mail else settings.smtp_port),
@@ -206,11 +208,30 @@ def prepare(settings: LocalSettings, host: str, port: int, data_dir: Path) -> Ma
         "GRAPHIQL_DIR": str(settings.graphiql_dir.resolve()),
     }
     if is_loopback(host):
-        environment |= {name.upper(): "true" for name in SHOWN_HERE if name not in given}
+        environment |= {name.upper(): "true" for name in DEVELOPER_SETTINGS if name not in given}
     pinned = bool(settings.model_sha256)
-    return Machine(host, port, data_dir, environment, redis, catches_mail, pinned)
+    return LocalStack(host, port, data_dir, environment, redis, catches_mail, pinned)
 
 
-def _shown(path: str | Path) -> str:
+def write_running_env(path: Path, values: Mapping[str, str]) -> None:
+    """Write settings for commands in other shells; only the owner can read them (a password)."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        for key, value in values.items():
+            escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+            file.write(f"{key}='{escaped}'\n")
+
+
+@contextmanager
+def removed_before_and_after(path: Path) -> Iterator[None]:
+    """Remove a file at the start and at the end of a `with` block."""
+    path.unlink(missing_ok=True)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _relative(path: str | Path) -> str:
     """Shorten a path inside the project."""
     return str(path).removeprefix(f"{PROJECT_ROOT}/")

@@ -1,4 +1,4 @@
-"""The programs' command lines, and how each is seen to be ready."""
+"""The programs' command lines, and the checks that they are ready and work."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ async def test_the_api_is_not_ready_before_it_listens() -> None:
     ("status", "body", "ailment"),
     [
         ("200 OK", '{"status": "ready"}', None),
-        ("503 Unavailable", '{"status": "Redis does not answer"}', None),  # no restart cures it
-        ("503 Unavailable", "Service Unavailable", None),  # uvicorn's, which has too many clients
+        ("503 Unavailable", '{"status": "Redis does not answer"}', None),  # a restart does not help
+        ("503 Unavailable", "Service Unavailable", None),  # uvicorn's answer to too many clients
         ("503 Unavailable", '{"status": "cannot sweep (Redis answers with an error)"}', None),
         ("503 Unavailable", '{"status": "cannot sweep (KeyError)"}', "cannot sweep (KeyError)"),
     ],
 )
-async def test_what_ails_the_api_is_what_it_says(
+async def test_the_ailment_of_the_api_is_the_status_that_it_reports(
     status: str, body: str, ailment: str | None
 ) -> None:
     async with http_server(status, body) as port:
@@ -64,7 +64,7 @@ async def test_what_ails_the_api_is_what_it_says(
         assert await program.ailment() == ailment
 
 
-async def test_an_api_that_does_not_answer_is_ill() -> None:
+async def test_an_api_that_does_not_answer_has_an_ailment() -> None:
     ailment = programs.api(HOST, reserve_port(), {}).ailment
 
     assert ailment is not None

@@ -1,4 +1,4 @@
-"""What one machine is made of, and what other commands and the user are told about it."""
+"""`./dev up`: its programs, the order of their start, and its messages."""
 
 from __future__ import annotations
 
@@ -16,9 +16,14 @@ import pytest
 from graphql_api.auth.trusted_hosts import StartRefused
 from graphql_api.local.processes import PrefixedOutput, Program
 from graphql_api.local.redis_server import private_redis
-from graphql_api.local.running_env import removed, write_running_env
 from graphql_api.local.settings import LocalSettings
-from graphql_api.local.up import Machine, main, prepare
+from graphql_api.local.up import (
+    LocalStack,
+    main,
+    prepare,
+    removed_before_and_after,
+    write_running_env,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -27,60 +32,63 @@ def _no_settings_around(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def machine(folder: Path, **settings: str) -> Machine:
+def stack(folder: Path, **settings: str) -> LocalStack:
     return prepare(LocalSettings(_env_file=None, **settings), "127.0.0.1", 8000, folder)
 
 
-def test_without_settings_it_brings_redis_and_mail(tmp_path: Path) -> None:
-    made = machine(tmp_path)
+def test_without_settings_there_is_a_private_redis_and_a_mail_catcher(tmp_path: Path) -> None:
+    planned = stack(tmp_path)
 
-    assert made.redis
-    assert made.environment["REDIS_URL"] == made.redis.url
-    assert made.catches_mail
-    assert made.environment["SMTP_HOST"] == "127.0.0.1"
-    assert int(made.environment["SMTP_PORT"]) > 1023
+    assert planned.redis
+    assert planned.environment["REDIS_URL"] == planned.redis.url
+    assert planned.catches_mail
+    assert planned.environment["SMTP_HOST"] == "127.0.0.1"
+    assert int(planned.environment["SMTP_PORT"]) > 1023
 
 
-def test_a_redis_of_the_user_stands_in(tmp_path: Path) -> None:
+def test_a_redis_of_the_user_replaces_the_private_one(tmp_path: Path) -> None:
     with private_redis(tmp_path / "theirs") as url:
-        made = machine(tmp_path, redis_url=url)
+        planned = stack(tmp_path, redis_url=url)
 
-    assert made.redis is None
-    assert made.environment["REDIS_URL"] == url
+    assert planned.redis is None
+    assert planned.environment["REDIS_URL"] == url
 
 
 def test_a_dead_redis_of_the_user_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(StartRefused, match="REDIS_URL is set"):
-        machine(tmp_path, redis_url="redis://127.0.0.1:1/0")
+        stack(tmp_path, redis_url="redis://127.0.0.1:1/0")
 
 
-def test_a_mail_server_of_the_user_stands_in(tmp_path: Path) -> None:
-    made = machine(tmp_path, smtp_host="mail.example", smtp_port="25")
+def test_a_mail_server_of_the_user_replaces_the_mail_catcher(tmp_path: Path) -> None:
+    planned = stack(tmp_path, smtp_host="mail.example", smtp_port="25")
 
-    assert not made.catches_mail
-    assert (made.environment["SMTP_HOST"], made.environment["SMTP_PORT"]) == ("mail.example", "25")
+    assert not planned.catches_mail
+    assert (planned.environment["SMTP_HOST"], planned.environment["SMTP_PORT"]) == (
+        "mail.example",
+        "25",
+    )
 
 
-def test_the_model_folder_is_told_as_a_full_path(
+def test_the_programs_get_the_full_path_of_the_model_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
-    assert machine(tmp_path, model_dir="models").model_dir == tmp_path / "models" / "sms"
+    assert stack(tmp_path, model_dir="models").model_dir == tmp_path / "models" / "sms"
 
 
 @pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", True), ("0.0.0.0", False)])
-def test_what_helps_developers_is_on_only_where_nobody_else_looks(
+def test_developer_settings_are_on_only_if_nobody_else_can_reach_the_api(
     tmp_path: Path, host: str, shown: bool
 ) -> None:
-    made = prepare(LocalSettings(_env_file=None), host, 8000, tmp_path)
+    planned = prepare(LocalSettings(_env_file=None), host, 8000, tmp_path)
 
     for name in ("INTROSPECTION", "SUGGESTIONS", "TRACEBACKS"):
-        assert (name in made.environment) is shown
+        assert (name in planned.environment) is shown
 
 
 class Recorder:
-    """A supervisor whose programs are ready at once."""
+    """A supervisor that records programs, which are ready at once."""
 
     def __init__(self, *, training_code: int = 0, check_code: int = 0) -> None:
         self.started: list[str] = []
@@ -97,12 +105,12 @@ class Recorder:
 
 async def test_programs_start_after_what_they_need(tmp_path: Path) -> None:
     supervisor, output = Recorder(), io.StringIO()
-    made = machine(tmp_path, model_dir=str(tmp_path / "models"))
+    planned = stack(tmp_path, model_dir=str(tmp_path / "models"))
 
-    await made.bring_up(supervisor, PrefixedOutput(output))
+    await planned.bring_up(supervisor, PrefixedOutput(output))
 
     started = supervisor.started
-    started.remove("graphiql")  # which needs none of the others
+    started.remove("graphiql")  # it needs none of the others
     assert started[0] == "redis"
     assert sorted(started[1:]) == [
         *("api", "celery", "email_service", "mail", "ml_service", "training")
@@ -118,21 +126,21 @@ async def test_a_trained_model_is_kept(tmp_path: Path) -> None:
     (tmp_path / "sms" / "manifest.json").touch()
     supervisor = Recorder()
 
-    await machine(tmp_path, model_dir=str(tmp_path)).bring_up(
+    await stack(tmp_path, model_dir=str(tmp_path)).bring_up(
         supervisor, PrefixedOutput(io.StringIO())
     )
 
     assert "training" not in supervisor.started
 
 
-async def test_a_model_of_another_release_is_set_aside_and_another_is_trained(
+async def test_a_model_of_another_release_is_kept_aside_and_replaced(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "sms").mkdir()
     (tmp_path / "sms" / "manifest.json").touch()
     supervisor, output = Recorder(check_code=os.EX_DATAERR), io.StringIO()
 
-    await machine(tmp_path, model_dir=str(tmp_path)).bring_up(supervisor, PrefixedOutput(output))
+    await stack(tmp_path, model_dir=str(tmp_path)).bring_up(supervisor, PrefixedOutput(output))
 
     assert supervisor.started.index("training") < supervisor.started.index("ml_service")
     assert not (tmp_path / "sms").exists()
@@ -141,22 +149,22 @@ async def test_a_model_of_another_release_is_set_aside_and_another_is_trained(
     assert (Path(aside[1]) / "manifest.json").exists()
 
 
-async def test_a_model_that_the_user_vouches_for_is_left_alone(tmp_path: Path) -> None:
+async def test_a_model_that_the_user_pinned_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "sms").mkdir()
     (tmp_path / "sms" / "manifest.json").touch()
     supervisor = Recorder(check_code=os.EX_DATAERR)
     settings = {"model_dir": str(tmp_path), "model_sha256": json.dumps(["0" * 64])}
 
-    await machine(tmp_path, **settings).bring_up(supervisor, PrefixedOutput(io.StringIO()))
+    await stack(tmp_path, **settings).bring_up(supervisor, PrefixedOutput(io.StringIO()))
 
     assert "training" not in supervisor.started
     assert (tmp_path / "sms" / "manifest.json").exists()
 
 
-async def test_without_a_model_the_rest_runs_and_it_says_how_to_train(tmp_path: Path) -> None:
+async def test_without_a_model_the_rest_runs_and_says_how_to_train_one(tmp_path: Path) -> None:
     supervisor, output = Recorder(training_code=1), io.StringIO()
 
-    await machine(tmp_path, model_dir=str(tmp_path)).bring_up(supervisor, PrefixedOutput(output))
+    await stack(tmp_path, model_dir=str(tmp_path)).bring_up(supervisor, PrefixedOutput(output))
 
     assert "ml_service" in supervisor.started
     assert f"-m ml.train_spam_detector --out {tmp_path}/sms --data FILE`" in output.getvalue()
@@ -176,7 +184,7 @@ async def test_without_a_model_the_rest_runs_and_it_says_how_to_train(tmp_path: 
         (
             {"REDIS_URL": "redis://127.0.0.1:1/0", "AUTH_JWT_SECRET": "x" * 32},
             {"host": "0.0.0.0"},
-            r"dev: REDIS_URL is set, .*\.\n",  # so the address was accepted
+            r"dev: REDIS_URL is set, .*\.\n",  # the address was accepted
         ),
         (
             {"REDIS_URL": "redis://127.0.0.1:1/0"},
@@ -191,7 +199,7 @@ async def test_without_a_model_the_rest_runs_and_it_says_how_to_train(tmp_path: 
         ({"AUTH_JWKS_URL": "file:///x"}, {}, r"dev: setting AUTH_JWKS_URL: URL scheme .*\.\n"),
     ],
 )
-def test_bad_surroundings_are_told_in_one_sentence(
+def test_a_refused_start_is_explained_in_one_sentence(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -210,7 +218,7 @@ def test_bad_surroundings_are_told_in_one_sentence(
     assert re.fullmatch(said, capsys.readouterr().err)
 
 
-def test_other_commands_read_the_settings_back(tmp_path: Path) -> None:
+def test_other_commands_can_read_the_settings(tmp_path: Path) -> None:
     awkward = tmp_path / """it's "a\\b" #folder"""
     values = {"REDIS_URL": "redis://:p%23w%27d@127.0.0.1:7/0", "MODEL_DIR": str(awkward)}
 
@@ -221,7 +229,7 @@ def test_other_commands_read_the_settings_back(tmp_path: Path) -> None:
     assert settings.model_dir == awkward
 
 
-def test_only_their_owner_can_read_them(tmp_path: Path) -> None:
+def test_only_the_owner_can_read_the_settings(tmp_path: Path) -> None:
     (tmp_path / "running.env").write_text("left by a killed run")
 
     write_running_env(tmp_path / "running.env", {"REDIS_URL": "redis://:secret@host"})
@@ -229,11 +237,11 @@ def test_only_their_owner_can_read_them(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "running.env").stat().st_mode) == 0o600
 
 
-def test_what_a_killed_run_left_is_removed_and_so_is_ours(tmp_path: Path) -> None:
+def test_the_settings_of_a_killed_run_and_of_this_one_are_removed(tmp_path: Path) -> None:
     path = tmp_path / "running.env"
     path.write_text("old")
 
-    with removed(path):
+    with removed_before_and_after(path):
         assert not path.exists()
         path.write_text("new")
 
