@@ -1,8 +1,8 @@
-"""The connections of an API process to Redis: one that was lost is noticed before it is used.
+"""The connections of an API process to Redis: a lost one is replaced before it is used.
 
-A pool of redis-py 8.1 looks for the end of a connection's stream before it hands the connection
-out. A connection that was reset has no such end. To write to it is an OSError on asyncio's own
-loop, but a RuntimeError on uvloop ("the handler is closed"), which nobody counts as an outage.
+A pool of redis-py 8.1 checks for the end of a connection's stream before it lends the connection. A
+connection that was reset has no such end. Writing to it raises an OSError on asyncio's own loop,
+but on uvloop a RuntimeError ("the handler is closed"), which no client treats as an outage.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from redis.asyncio import Connection, ConnectionPool, SSLConnection, UnixDomainS
 from redis.asyncio.connection import AbstractConnection
 
 
-class _Watchful(AbstractConnection):
-    """A connection that raises a ConnectionError where it was lost, whichever loop runs it."""
+class _LossDetecting(AbstractConnection):
+    """A connection that raises a ConnectionError if it was lost, on every event loop."""
 
-    was_lost = False  # since its pool last asked
+    was_lost = False  # since the pool last checked
 
     async def disconnect(self, *args: Any, **options: Any) -> None:
-        """Note that the connection ends, which a pool does not do to one that is fit to be used."""
+        """Disconnect; a pool does so only with a connection that cannot be used."""
         self.was_lost = True
         await super().disconnect(*args, **options)
 
     async def can_read(self) -> bool:
-        """Tell a pool whether the connection is fit to be used; an error has it replaced.
+        """Tell the pool whether unread data would make the connection unusable.
 
         Raises:
-            ConnectionError: it was lost.
+            ConnectionError: it was lost, so the pool replaces it.
         """
         self._refuse_if_lost()
         return await super().can_read()
 
     async def _send_packed_command(self, command: Iterable[bytes]) -> None:
-        self._refuse_if_lost()  # it may be lost between the look of the pool and this write
+        self._refuse_if_lost()  # it may have been lost since the pool checked it
         await super()._send_packed_command(command)
 
     def _refuse_if_lost(self) -> None:
@@ -42,19 +42,19 @@ class _Watchful(AbstractConnection):
             raise ConnectionResetError("the connection was lost")
 
 
-class _TcpConnection(_Watchful, Connection):
+class _TcpConnection(_LossDetecting, Connection):
     """Over TCP."""
 
 
-class _TlsConnection(_Watchful, SSLConnection):
+class _TlsConnection(_LossDetecting, SSLConnection):
     """Over TLS."""
 
 
-class _UnixConnection(_Watchful, UnixDomainSocketConnection):
+class _UnixConnection(_LossDetecting, UnixDomainSocketConnection):
     """Over a Unix socket."""
 
 
-_WATCHFUL: dict[type[AbstractConnection], type[AbstractConnection]] = {
+_CLASSES: dict[type[AbstractConnection], type[AbstractConnection]] = {
     Connection: _TcpConnection,
     SSLConnection: _TlsConnection,
     UnixDomainSocketConnection: _UnixConnection,
@@ -62,18 +62,18 @@ _WATCHFUL: dict[type[AbstractConnection], type[AbstractConnection]] = {
 
 
 class Pool(ConnectionPool):
-    """redis-py's pool, which takes the loss of one connection for a sign that others are lost.
+    """redis-py's pool, which reconnects all idle connections when one was lost.
 
-    Packets may vanish without a word, and each idle connection would cost one request its timeout.
+    A network that drops packets silently breaks them all; each would cost a request its timeout.
     """
 
     def __init__(
         self, connection_class: type[AbstractConnection] = Connection, **options: Any
     ) -> None:
-        super().__init__(_WATCHFUL[connection_class], **options)
+        super().__init__(_CLASSES[connection_class], **options)
 
-    async def release(self, connection: Any) -> None:  # one of the above, as are the idle
-        """Take a connection back; if it was lost, have those that are idle connect again."""
+    async def release(self, connection: Any) -> None:  # one of the classes above
+        """Take a connection back; if it was lost, disconnect the idle ones, so they reconnect."""
         await super().release(connection)
         if connection.was_lost:
             connection.was_lost = False

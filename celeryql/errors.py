@@ -1,16 +1,16 @@
-"""Every expected failure of the engine, as one tree; what Redis fails with is in `outages.py`.
+"""Every expected failure of the engine, as one tree; outages of Redis are in `outages.py`.
 
 CeleryQLError
-├── BadSettings            settings contradict each other, or lack something: refused at start
-├── BadTaskDefinition      a task file is wrong: refused at start
-├── CursorExpired          a stream cannot go on behind a cursor: what follows it is not kept
-├── DocumentTooLarge       a stored value has more in it than is read at once
+├── BadSettings            settings are invalid or contradictory: the process does not start
+├── BadTaskDefinition      a task cannot be offered: the process does not start
+├── CursorExpired          events after a cursor are no longer stored
+├── DocumentTooLarge       a stored value has more objects than one read allows
 ├── EmbeddedRedisError     there is no private Redis (in `redis_server.py`, with PortTaken)
-├── InvalidArguments       a worker was handed arguments that do not fit the task
-├── InvalidResult          a task returned what its return type does not allow
-├── StoredByAnotherRelease what is kept in Redis has another form than this release reads
+├── InvalidArguments       a message has arguments that do not fit its task
+├── InvalidResult          a task returned a value that its return type does not allow
+├── StoredByAnotherRelease this release cannot read what another one stored
 ├── UnknownCursor          no event has this cursor yet
-└── Refusal                an operation that cannot be accepted; nothing was sent
+└── Refusal                an operation is not accepted; nothing was sent
     ├── InvalidInput
     ├── WorkflowTypeMismatch
     ├── IdempotencyConflict
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from celeryql.records import Cursor, Record, TaskId
 
 _PROBLEMS_SHOWN = 3  # problems in a message
-_PROBLEMS_KEPT = 100  # problems of one input, which may have one for each of its values
+_PROBLEMS_KEPT = 100  # problems of one input, which can have one for each value
 
 # Problems of a process that come from Redis. Restarting the process does not solve them.
 REDIS = "Redis"
@@ -53,11 +53,11 @@ class CeleryQLError(Exception):
 
 
 class BadSettings(CeleryQLError):
-    """Settings contradict each other, lack something, or name what cannot be read."""
+    """Settings are invalid, missing or contradictory, or name a file that cannot be read."""
 
 
 class BadTaskDefinition(CeleryQLError):
-    """A task function cannot be offered: its signature is incomplete or its name is taken."""
+    """A task cannot be offered: its signature or its name cannot be used."""
 
     def __init__(self, task: str, reason: str) -> None:
         self.task = task
@@ -66,17 +66,17 @@ class BadTaskDefinition(CeleryQLError):
 
 
 class CursorExpired(CeleryQLError):
-    """Events behind a cursor are not kept any more."""
+    """Events after a cursor are no longer stored."""
 
     def __init__(self, cursor: Cursor) -> None:
         self.cursor = cursor
         super().__init__(
-            f"Events behind {cursor!r} are not kept any more: query again, then subscribe"
+            f"Events after {cursor!r} are no longer stored: query again, then subscribe"
         )
 
 
 class DocumentTooLarge(CeleryQLError):
-    """A stored value has more in it than is read at once."""
+    """A stored value has more objects than one read allows."""
 
 
 class UnknownCursor(CeleryQLError):
@@ -90,31 +90,36 @@ class UnknownCursor(CeleryQLError):
 
 
 class StoredByAnotherRelease(CeleryQLError):
-    """What is kept of a workflow has another form than this release reads."""
+    """A workflow was stored in a form that this release cannot read."""
 
     def __init__(self, task_id: TaskId) -> None:
         self.task_id = task_id
         super().__init__(
-            f"The steps of workflow {task_id} were stored by another release in another form: "
+            f"Another release stored the steps of workflow {task_id} in another form: "
             "read them with that release"
         )
 
 
 class InvalidArguments(CeleryQLError):
-    """The arguments of a message do not fit the task they name."""
+    """The arguments of a message do not fit its task."""
 
 
 class InvalidResult(CeleryQLError):
-    """A task returned what its return type does not allow."""
+    """A task returned a value that its return type does not allow."""
 
 
 class Refusal(CeleryQLError):
-    """Base of what an operation answers when it is not accepted."""
+    """Base of the reasons why an operation is not accepted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with an input: `path` leads from the operation's argument to the value."""
+    """One problem of an input.
+
+    Attributes:
+        path: from the argument of the operation to the value.
+        message: what is wrong with it.
+    """
 
     path: tuple[str, ...]
     message: str
@@ -124,34 +129,34 @@ class Problem:
 
 
 def problems_of(error: ValidationError, path: tuple[str, ...] = ()) -> list[Problem]:
-    """List what pydantic refused, but not the values, which may be sensitive.
+    """Convert the errors of pydantic, without the values, which may be sensitive.
 
     Args:
-        error: of a model that stands for what a client gave.
-        path: where that stands in the operation.
+        error: of the model that validated an input.
+        path: of that input in the operation.
     """
     found = error.errors(include_url=False)
     return [Problem((*path, *map(str, e["loc"])), message_of(e)) for e in found]
 
 
 def message_of(error: ErrorDetails) -> str:
-    """Say what pydantic refused of one value."""
-    is_of_no_type = error["type"].endswith("_type") or error["type"] == "enum"
-    if is_of_no_type and error["input"] is None:
+    """Return the message of one error of pydantic."""
+    is_wrong_type = error["type"].endswith("_type") or error["type"] == "enum"
+    if is_wrong_type and error["input"] is None:
         return "Value should not be null"
     return plain_message(error["type"], error["msg"])
 
 
-# "Value" is what a validator of one's own has looked at before pydantic counts its items.
+# "Value" stands for a list that a custom validator saw before pydantic counted its items.
 _PYTHON_LISTS = ("Tuple", "Set", "Frozenset", "Value")
 
 
 def plain_message(kind: str, message: str) -> str:
-    """Word what pydantic says for readers who do not know Python.
+    """Reword a message of pydantic for readers who do not know Python.
 
     Args:
-        kind: pydantic's name for the error.
-        message: what it says.
+        kind: pydantic's type of the error.
+        message: pydantic's message.
     """
     if kind in ("too_short", "too_long"):
         what, _, limit = message.replace(" after validation", "").partition(" ")
@@ -162,21 +167,21 @@ def plain_message(kind: str, message: str) -> str:
 
 
 class InvalidInput(Refusal):
-    """An input breaks the limits of a task or of the service; the first problems say how."""
+    """An input is wrong, or exceeds the limits of a task or of the service."""
 
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = problems[:_PROBLEMS_KEPT]
-        places = "; ".join(map(str, problems[:_PROBLEMS_SHOWN]))
+        shown = "; ".join(map(str, problems[:_PROBLEMS_SHOWN]))
         more = (
             f" (and {len(problems) - _PROBLEMS_SHOWN} more)"
             if len(problems) > _PROBLEMS_SHOWN
             else ""
         )
-        super().__init__(f"Invalid input: {places}{more}")
+        super().__init__(f"Invalid input: {shown}{more}")
 
 
 class WorkflowTypeMismatch(Refusal):
-    """A step would be handed a value of a type that it does not take."""
+    """A step would receive a value of a type that it does not take."""
 
     def __init__(self, step_key: str, expected: str, actual: str) -> None:
         self.step_key = step_key
@@ -186,7 +191,7 @@ class WorkflowTypeMismatch(Refusal):
 
 
 class IdempotencyConflict(Refusal):
-    """The idempotency key was used before, for another input."""
+    """The idempotency key was used before with another input."""
 
     def __init__(self, key: str, existing: Record) -> None:
         self.key = key
@@ -206,7 +211,7 @@ class NotFound(Refusal):
 
 
 class AlreadyFinished(Refusal):
-    """The task has ended, so there is nothing to cancel."""
+    """The task has ended, so it cannot be canceled."""
 
     def __init__(self, task: Record) -> None:
         self.task = task
@@ -214,15 +219,15 @@ class AlreadyFinished(Refusal):
 
 
 class NotFinished(Refusal):
-    """The task has not ended, so it cannot be run once more."""
+    """The task has not ended, so it cannot be retried."""
 
     def __init__(self, task: Record) -> None:
         self.task = task
-        super().__init__(f"Task {task.id} is {task.state}: wait for its end, or cancel it")
+        super().__init__(f"Task {task.id} is {task.state}: wait until it ends, or cancel it")
 
 
 class Forbidden(Refusal):
-    """Who asks may not do this; `missing` names the scope that would allow it."""
+    """The client may not do this; `missing` is the scope that would allow it."""
 
     def __init__(self, missing: str, message: str | None = None) -> None:
         self.missing = missing
@@ -230,11 +235,11 @@ class Forbidden(Refusal):
 
 
 class Throttled(Refusal):
-    """There is too much already; nothing was accepted."""
+    """The queue is full, or the owner enqueues too fast; nothing was accepted."""
 
     def __init__(self, what: str, retry_after_s: float) -> None:
         self.retry_after_s = retry_after_s
-        reasons = {"queue": "The queue is full", "rate": "Too many tasks were enqueued of late"}
+        reasons = {"queue": "The queue is full", "rate": "Too many tasks were enqueued recently"}
         super().__init__(f"{reasons[what]}: try again in {retry_after_s:g} s")
 
 
@@ -242,9 +247,9 @@ class Unavailable(Refusal):
     """Redis did not answer in time.
 
     Attributes:
-        outcome_unknown: the request had left when the answer failed to come, so it may have been
-            accepted. Otherwise nothing was.
-        refused: Redis answered that it takes no writes now.
+        outcome_unknown: the request was sent, so it may have been accepted. Otherwise nothing was
+            accepted.
+        refused: Redis answered that it refuses writes now.
     """
 
     retry_after_s = 1.0
@@ -252,7 +257,7 @@ class Unavailable(Refusal):
     def __init__(self, *, outcome_unknown: bool, refused: bool = False) -> None:
         self.outcome_unknown = outcome_unknown
         self.refused = refused
-        reason = "Redis takes no writes now" if refused else "Redis cannot be reached"
+        reason = "Redis refuses writes now" if refused else "Redis cannot be reached"
         super().__init__(
             "Redis did not answer in time. It is unknown whether the work was accepted: "
             "retry with the same idempotency key"
@@ -263,9 +268,9 @@ class Unavailable(Refusal):
 
 @contextmanager
 def exit_on_bad_configuration() -> Iterator[None]:
-    """End this process where a task or a setting cannot be used, and say why without a traceback.
+    """Print why a task or a setting cannot be used, without a traceback, and exit.
 
-    The exit code is the one by which the supervisor knows that starting again does not help.
+    The exit code tells the supervisor that a restart does not help.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Outages of Redis: what a client raises in one, and how it is told from an error of ours."""
+"""Outages of Redis: the exceptions of a client in one, and how they differ from our errors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from redis import exceptions
 
 from celeryql.errors import Unavailable
 
-# What a client raises when Redis does not answer; `is_outage` says which of the last are one.
+# What a client raises in an outage; `is_outage` decides which `ResponseError` is one.
 OUTAGES = (
     exceptions.ConnectionError,
     exceptions.TimeoutError,
@@ -17,23 +17,23 @@ OUTAGES = (
     TimeoutError,
     exceptions.ResponseError,
 )
-# How the answer begins where Redis is there, and takes no writes.
+# How an answer begins that refuses writes.
 _REFUSED_WRITES = ("OOM", "READONLY", "MISCONF", "NOREPLICAS", "BUSY", "MASTERDOWN", "LOADING")
-_DEMOTED = "UNBLOCKED"  # how it begins for a reader that waits while a master becomes a replica
+_DEMOTED = "UNBLOCKED"  # how it begins for a blocked reader when a primary becomes a replica
 
 
 def is_outage(error: BaseException | None) -> bool:
-    """Tell an outage, which passes, from an error of ours, which does not."""
+    """Tell whether an error is an outage, which passes, and not an error of ours."""
     if isinstance(error, exceptions.ResponseError):
         return refuses_writes(error)
     return isinstance(error, OUTAGES)
 
 
 def refuses_writes(error: BaseException) -> bool:
-    """Tell whether Redis answered that it takes no writes now, or is about to go."""
+    """Tell whether Redis answered that it refuses writes now, or is shutting down."""
     if isinstance(error, exceptions.OutOfMemoryError | exceptions.ReadOnlyError):
         return True
-    # A pipeline of redis-py puts the command before the answer, and the answer in a tuple.
+    # A pipeline of redis-py puts the command before the answer, and both in a tuple.
     answer = str(error).rpartition("caused error: ")[2].lstrip("('\"")
     return isinstance(error, exceptions.ResponseError) and answer.startswith(
         (*_REFUSED_WRITES, _DEMOTED)
@@ -42,10 +42,10 @@ def refuses_writes(error: BaseException) -> bool:
 
 @contextmanager
 def unavailable_in_outage() -> Iterator[None]:
-    """Read what is needed before anything is asked of Redis.
+    """Raise `Unavailable` in an outage; for reads before anything was written.
 
     Raises:
-        Unavailable: Redis did not answer.
+        Unavailable: Redis did not answer; nothing was accepted.
     """
     try:
         yield

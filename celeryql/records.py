@@ -1,7 +1,7 @@
-"""What is known of each task: its record and its events.
+"""The records and events of tasks.
 
-They are written by the scripts in `lua/` only, in the same step as the message or the result that
-they tell of, and read by `store.py`.
+Only the scripts in `lua/` write them, together with the message or the result that they describe.
+`state/store.py` reads them.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ TaskId = NewType("TaskId", str)
 Cursor = NewType("Cursor", str)
 
 KEY = "celeryql:"
-_CURSOR = re.compile(r"([0-9]{1,15})-([0-9]{1,15})")  # of an entry of a stream, as Redis writes it
-WORKFLOW = "workflow"  # stands where a task's record names its definition
+_CURSOR = re.compile(r"([0-9]{1,15})-([0-9]{1,15})")  # id of a stream entry
+WORKFLOW = "workflow"  # definition in the record of a workflow
 
 
 class TaskState(StrEnum):
-    """Where a task is."""
+    """The state of a task or of a workflow."""
 
     SCHEDULED = "SCHEDULED"
     WAITING = "WAITING"
@@ -41,7 +41,7 @@ class TaskState(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing can change it any more."""
+        """Whether it never changes again."""
         return self in _FINAL
 
 
@@ -56,7 +56,7 @@ _FINAL = frozenset(
 )
 
 
-#: Celery's own states, as a state that only a later release knows is shown; any other is RUNNING.
+#: How a state is shown that only a later release knows, by its Celery state; any other is RUNNING.
 _BY_CELERY_STATE = {
     "PENDING": TaskState.QUEUED,
     "RETRY": TaskState.RETRYING,
@@ -67,15 +67,15 @@ _BY_CELERY_STATE = {
 
 
 class StoredModel(BaseModel):
-    """What is read from Redis; a field of a later release is left out."""
+    """Base of what is read from Redis; it ignores fields of later releases."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class Progress(StoredModel):
-    """How far a running task is, in its own unit."""
+    """How far a running task is, in a unit of its own."""
 
-    current: FiniteFloat  # JSON has no other
+    current: FiniteFloat  # JSON has no other numbers
     total: FiniteFloat | None = None
     message: str | None = None
 
@@ -90,7 +90,7 @@ class Failure(StoredModel):
 
 
 class MutableFields(StoredModel):
-    """What changes of a task after it was accepted; every event carries all of it."""
+    """The fields of a task that change after it was accepted; every event has all of them."""
 
     state: TaskState
     celery_state: str = "PENDING"
@@ -104,13 +104,13 @@ class MutableFields(StoredModel):
 
     @classmethod
     def read(cls, fields: dict[str, Any]) -> Self:
-        """Read what another release may have written.
+        """Read fields that another release may have written.
 
-        A state that this release does not know is shown as the one with the same Celery state.
-        Any other field that cannot be read has its default.
+        An unknown state becomes the one with the same Celery state. Any other field that cannot be
+        read gets its default.
 
         Raises:
-            ValidationError: a field that has no default cannot be read.
+            ValidationError: a field without a default cannot be read.
         """
         try:
             return cls.model_validate(fields)
@@ -125,7 +125,7 @@ class MutableFields(StoredModel):
 
 
 class Priority(StrEnum):
-    """Which waiting task a worker takes first."""
+    """The priority of a task: which waiting task a worker takes first."""
 
     LOW = "LOW"
     NORMAL = "NORMAL"
@@ -133,11 +133,11 @@ class Priority(StrEnum):
 
 
 class Record(MutableFields):
-    """One task as Redis keeps it.
+    """The record of one task, or of a workflow.
 
     Attributes:
-        feeds: of a step, the number of the join that its result goes into.
-        trimmed: of a root, the newest event that was cut off its history.
+        feeds: number of the join that the result of a step goes to.
+        trimmed: newest event that was removed from the history of a root.
     """
 
     id: TaskId
@@ -158,14 +158,14 @@ class Record(MutableFields):
     expires_at: datetime | None = None
 
     def as_of(self, moment: MutableFields) -> Record:
-        """Give this task back as it was at one of its events, or when it was read."""
+        """Return the record as it was at one of its events, or at an earlier read."""
         changed = {name: getattr(moment, name) for name in MutableFields.model_fields}
         if isinstance(moment, Event | WorkflowSummary | Record):
             changed["cursor"] = moment.cursor
         return self.model_copy(update=changed)
 
     def compact(self) -> Record:
-        """Give the same without a set of its fields of its own, which pydantic makes with each."""
+        """Return an equal record that shares its set of field names, to save memory in caches."""
         return Record.model_construct(_FIELDS, **dict(self))
 
 
@@ -173,14 +173,14 @@ _FIELDS = set(Record.model_fields)
 
 
 class WorkflowSummary(MutableFields):
-    """A workflow as of one event: its own state, and how many steps are in which."""
+    """A workflow as of one event: its own state, and the number of steps by state."""
 
     counts: dict[str, int]
     cursor: Cursor
 
 
 class EventKind(StrEnum):
-    """What an event tells."""
+    """What an event is about."""
 
     SNAPSHOT = "SNAPSHOT"
     STATE = "STATE"
@@ -199,7 +199,7 @@ class Event(MutableFields):
 
     @classmethod
     def parse(cls, cursor: str, text: str) -> Event:
-        """Read an event as `event_of` in `lua/change.lua` makes it, and `move` for a step."""
+        """Parse an event that the scripts have written."""
         fields = json.loads(text) | {"cursor": cursor}
         if "workflow" in fields:
             fields["workflow"] = WorkflowSummary.read(fields["workflow"] | {"cursor": cursor})
@@ -207,16 +207,16 @@ class Event(MutableFields):
 
 
 def as_utc(moment: datetime) -> datetime:
-    """Take a time that names no zone for one in UTC."""
+    """Return a time; one without a time zone is in UTC."""
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def cursor_position(cursor: Cursor) -> tuple[int, int]:
-    """Make a cursor comparable.
+    """Parse a cursor into numbers that can be compared.
 
     Raises:
-        ValueError: it is none of ours.
+        ValueError: it is malformed.
     """
     if not (parts := _CURSOR.fullmatch(cursor)):
-        raise ValueError(f"{cursor!r} is no cursor")
+        raise ValueError(f"{cursor!r} is not a cursor")
     return int(parts[1]), int(parts[2])

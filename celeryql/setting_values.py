@@ -1,4 +1,4 @@
-"""The kinds of values that settings hold; each refuses a wrong value in words."""
+"""The types of setting values; each says what is wrong with a value that it refuses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode
 
-LARGEST = 2**31 - 1  # above it Redis, Lua and event loops read numbers differently, or not at all
+LARGEST = 2**31 - 1  # Redis, Lua and event loops disagree on larger numbers
 LAST_PORT = 65_535
 
 _LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
@@ -22,7 +22,7 @@ _NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
 
 
 def is_host(text: str) -> bool:
-    """Whether this is the name or the address of a host, and nothing more."""
+    """Tell whether a text is the name or the address of a host, without a port."""
     with suppress(ValueError):
         return bool(ipaddress.ip_address(text))
     return bool(_NAME.fullmatch(text))
@@ -36,7 +36,9 @@ def _host(text: str) -> str:
 
 def _folder(path: Path) -> Path:
     if any(place.exists() and not place.is_dir() for place in (path, *path.parents)):
-        raise PydanticCustomError("folder", "not a folder: a file is in its place")
+        raise PydanticCustomError(
+            "folder", "not a folder: there is a file at this path, or at a folder above it"
+        )
     return path
 
 
@@ -75,7 +77,7 @@ def _list(value: Any) -> Any:
 
 
 Item = TypeVar("Item")
-#: A list, which the environment holds as JSON.
+#: A list, written as JSON in the environment.
 Listed = Annotated[tuple[Item, ...], NoDecode, BeforeValidator(_list)]
 Port = Annotated[int, Field(ge=1, le=LAST_PORT)]
 Count = Annotated[int, Field(le=LARGEST)]
@@ -84,4 +86,4 @@ Host = Annotated[str, AfterValidator(_host)]
 Proxies = Annotated[str, AfterValidator(_proxies)]
 Token = Annotated[SecretStr, AfterValidator(_token)]  # sent in a header
 Sender = Annotated[str, AfterValidator(_sender)]
-Folder = Annotated[Path, AfterValidator(_folder)]  # which may still have to be made
+Folder = Annotated[Path, AfterValidator(_folder)]  # which need not exist yet

@@ -1,4 +1,4 @@
-"""A lost connection is replaced before it is used, on each loop and by each retry policy."""
+"""A lost connection is replaced before it is used, on each event loop."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def address(request, redis_url, tmp_path):
 
 
 def client(url: str, timeout_s: float = 10.0) -> Redis:
-    """Make a client that never sends anything twice."""
+    """Return a client that never retries."""
     timeouts = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
     options = timeouts | {"retry": Retry(NoBackoff(), 0), "protocol": 2}
     return Redis.from_pool(Pool.from_url(url, **options))
@@ -44,13 +44,13 @@ def run(loop_factory, main):
         return runner.run(main)
 
 
-async def many(redis: Redis, count: int = 5):
-    """Ask at the same time, over a connection each."""
+async def pings(redis: Redis, count: int = 5):
+    """Send pings at the same time, over one connection each."""
     return await asyncio.gather(*[redis.ping() for _ in range(count)], return_exceptions=True)
 
 
-async def until_heard(connections):
-    """Wait until the loop has heard how each of some connections was lost."""
+async def wait_until_lost(connections):
+    """Wait until the event loop has seen the loss of each connection."""
     async with asyncio.timeout(10):
         while not all(  # noqa: ASYNC110  # a stream has no event for it
             c._writer.is_closing() or c._reader.at_eof() or c._reader.exception()
@@ -61,26 +61,26 @@ async def until_heard(connections):
 
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("lose", [Link.reset, Link.finish, Link.half_close])
-def test_what_was_lost_while_it_was_idle_costs_no_request(address, loop, lose):
+def test_a_connection_lost_while_idle_costs_no_request(address, loop, lose):
     async def main():
         with Proxy(address) as proxy:
             async with client(proxy.url) as redis:
-                before = await many(redis)
+                before = await pings(redis)
                 proxy.each(lose)
-                await until_heard(redis.connection_pool._available_connections)
-                return before + await many(redis)
+                await wait_until_lost(redis.connection_pool._available_connections)
+                return before + await pings(redis)
 
     assert run(loop, main()) == [True] * 10
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_one_that_is_lost_in_the_hands_of_its_user_is_a_connection_error(address, loop):
+def test_a_connection_lost_while_in_use_raises_a_connection_error(address, loop):
     async def main():
         with Proxy(address) as proxy:
             async with client(proxy.url) as redis:
                 connection = await redis.connection_pool.get_connection()
                 proxy.each(Link.reset)
-                await until_heard([connection])
+                await wait_until_lost([connection])
                 with pytest.raises(ConnectionError):
                     await connection._send_packed_command([b"PING"])
                 with pytest.raises(ConnectionError):
@@ -92,14 +92,14 @@ def test_one_that_is_lost_in_the_hands_of_its_user_is_a_connection_error(address
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_of_many_that_pass_nothing_one_request_pays(address, loop):
+def test_only_one_request_waits_if_all_connections_are_silent(address, loop):
     async def main():
         with Proxy(address) as proxy:
             async with client(proxy.url, 0.8) as redis:
-                await many(redis)
+                await pings(redis)
                 proxy.each(Link.swallow)
-                (first,) = await many(redis, 1)
-                return first, await many(redis)
+                (first,) = await pings(redis, 1)
+                return first, await pings(redis)
 
     first, others = run(loop, main())
     assert "Timeout" in str(first)

@@ -1,4 +1,4 @@
-"""An outage of Redis is told from an error of ours, whichever way the client met it."""
+"""Which errors of a Redis client are outages, and which are errors of ours."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def error_of(do) -> RedisError:
 
 def test_a_refused_write_is_an_outage_in_a_pipeline_too(tmp_path):
     with private_redis(tmp_path) as url, Redis.from_url(url) as redis:
-        redis.config_set("min-replicas-to-write", 1)  # which there are not
+        redis.config_set("min-replicas-to-write", 1)  # and there is none
 
         alone = error_of(lambda: redis.set("a", 1))
         for is_transaction in (False, True):
@@ -26,7 +26,7 @@ def test_a_refused_write_is_an_outage_in_a_pipeline_too(tmp_path):
         assert is_outage(alone)
 
 
-def test_a_wrong_type_is_none_whatever_its_command_holds(empty_redis):
+def test_a_wrong_type_is_no_outage_whatever_its_command_contains(empty_redis):
     empty_redis.set("text", "x")
 
     assert not is_outage(error_of(lambda: empty_redis.hset("text", "a", "LOADING")))

@@ -1,4 +1,4 @@
-"""`REDIS_URL`: which forms are understood, and which are refused with the reason."""
+"""Which forms of `REDIS_URL` are accepted, and why the others are refused."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from celeryql.settings import Settings
 
 VERIFIED = "?ssl_cert_reqs=required&ssl_check_hostname=true"
 UNVERIFIED = "?ssl_cert_reqs=none&ssl_check_hostname=true"
-UNDERSTOOD = {
+ACCEPTED = {
     "redis://host": "redis://host:6379/0",
     "redis://:secret@127.0.0.1:7000/3": "redis://:secret@127.0.0.1:7000/3",
     "redis://ann:se%23cr%2Fet%40@host/": "redis://ann:se%23cr%2Fet%40@host:6379/0",
@@ -39,9 +39,9 @@ REFUSED = {
     "sentinel://:geheim@127.0.0.1:26379": "a proxy, such as HAProxy, that follows the primary",
     "unix://:geheim@/run/redis.sock": "unix sockets are not supported",
     "redis+socket:///run/redis.sock": "unix sockets are not supported",
-    "redis://:geheim@": "it names no host",
-    "redis:///0": "it names no host",
-    "redis://a,b/0": "it names no host",
+    "redis://:geheim@": "it names no valid host",
+    "redis:///0": "it names no valid host",
+    "redis://a,b/0": "it names no valid host",
     "redis://one;redis://two": "not the number of a database",
     "redis://:geheim@host:0/0": "its port is not a number from 1 to 65535",
     "redis://:geheim@host:abc/0": "its port is not a number from 1 to 65535",
@@ -64,10 +64,10 @@ def checked(url: str) -> str:
     return Settings(redis_url=url).redis_url
 
 
-@pytest.mark.parametrize("given", UNDERSTOOD)
-def test_a_url_is_written_in_one_form(given: str) -> None:
-    assert checked(given) == UNDERSTOOD[given]
-    assert checked(checked(given)) == UNDERSTOOD[given]
+@pytest.mark.parametrize("given", ACCEPTED)
+def test_a_url_is_converted_to_one_form(given: str) -> None:
+    assert checked(given) == ACCEPTED[given]
+    assert checked(checked(given)) == ACCEPTED[given]
 
 
 @pytest.mark.parametrize("given", REFUSED)
@@ -81,7 +81,7 @@ def test_a_url_that_cannot_be_used_is_refused_without_its_password(given: str) -
     assert "gehe" not in problem["msg"]
 
 
-def test_celery_is_given_the_tls_options_apart_from_the_url() -> None:
+def test_celery_gets_the_tls_options_separately() -> None:
     url = checked("rediss://:secret@host?ssl_cert_reqs=CERT_OPTIONAL")
 
     assert without_options(url) == "rediss://:secret@host:6379/0"

@@ -296,7 +296,7 @@ async def test_a_rare_filter_is_no_reason_to_expire(engine, report, empty_redis)
 async def test_what_is_no_cursor_is_refused(engine, cursor):
     record = await accept(engine)
 
-    with pytest.raises(ValueError, match="is no cursor"):
+    with pytest.raises(ValueError, match="is not a cursor"):
         await anext(engine.event_stream.watch(record, cursor))
 
 

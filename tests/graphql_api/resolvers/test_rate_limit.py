@@ -47,7 +47,7 @@ async def test_a_throttled_client_is_told_when_to_try_again(slow):
     assert first["enqueueAdd"] == {"__typename": "EnqueueAddSuccess"}
     assert second["__typename"] == workflow["__typename"] == "Throttled"
     assert 9 < second["retryAfterSeconds"] <= 10
-    assert second["message"].startswith("Too many tasks were enqueued of late: try again in ")
+    assert second["message"].startswith("Too many tasks were enqueued recently: try again in ")
 
 
 async def test_the_part_of_a_batch_within_the_rate_is_accepted(slow):
