@@ -34,7 +34,7 @@ async def left_of(engine, report, redis, options: EnqueueOptions) -> dict:
     lived = [redis.ttl(f"celeryql:{key}:{id_}") for key in keys]
     events = (await engine.store.history(accepted.record)).events
     return {
-        "start": (start.attempt, start.max_attempts),
+        "start": (start.number, start.max_attempts),
         "lease_ms": lease,
         "running": running,
         "ended": kept(),
