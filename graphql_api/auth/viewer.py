@@ -13,7 +13,7 @@ from celeryql.state.visibility import Visibility
 
 
 class Scope(StrEnum):
-    """A permission that a token grants. Its `scope` claim lists them in lower case."""
+    """A permission. The `scope` claim of a token lists permissions in lower case."""
 
     ENQUEUE = "enqueue"
     READ = "read"

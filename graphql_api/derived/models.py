@@ -181,4 +181,5 @@ def _description(name: str, info: FieldInfo) -> str:
         for attribute, wording in _LIMITS.items()
         if getattr(limit, attribute, None) is not None
     ]
-    return f"{text.rstrip('.')}{': ' if limits else ''}{', '.join(limits)}."
+    suffix = f" ({', '.join(limits)})" if limits else ""
+    return f"{text.rstrip('.')}{suffix}."

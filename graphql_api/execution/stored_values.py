@@ -63,9 +63,8 @@ class StoredField:
         self._item: TypeAdapter[Any] | None = None
         parts = typing.get_args(type_ | None)
         self.is_list = len(parts) == _OPTIONAL and typing.get_origin(parts[0]) is list
-        if self.is_list and not has_unions(
-            type_
-        ):  # their class names are stored for all items at once
+        # The class names of unions are stored for all items at once, so no part can be read.
+        if self.is_list and not has_unions(type_):
             (item,) = typing.get_args(parts[0])
             self._item = TypeAdapter(item, config=None if _is_model(item) else STORED_CONFIG)
             inner = typing.get_args(item) or (item,)

@@ -44,7 +44,7 @@ decorators.enum(
 
 @decorators.type
 class Progress:
-    """How far a task is, in the task's own unit. For a workflow, the number of ended steps."""
+    """The progress of a task in its own unit; for a workflow, the number of steps that ended."""
 
     current: float = strawberry.field(description="The amount of work that is done.")
     total: float | None = strawberry.field(
@@ -116,12 +116,12 @@ class Task(Node):
 
     @decorators.field
     def is_final(self) -> bool:
-        """Whether the task has ended: a final state never changes."""
+        """Whether the state is final. A final state never changes."""
         return self.record.state.is_final
 
     @decorators.field
     def version(self) -> int:
-        """A number that rises with every change. Of two answers, keep the one with the higher."""
+        """A number that increases with every change. Of several answers, keep the highest."""
         return self.record.version
 
     @decorators.field
@@ -339,8 +339,8 @@ class Workflow(Task):
     async def output(self, info: Info) -> list[Task] | None:
         """The tasks whose results are the result of the workflow.
 
-        The last step of a chain, the body of a chord, or several tasks for a group. Null only if
-        an error is reported.
+        These are the last step of a chain, the body of a chord, or several tasks for a group. Null
+        only if an error is reported.
         """
         records = await info.context.records.load_many((await self._graph(info)).output())
         return [info.context.present(record) for record in records if record]

@@ -1,4 +1,4 @@
-"""The schema as it is printed: complete, described, and derived from the task files alone."""
+"""The printed schema: complete, with descriptions, and derived from the task files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from graphql_api.schema import SDL_FILE, build_schema
 from tests.processes import run_to_end
 
 SHOP = '''
-"""Orders: a task file as a newcomer would write it."""
+"""A task file as a new user would write it."""
 
 from datetime import date, datetime
 from enum import Enum
@@ -101,7 +101,7 @@ def test_everything_in_the_schema_has_a_description():
 
 
 @pytest.mark.slow
-def test_a_stale_schema_file_is_told(copy_project):
+def test_an_outdated_schema_file_is_reported(copy_project):
     project = copy_project(SHOP)
     (project / "schema.graphql").write_text(SDL_FILE.read_text())
 
@@ -112,7 +112,7 @@ def test_a_stale_schema_file_is_told(copy_project):
 
 
 @pytest.mark.slow
-def test_a_new_task_file_has_its_mutation_and_its_step(shop):
+def test_a_new_task_file_adds_its_mutation_and_its_step(shop):
     mutation = shop.mutation_type.fields["enqueuePlaceOrder"]
 
     assert mutation.description == "Enqueue `place_order`: Place an order. Needs ENQUEUE."
@@ -137,28 +137,28 @@ def test_arguments_become_inputs_with_their_defaults(shop):
     }  # fmt: skip
     assert members(shop, "ArticleInput") == {"number": "Int!", "colours": "[String!]!"}
     assert fields["speed"].ast_node.default_value.value == "SLOW"
-    assert fields["articles"].description == "What to send: minimum length 1."
+    assert fields["articles"].description == "What to send (minimum length 1)."
     assert shop.type_map["ArticleInput"].fields["colours"].description == (
-        "Any of these: maximum length 3."
+        "Any of these (maximum length 3)."
     )
 
 
 @pytest.mark.slow
-def test_every_argument_of_a_step_may_be_left_out(shop):
+def test_every_argument_of_a_step_is_optional(shop):
     assert set(members(shop, "PlaceOrderStepInput").values()) == {
         "[ArticleInput!]", "String", "Speed", "DateTime",
     }  # fmt: skip
 
 
 @pytest.mark.slow
-def test_what_was_given_is_shown_without_what_is_sensitive(shop):
+def test_the_input_of_a_task_has_no_sensitive_arguments(shop):
     assert members(shop, "PlaceOrderArguments") == {
         "articles": "[Article!]", "speed": "Speed", "notBefore": "DateTime",
     }  # fmt: skip
 
 
 @pytest.mark.slow
-def test_the_result_is_typed_through_and_through(shop):
+def test_the_result_has_types_at_every_level(shop):
     assert members(shop, "PlaceOrderTask") == {"input": "PlaceOrderArguments", "result": "Order"}
     assert members(shop, "Order") == {
         "articles": "[Article!]!", "speed": "Speed!", "dueOn": "Date",
@@ -172,7 +172,7 @@ def test_a_task_that_returns_nothing_has_no_result(shop):
 
 
 @pytest.mark.slow
-def test_an_enum_has_its_docstrings_descriptions(shop):
+def test_an_enum_has_the_descriptions_of_its_docstring(shop):
     speed = shop.type_map["Speed"]
 
     assert speed.description == "How fast it is sent."

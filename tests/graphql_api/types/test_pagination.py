@@ -1,4 +1,4 @@
-"""Lists of tasks, page by page, and nodes by their ids."""
+"""Pages of task lists, their filters, and nodes by id."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def api(empty_redis, redis_url):
         yield Api(http)
 
 
-async def test_no_tasks_are_an_empty_page(api):
+async def test_without_tasks_the_page_is_empty(api):
     ids, info = await api.page()
 
     assert ids == []
@@ -129,7 +129,7 @@ async def test_paging_backwards_gives_each_task_once_and_pages_newest_first(api)
     assert [i["hasNextPage"] for i in (info, middle_info, newest_info)] == [False, True, True]
 
 
-async def test_a_last_page_that_is_just_full_says_that_it_is_the_last(api):
+async def test_a_full_last_page_has_no_next_page(api):
     added = await api.add(4)
 
     _, info = await api.page(first=2)
@@ -171,7 +171,7 @@ async def test_a_filter_finds_tasks_by_definition_and_queue(api):
     assert (await api.page(filter={"definitions": ["add"], "queues": ["ml_service"]}))[0] == []
 
 
-async def test_a_filter_by_tags_wants_all_of_them(api):
+async def test_a_filter_by_tags_requires_all_of_them(api):
     (both,) = await api.add(tags=["night", "report"])
     (one,) = await api.add(tags=["night"])
     await api.add()
@@ -197,7 +197,7 @@ async def test_a_filter_leaves_steps_out(api):
     assert data["tasks"]["nodes"] == [{"__typename": "Workflow"}]
 
 
-async def test_a_filter_finds_tasks_by_the_time_they_tell(api, empty_redis):
+async def test_a_filter_finds_tasks_by_creation_time(api, empty_redis):
     late, middle, early = await api.add(3)
     for task_id, second in ((late, 30), (middle, 20), (early, 10)):
         created_at = 1_700_000_000_000 + second * 1_000
@@ -238,7 +238,7 @@ async def test_a_list_of_a_filter_may_have_a_hundred_entries(api, name):
         ({"createdAfter": "2020-01-01T00:00:00Z", "createdBefore": "2019-01-01T00:00:00Z"}, 0),
     ],
 )
-async def test_a_filter_that_nothing_can_pass_gives_one_empty_page(api, filter_, found):
+async def test_a_filter_that_matches_no_task_gives_one_empty_page(api, filter_, found):
     await api.add()
 
     ids, info = await api.page(filter=filter_)
@@ -246,7 +246,7 @@ async def test_a_filter_that_nothing_can_pass_gives_one_empty_page(api, filter_,
     assert (len(ids), info["hasNextPage"]) == (found, False)
 
 
-async def test_an_id_twice_is_one_task(api):
+async def test_a_repeated_id_finds_one_task(api):
     (added,) = await api.add()
 
     assert (await api.page(filter={"ids": [added, added]}))[0] == [added]
@@ -260,7 +260,7 @@ async def test_a_filter_takes_any_time(api, moment):
     await api.page(filter={"createdBefore": moment}, last=1)
 
 
-async def test_paging_keeps_its_filter(api):
+async def test_every_page_is_filtered(api):
     wanted = []
     for _ in range(5):
         wanted += await api.add(tags=["night"])
@@ -295,7 +295,7 @@ USE = "use the `cursor` of an edge, or `startCursor` or `endCursor` of `pageInfo
         ({"after": "1:"}, f"'1:' is not a page cursor: {USE}"),
     ],
 )
-async def test_what_cannot_be_a_page_is_refused_with_a_sentence(api, arguments, message):
+async def test_invalid_pagination_arguments_are_refused(api, arguments, message):
     answer = await api.answer(PAGE, **arguments)
 
     (error,) = answer["errors"]
@@ -330,12 +330,12 @@ async def test_queues_and_definitions_are_nodes(api):
 @pytest.mark.parametrize(
     "id_", ["", "nope", "queue:nope", "definition:nope", "worker:nope", "worker:", "zoo:ape"]
 )
-async def test_what_does_not_exist_is_no_node(api, id_):
+async def test_a_node_that_does_not_exist_is_null(api, id_):
     assert await api.execute(NODE, id=id_) == {"node": None}
 
 
 @pytest.mark.parametrize("id_", ["\ud800", "queue:\ud800", "worker:\ud800", "definition:\ud800"])
-async def test_an_id_that_is_no_text_is_no_node_and_no_task(api, id_):
+async def test_an_id_that_is_not_valid_text_is_null(api, id_):
     assert await api.execute(NODE, id=id_) == {"node": None}
     assert await api.execute("query($id: ID!) { task(id: $id) { id } }", id=id_) == {"task": None}
 
@@ -370,7 +370,7 @@ async def test_a_workflow_of_another_release_is_not_retried(api, empty_redis):
     assert "stored by another release" in data["retryTask"]["message"]
 
 
-async def test_a_workflow_of_another_release_leaves_the_others_on_the_page_whole(api, empty_redis):
+async def test_a_workflow_of_another_release_does_not_break_its_page(api, empty_redis):
     canvas = "{chain: [{step: {task: {add: {x: 4, y: 5}}}}, {step: {task: {mul: {y: 7}}}}]}"
     enqueue = f"mutation {{ enqueueWorkflow(input: {{canvas: {canvas}}}) {{ __typename }} }}"
     await api.execute(enqueue)

@@ -1,4 +1,4 @@
-"""Scalars whose text has a form: what is none of them is refused with that form, at its place."""
+"""Errors of scalars describe the expected format and locate the value."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ mutation { enqueueAdd(input: {x: 1, y: 2}, options: {
     ],
     ids=["word", "nothing", "number", "list", "no such day", "no Unicode", "long"],
 )
-async def test_a_time_in_a_variable_is_refused_with_the_form_and_the_place(door, at, shown):
+async def test_an_invalid_time_in_a_variable_is_refused_with_format_and_path(door, at, shown):
     result = await door.run(ENQUEUE, variable_values={"options": {"start": {"at": at}}})
 
     (error,) = result.errors
@@ -37,7 +37,7 @@ async def test_a_time_in_a_variable_is_refused_with_the_form_and_the_place(door,
     )
 
 
-async def test_a_time_in_a_document_is_refused_with_the_form_and_the_place(door):
+async def test_an_invalid_time_in_a_document_is_refused_with_format_and_location(door):
     result = await door.run(LITERAL % '"tomorrow"')
 
     (error,) = result.errors
@@ -45,13 +45,13 @@ async def test_a_time_in_a_document_is_refused_with_the_form_and_the_place(door)
     assert [(where.line, where.column) for where in error.locations] == [(3, 15)]
 
 
-async def test_a_time_of_that_form_is_taken(door):
+async def test_a_valid_time_is_accepted(door):
     result = await door.run(LITERAL % '"2020-01-31T12:00:00Z"')
 
     assert result.data == {"enqueueAdd": {"__typename": "EnqueueAddSuccess"}}
 
 
-async def test_what_is_no_cursor_is_refused_at_its_place(door):
+async def test_an_invalid_cursor_is_refused_at_its_location(door):
     result = await door.run('{ task(id: "x") { history(after: "latest") { kind } } }')
 
     (error,) = result.errors

@@ -1,4 +1,4 @@
-"""The history of a task: the events that its stream gave, page by page."""
+"""The history of a task: the same events as in its stream, in pages."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def task(door, report) -> str:
     return task_id
 
 
-async def test_a_history_is_what_the_stream_gave(door, report):
+async def test_a_history_has_the_events_of_the_stream(door, report):
     workflow, steps = await door.chain()
     streams = {task_id: door.subscribe(STREAM, id=task_id) for task_id in (workflow, *steps)}
     for events in streams.values():
@@ -84,15 +84,15 @@ async def test_a_page_of_a_history_may_hold_a_hundred(door, task):
 
 
 @pytest.mark.parametrize("first", [0, -1, 101])
-async def test_a_page_of_another_size_is_refused(door, task, first):
+async def test_a_page_size_out_of_range_is_refused(door, task, first):
     assert (await door.answer(BRIEF, id=task, first=first))[1] == ["BAD_USER_INPUT"]
 
 
-async def test_what_is_no_cursor_is_refused(door, task):
+async def test_an_invalid_cursor_is_refused(door, task):
     assert (await door.answer(BRIEF, id=task, after="yesterday"))[1] == ["BAD_USER_INPUT"]
 
 
-async def test_a_step_is_paged_through_the_events_of_many(door, report):
+async def test_the_history_of_a_step_skips_the_events_of_other_steps(door, report):
     _, (first, second, _) = await door.chain()
     report(add, first, "STARTED")
     for i in range(600):
@@ -104,7 +104,7 @@ async def test_a_step_is_paged_through_the_events_of_many(door, report):
     assert await versions(door, first, first=3) == [1, 2, 3]
 
 
-async def test_behind_a_cursor_that_is_lost_a_history_begins_with_what_is_kept(
+async def test_after_a_trimmed_cursor_a_history_starts_with_the_oldest_event(
     door, task, empty_redis
 ):
     (oldest,) = await history(door, task, first=1)
@@ -115,7 +115,7 @@ async def test_behind_a_cursor_that_is_lost_a_history_begins_with_what_is_kept(
     assert await versions(door, task, first=2, after=oldest["cursor"]) == [51, 52]
 
 
-async def test_a_stream_and_a_history_meet_without_a_gap(door, task):
+async def test_a_stream_continues_a_history_without_a_gap(door, task):
     page = await history(door, task, first=100)
 
     async with aclosing(door.subscribe(STREAM, id=task, after=page[-1]["cursor"])) as events:
@@ -124,7 +124,7 @@ async def test_a_stream_and_a_history_meet_without_a_gap(door, task):
     assert [event["task"]["version"] for event in page + rest] == list(range(1, 154))
 
 
-async def test_a_history_behind_an_event_that_is_yet_to_come_is_refused_as_in_a_stream(door, task):
+async def test_a_history_after_a_future_cursor_is_refused_as_in_a_stream(door, task):
     result = await door.run(BRIEF, variable_values={"id": task, "after": "99999999999999-0"})
 
     (error,) = result.errors
@@ -136,7 +136,7 @@ async def test_a_history_behind_an_event_that_is_yet_to_come_is_refused_as_in_a_
     assert error.path == ["task", "history"]
 
 
-async def test_a_history_behind_the_newest_event_of_another_task_is_what_came_later(door, task):
+async def test_a_history_after_a_cursor_of_another_task_has_later_events_only(door, task):
     other = await door.add()
     (event,) = (await door.execute(BRIEF, id=other))["task"]["history"]
 
