@@ -1,4 +1,4 @@
-"""The cluster as it changes: at once, then each change, at most one a second, read once for all."""
+"""The cluster poller: a snapshot at once, then each change, read once for all subscribers."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ INTERVAL_S = 0.05
 @pytest.fixture
 def cluster(engine) -> ClusterPoller:
     engine.cluster_poller = ClusterPoller(engine.cluster_reader, ("celery",), interval_s=INTERVAL_S)
-    return (
-        engine.cluster_poller
-    )  # whose poller the engine waits for before it closes its connections
+    return engine.cluster_poller  # the engine waits for its task before it closes connections
 
 
 async def accept(engine) -> None:
@@ -39,12 +37,14 @@ def beat(redis, **fields) -> None:
     redis.zadd("celeryql:workers", {"w": seconds})
 
 
-def looks(redis) -> int:
-    """Count how often the queues were looked at."""
+def reads(redis) -> int:
+    """Count how often the queues were read."""
     return redis.info("commandstats").get("cmdstat_hvals", {"calls": 0})["calls"]
 
 
-async def test_it_is_given_at_once_and_after_each_change(engine, cluster, empty_redis):
+async def test_a_subscriber_gets_a_snapshot_at_once_and_after_each_change(
+    engine, cluster, empty_redis
+):
     async with aclosing(cluster.watch()) as moments:
         first = await anext(moments)
         await accept(engine)
@@ -57,14 +57,14 @@ async def test_it_is_given_at_once_and_after_each_change(engine, cluster, empty_
     assert first.at < second.at < third.at
 
 
-async def test_what_moves_on_its_own_is_no_change(engine, cluster, empty_redis):
+async def test_constantly_changing_fields_alone_send_no_snapshot(engine, cluster, empty_redis):
     await accept(engine)
     beat(empty_redis)
     async with aclosing(cluster.watch()) as moments:
         await anext(moments)
         following = asyncio.ensure_future(anext(moments))
-        before = looks(empty_redis)
-        while looks(empty_redis) < before + 5:
+        before = reads(empty_redis)
+        while reads(empty_redis) < before + 5:
             beat(empty_redis, rss_bytes="2000")
             await asyncio.sleep(INTERVAL_S)
         was_quiet = not following.done()
@@ -75,12 +75,14 @@ async def test_what_moves_on_its_own_is_no_change(engine, cluster, empty_redis):
     assert (changed.workers[0].processed, changed.workers[0].rss_bytes) == (4, 2000)
 
 
-async def test_many_watchers_are_one_poller_that_ends_with_the_last(engine, cluster, empty_redis):
+async def test_subscribers_share_one_poller_that_ends_with_the_last_of_them(
+    engine, cluster, empty_redis
+):
     watching = [cluster.watch() for _ in range(20)]
     for moments in watching:
         await anext(moments)
-    before, began = looks(empty_redis), time.monotonic()
-    while looks(empty_redis) < before + 3:  # noqa: ASYNC110  # Redis has no event for it
+    before, began = reads(empty_redis), time.monotonic()
+    while reads(empty_redis) < before + 3:  # noqa: ASYNC110  # Redis has no event for this
         await asyncio.sleep(INTERVAL_S / 5)
     took_s = time.monotonic() - began
     for moments in watching:
@@ -88,12 +90,12 @@ async def test_many_watchers_are_one_poller_that_ends_with_the_last(engine, clus
 
     assert took_s > 2 * INTERVAL_S * 0.9
     assert cluster._task is None
-    after = looks(empty_redis)
-    await asyncio.sleep(3 * INTERVAL_S)  # how long a poller that was left would take to be seen
-    assert looks(empty_redis) == after
+    after = reads(empty_redis)
+    await asyncio.sleep(3 * INTERVAL_S)  # a poller that was left running would read again
+    assert reads(empty_redis) == after
 
 
-async def test_changes_in_a_row_are_told_together(engine, cluster):
+async def test_frequent_changes_are_sent_together(engine, cluster):
     async with aclosing(cluster.watch()) as moments:
         await anext(moments)
         began = time.monotonic()
@@ -107,12 +109,12 @@ async def test_changes_in_a_row_are_told_together(engine, cluster):
     assert len(depths) <= took_s / INTERVAL_S + 1
 
 
-async def test_an_outage_is_waited_for(engine, cluster, empty_redis):
+async def test_a_subscription_continues_after_an_outage(engine, cluster, empty_redis):
     async with aclosing(cluster.watch()) as moments:
         await anext(moments)
-        empty_redis.set("unacked", "no hash")  # what Redis answers with an error
+        empty_redis.set("unacked", "no hash")  # so Redis answers with an error
         following = asyncio.ensure_future(anext(moments))
-        await asyncio.sleep(3 * INTERVAL_S)  # a few looks that fail
+        await asyncio.sleep(3 * INTERVAL_S)  # a few reads fail
         empty_redis.delete("unacked")
         await accept(engine)
 

@@ -1,4 +1,4 @@
-"""The one reader of events of a process: it forgets nobody, and resumes after every outage."""
+"""The event reader of a process: it resumes after failures, and no subscriber loses an event."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ async def accept(engine) -> Record:
 
 
 async def start(engine) -> tuple:
-    """Accept a task and watch it, as far as the snapshot."""
+    """Accept a task and watch it up to the snapshot."""
     record = await accept(engine)
     watching = engine.event_stream.watch(record)
     await anext(watching)
@@ -27,10 +27,10 @@ async def start(engine) -> tuple:
 
 async def states(watching) -> list[str]:
     async with asyncio.timeout(10):
-        return [happened.state async for happened in watching]
+        return [event.state async for event in watching]
 
 
-async def test_the_stream_is_read_only_while_somebody_watches(engine):
+async def test_the_stream_is_read_only_while_there_are_subscribers(engine):
     await accept(engine)
     before = engine.event_reader.newest_cursor
 
@@ -41,7 +41,7 @@ async def test_the_stream_is_read_only_while_somebody_watches(engine):
     await watching.aclose()
 
 
-async def test_nothing_is_kept_for_a_watcher_that_left(engine):
+async def test_a_subscriber_that_leaves_is_removed(engine):
     record, watching = await start(engine)
     listing = engine.event_stream.watch_all("ann", RecordFilter(), "0-0")
     await anext(listing)
@@ -65,16 +65,14 @@ async def test_killed_connections_lose_no_event(engine, report, empty_redis):
         report(add, record.id, "RETRY", ValueError("again"))
     report(add, record.id, "SUCCESS", 3.0)
     async with asyncio.timeout(10):
-        told = [happened.version async for happened in watching]
+        versions = [event.version async for event in watching]
 
-    assert told == list(range(2, 24))
+    assert versions == list(range(2, 24))
 
 
-async def test_an_error_that_redis_answers_the_reader_with_ends_no_stream(
-    engine, report, empty_redis
-):
+async def test_an_error_from_redis_does_not_end_a_stream(engine, report, empty_redis):
     record, watching = await start(engine)
-    clients = empty_redis.client_list()  # those of other APIs, too, on another database
+    clients = empty_redis.client_list()  # including APIs of other tests, on another database
     (reader,) = [c for c in clients if (c["name"], c["db"]) == ("celeryql-events", "1")]
 
     empty_redis.client_unblock(int(reader["id"]), error=True)
@@ -84,7 +82,7 @@ async def test_an_error_that_redis_answers_the_reader_with_ends_no_stream(
     assert await states(watching) == ["RUNNING", "SUCCEEDED"]
 
 
-async def test_a_restarted_reader_goes_on_where_it_was(engine, report):
+async def test_a_restarted_reader_resumes_where_it_stopped(engine, report):
     record, watching = await start(engine)
     await stop_reading(engine)
 
@@ -95,7 +93,7 @@ async def test_a_restarted_reader_goes_on_where_it_was(engine, report):
     assert await states(watching) == ["RUNNING", "SUCCEEDED"]
 
 
-async def test_what_was_trimmed_ahead_of_the_reader_is_taken_from_the_history(
+async def test_events_trimmed_before_they_were_read_come_from_the_history(
     engine, report, empty_redis, caplog
 ):
     record, watching = await start(engine)
@@ -110,13 +108,13 @@ async def test_what_was_trimmed_ahead_of_the_reader_is_taken_from_the_history(
     empty_redis.xtrim("celeryql:events", maxlen=1, approximate=False)
     engine._background.append(asyncio.create_task(engine.event_reader.run()))
     async with asyncio.timeout(10):
-        told = [happened.version async for happened in watching]
+        versions = [event.version async for event in watching]
 
-    assert [first.version, *told] == [2, 3, 4, 5, 6, 7, 8]
+    assert [first.version, *versions] == [2, 3, 4, 5, 6, 7, 8]
     assert "Events 3 to 7 were trimmed before they were read" in caplog.text
 
 
-async def test_an_event_that_cannot_be_read_ends_no_stream(engine, report, empty_redis, caplog):
+async def test_an_unreadable_event_does_not_end_a_stream(engine, report, empty_redis, caplog):
     record, watching = await start(engine)
     number = empty_redis.incr("celeryql:event_number")
     broken = {"number": number, "root": record.id, "event": "broken"}
@@ -134,4 +132,4 @@ async def stop_reading(engine) -> None:
     reader.cancel()
     while not reader.done():
         await asyncio.wait([reader], timeout=1)
-        reader.cancel()  # once more: see `_end` in `engine.py`
+        reader.cancel()  # again, for the reason that `engine.py` gives

@@ -1,4 +1,4 @@
-"""Streams: what a subscriber is given, in which order, and when it ends."""
+"""Event streams: which events a subscriber gets, in which order, and when the stream ends."""
 
 from __future__ import annotations
 
@@ -28,33 +28,33 @@ async def accept(engine, owner: str = "ann", **options) -> Record:
 
 
 def run(report, record: Record) -> None:
-    """Have a task run to its end: events 2 and 3."""
+    """Run a task to its end, which adds events 2 and 3."""
     report(add, record.id, "STARTED")
     report(add, record.id, "SUCCESS", 3.0)
 
 
-def trim(redis, record: Record, newest_lost: str) -> None:
-    """Have the history of a task lose its beginning, as `lua/change.lua` has it."""
+def trim(redis, record: Record, newest_trimmed: str) -> None:
+    """Trim the beginning of a task's history, as `lua/change.lua` does."""
     key = f"celeryql:events:{record.root}"
-    while redis.lindex(key, 0).split()[0] != newest_lost:
+    while redis.lindex(key, 0).split()[0] != newest_trimmed:
         redis.lpop(key)
     redis.lpop(key)
-    redis.hset(f"celeryql:task:{record.root}", "trimmed", newest_lost)
+    redis.hset(f"celeryql:task:{record.root}", "trimmed", newest_trimmed)
 
 
-async def told(watching) -> list[tuple[str, int]]:
-    """Take all events, or 10 s after which the test has failed."""
+async def take_all(watching) -> list[tuple[str, int]]:
+    """Take all events; fail after 10 s."""
     async with asyncio.timeout(10), aclosing(watching):
-        return [brief(happened) async for happened in watching]
+        return [brief(item) async for item in watching]
 
 
-def brief(happened) -> tuple[str, int]:
-    if isinstance(happened, Snapshot):
-        return happened.kind.value, happened.record.version
-    return happened.state.value, happened.version
+def brief(item) -> tuple[str, int]:
+    if isinstance(item, Snapshot):
+        return item.kind.value, item.record.version
+    return item.state.value, item.version
 
 
-async def test_a_watcher_gets_a_snapshot_then_each_event_until_the_last(engine, report):
+async def test_a_subscriber_gets_a_snapshot_and_each_event_until_the_final_one(engine, report):
     record = await accept(engine)
     watching = engine.event_stream.watch(record)
     snapshot = await anext(watching)
@@ -62,39 +62,41 @@ async def test_a_watcher_gets_a_snapshot_then_each_event_until_the_last(engine, 
     run(report, record)
 
     assert brief(snapshot) == ("SNAPSHOT", 1)
-    assert await told(watching) == [("RUNNING", 2), ("SUCCEEDED", 3)]
+    assert await take_all(watching) == [("RUNNING", 2), ("SUCCEEDED", 3)]
 
 
-async def test_a_finished_task_is_one_snapshot(engine, report):
+async def test_the_stream_of_a_finished_task_is_one_snapshot(engine, report):
     record = await accept(engine)
     run(report, record)
 
-    assert await told(engine.event_stream.watch(record)) == [("SNAPSHOT", 3)]
+    assert await take_all(engine.event_stream.watch(record)) == [("SNAPSHOT", 3)]
 
 
-async def test_a_resumed_watcher_gets_what_came_after_its_cursor(engine, report):
+async def test_a_resumed_subscriber_gets_the_events_after_its_cursor(engine, report):
     record = await accept(engine)
     run(report, record)
     cursors = [e.cursor for e in (await engine.store.history(record)).events]
 
-    resumed = [await told(engine.event_stream.watch(record, after)) for after in cursors]
+    resumed = [await take_all(engine.event_stream.watch(record, after)) for after in cursors]
 
     assert resumed == [[("RUNNING", 2), ("SUCCEEDED", 3)], [("SUCCEEDED", 3)], []]
 
 
-async def test_a_long_history_is_given_whole(engine, report):
+async def test_a_long_history_is_streamed_completely(engine, report):
     record = await accept(engine)
     report(add, record.id, "STARTED")
     for i in range(600):
         report(add, record.id, "PROGRESS", {"current": i})
     report(add, record.id, "SUCCESS", 3.0)
 
-    given = await told(engine.event_stream.watch(record, record.cursor))
+    given = await take_all(engine.event_stream.watch(record, record.cursor))
 
     assert [version for _, version in given] == list(range(2, 604))
 
 
-async def test_who_comes_back_for_what_is_lost_is_told_and_goes_on(engine, report, empty_redis):
+async def test_a_subscriber_behind_the_history_gets_a_gap_and_continues(
+    engine, report, empty_redis
+):
     record = await accept(engine)
     report(add, record.id, "STARTED")
     report(add, record.id, "PROGRESS", {"current": 1})
@@ -106,10 +108,10 @@ async def test_who_comes_back_for_what_is_lost_is_told_and_goes_on(engine, repor
     report(add, record.id, "SUCCESS", 3.0)
 
     assert first == [("GAP", 3), ("SNAPSHOT", 3)]
-    assert await told(watching) == [("SUCCEEDED", 4)]
+    assert await take_all(watching) == [("SUCCEEDED", 4)]
 
 
-async def test_what_is_lost_behind_a_cursor_is_no_gap_for_who_has_seen_it(
+async def test_a_subscriber_that_has_seen_the_trimmed_events_gets_no_gap(
     engine, report, empty_redis
 ):
     record = await accept(engine)
@@ -117,10 +119,10 @@ async def test_what_is_lost_behind_a_cursor_is_no_gap_for_who_has_seen_it(
     _, started, _ = (await engine.store.history(record)).events
     trim(empty_redis, record, started.cursor)
 
-    assert await told(engine.event_stream.watch(record, started.cursor)) == [("SUCCEEDED", 3)]
+    assert await take_all(engine.event_stream.watch(record, started.cursor)) == [("SUCCEEDED", 3)]
 
 
-async def test_a_finished_task_that_has_lost_its_beginning_ends_after_the_snapshot(
+async def test_the_stream_of_a_finished_task_with_a_gap_ends_after_the_snapshot(
     engine, report, empty_redis
 ):
     record = await accept(engine)
@@ -128,16 +130,16 @@ async def test_a_finished_task_that_has_lost_its_beginning_ends_after_the_snapsh
     _, started, _ = (await engine.store.history(record)).events
     trim(empty_redis, record, started.cursor)
 
-    assert await told(engine.event_stream.watch(record, record.cursor)) == [
+    assert await take_all(engine.event_stream.watch(record, record.cursor)) == [
         ("GAP", 3),
         ("SNAPSHOT", 3),
     ]
 
 
-async def test_a_step_whose_workflow_has_lost_events_since_is_no_gap_for_its_new_watcher(
+async def test_a_new_subscriber_to_a_step_of_a_trimmed_workflow_gets_no_gap(
     engine, report, empty_redis
 ):
-    """The history of a workflow is cut for all steps, also for one that has long been silent."""
+    """The history of a workflow is trimmed for all steps, including steps without recent events."""
     step, workflow = await accept(engine), await accept(engine)
     empty_redis.hset(f"celeryql:task:{step.id}", mapping={"root": workflow.id, "key": "a"})
     empty_redis.hset(f"celeryql:workflow:{workflow.id}", mapping={"graph": "[]", "total": 1})
@@ -152,7 +154,7 @@ async def test_a_step_whose_workflow_has_lost_events_since_is_no_gap_for_its_new
     assert (brief(snapshot), brief(following)) == (("SNAPSHOT", 1), ("RUNNING", 2))
 
 
-async def test_a_watcher_that_lags_gets_every_state(engine, report):
+async def test_a_slow_subscriber_gets_every_state(engine, report):
     record = await accept(engine)
     watching = engine.event_stream.watch(record)
     await anext(watching)
@@ -162,19 +164,19 @@ async def test_a_watcher_that_lags_gets_every_state(engine, report):
 
     for _ in range(1_500):
         report(add, record.id, "RETRY", ValueError("again"))
-    run_on = asyncio.create_task(told(watching))
+    run_on = asyncio.create_task(take_all(watching))
     report(add, record.id, "SUCCESS", 3.0)
 
     assert [version for _, version in await run_on] == list(range(3, 1_504))
 
 
-async def test_all_tasks_are_told_from_now_on(engine):
+async def test_a_stream_of_all_tasks_starts_now(engine):
     before = await accept(engine)
     watching = engine.event_stream.watch_all("ann", EVERYTHING)
     first = asyncio.ensure_future(anext(watching))
 
     async with asyncio.timeout(5):
-        while not first.done():  # nothing tells from outside when its now is
+        while not first.done():  # when the stream has started cannot be seen from here
             await accept(engine)
             await asyncio.sleep(0.001)
 
@@ -182,11 +184,11 @@ async def test_all_tasks_are_told_from_now_on(engine):
     await watching.aclose()
 
 
-async def test_an_owner_is_told_of_its_own_tasks(engine, report):
+async def test_an_owner_gets_the_events_of_its_own_tasks(engine, report):
     mine, other = await accept(engine), await accept(engine, "bob")
     watching = engine.event_stream.watch_all("ann", EVERYTHING, other.cursor)
     first = asyncio.ensure_future(anext(watching))
-    await until_watched(engine)
+    await until_subscribed(engine)
 
     run(report, other)
     run(report, mine)
@@ -200,7 +202,7 @@ async def test_an_owner_is_told_of_its_own_tasks(engine, report):
     ]  # fmt: skip
 
 
-async def test_everyone_s_tasks_are_told_to_who_may_see_them(engine):
+async def test_a_stream_of_all_owners_has_the_tasks_of_all_owners(engine):
     start = await engine.store.newest_cursor()
     records = [await accept(engine, owner) for owner in ("ann", "bob", "")]
 
@@ -210,7 +212,7 @@ async def test_everyone_s_tasks_are_told_to_who_may_see_them(engine):
     assert [event.id for event in given] == [record.id for record in records]
 
 
-async def test_a_filter_holds_for_the_task_as_of_the_event_past_and_present(engine, report):
+async def test_a_filter_applies_to_the_state_at_the_event_both_past_and_new(engine, report):
     start = await engine.store.newest_cursor()
     wanted = RecordFilter(states=frozenset({"RUNNING"}), tags=frozenset({"night"}))
     past, _ = await accept(engine, tags=("night",)), await accept(engine)
@@ -219,7 +221,7 @@ async def test_a_filter_holds_for_the_task_as_of_the_event_past_and_present(engi
     first = await anext(watching)
 
     second = asyncio.ensure_future(anext(watching))
-    await until_watched(engine)
+    await until_subscribed(engine)
     present, other = await accept(engine, tags=("night",)), await accept(engine)
     run(report, other)
     run(report, present)
@@ -230,7 +232,7 @@ async def test_a_filter_holds_for_the_task_as_of_the_event_past_and_present(engi
     await watching.aclose()
 
 
-async def test_all_tasks_resume_behind_every_cursor_with_nothing_missed_or_twice(engine, report):
+async def test_a_stream_of_all_tasks_resumes_after_every_cursor(engine, report):
     start = await engine.store.newest_cursor()
     for record in [await accept(engine) for _ in range(3)]:
         run(report, record)
@@ -243,9 +245,7 @@ async def test_all_tasks_resume_behind_every_cursor_with_nothing_missed_or_twice
             assert [await anext(watching) for _ in events[i + 1 :]] == events[i + 1 :]
 
 
-async def test_a_cursor_that_the_stream_does_not_reach_back_to_has_expired(
-    engine, report, empty_redis
-):
+async def test_a_cursor_older_than_the_stream_has_expired(engine, report, empty_redis):
     record = await accept(engine)
     run(report, record)
     empty_redis.xtrim("celeryql:events", maxlen=1, approximate=False)
@@ -254,11 +254,11 @@ async def test_a_cursor_that_the_stream_does_not_reach_back_to_has_expired(
         await anext(engine.event_stream.watch_all("ann", EVERYTHING, record.cursor))
 
 
-async def test_who_lags_until_the_stream_is_trimmed_is_told(engine, report, empty_redis):
+async def test_a_subscriber_slower_than_the_trimming_gets_an_error(engine, report, empty_redis):
     record = await accept(engine)
     watching = engine.event_stream.watch_all("ann", EVERYTHING, record.cursor)
     first = asyncio.ensure_future(anext(watching))
-    await until_watched(engine)
+    await until_subscribed(engine)
     report(add, record.id, "STARTED")
     await first
 
@@ -266,17 +266,17 @@ async def test_who_lags_until_the_stream_is_trimmed_is_told(engine, report, empt
         report(add, record.id, "RETRY", ValueError("again"))
     empty_redis.xtrim("celeryql:events", maxlen=10, approximate=False)
     with pytest.raises(CursorExpired):
-        await told(watching)
+        await take_all(watching)
 
 
-async def test_a_rare_filter_is_no_reason_to_expire(engine, report, empty_redis):
-    """What its subscriber saw last may be long gone from the stream: nothing is missing."""
+async def test_a_subscriber_with_rare_matches_does_not_expire(engine, report, empty_redis):
+    """Its last event may have been trimmed long ago, but no matching event is missing."""
     rare = await accept(engine, tags=("rare",))
     watching = engine.event_stream.watch_all(
         "ann", RecordFilter(tags=frozenset({"rare"})), rare.cursor
     )
     first = asyncio.ensure_future(anext(watching))
-    await until_watched(engine)
+    await until_subscribed(engine)
     report(add, rare.id, "STARTED")
     await first
 
@@ -284,8 +284,8 @@ async def test_a_rare_filter_is_no_reason_to_expire(engine, report, empty_redis)
         await accept(engine)
     await until_read(engine)
     empty_redis.xtrim("celeryql:events", maxlen=1, approximate=False)
-    (watcher,) = engine.event_reader._by_owner["ann"]
-    watcher.stop_after(engine.event_reader._newest)
+    (queue,) = engine.event_reader._by_owner["ann"]
+    queue.stop_after(engine.event_reader._newest)
     report(add, rare.id, "SUCCESS", 3.0)
 
     assert brief(await anext(watching)) == ("SUCCEEDED", 3)
@@ -293,14 +293,14 @@ async def test_a_rare_filter_is_no_reason_to_expire(engine, report, empty_redis)
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "1-x", "1--5", "+1_0- 7", "9" * 16 + "-0"])
-async def test_what_is_no_cursor_is_refused(engine, cursor):
+async def test_an_invalid_cursor_is_refused(engine, cursor):
     record = await accept(engine)
 
     with pytest.raises(ValueError, match="is not a cursor"):
         await anext(engine.event_stream.watch(record, cursor))
 
 
-async def test_a_cursor_of_the_future_is_unknown(engine):
+async def test_a_cursor_ahead_of_all_events_is_unknown(engine):
     await accept(engine)
     newest = await engine.store.newest_cursor()
 
@@ -324,11 +324,11 @@ class StubbornStore(Store):
             return await super().history(*arguments)
 
 
-async def test_a_watcher_is_gone_even_if_its_cancellation_was_swallowed(engine):
+async def test_a_canceled_subscriber_is_removed_even_if_a_library_swallows_it(engine):
     record = await accept(engine)
     store = StubbornStore(engine.redis)
     events = EventStream(engine.event_reader, store, engine.event_stream.record_cache)
-    watching = asyncio.create_task(told(events.watch(record)))
+    watching = asyncio.create_task(take_all(events.watch(record)))
     await store.is_reading.wait()
 
     watching.cancel()
@@ -338,16 +338,16 @@ async def test_a_watcher_is_gone_even_if_its_cancellation_was_swallowed(engine):
     assert engine.event_reader._by_root == {}
 
 
-async def until_watched(engine) -> None:
-    """Wait for a watcher of many tasks."""
+async def until_subscribed(engine) -> None:
+    """Wait for a subscriber to many tasks."""
     async with asyncio.timeout(5):
-        while not engine.event_reader._by_owner:  # noqa: ASYNC110  # it has no event for this
+        while not engine.event_reader._by_owner:  # noqa: ASYNC110  # the reader has no event for this
             await asyncio.sleep(0.001)
 
 
 async def until_read(engine) -> None:
-    """Wait until the feed has read all that there is."""
+    """Wait until the reader has read all events."""
     newest = await engine.store.newest_cursor()
     async with asyncio.timeout(5):
-        while engine.event_reader._newest != newest:  # noqa: ASYNC110  # it has no event for this
+        while engine.event_reader._newest != newest:  # noqa: ASYNC110  # the reader has no event for this
             await asyncio.sleep(0.001)

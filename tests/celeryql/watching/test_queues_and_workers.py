@@ -1,4 +1,4 @@
-"""Queues and workers as other programs' keys show them: whatever those hold, there is an answer."""
+"""Queues and workers are read correctly, whatever other programs write to their keys."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ async def status(engine, name: str = "celery") -> QueueStatus:
     return found
 
 
-async def test_an_empty_queue_has_nothing_that_waits(engine):
+async def test_an_empty_queue_has_no_waiting_message(engine):
     assert await status(engine) == QueueStatus("celery", 0, 0, None)
 
 
-async def test_a_queue_tells_how_long_its_oldest_task_has_waited(engine, empty_redis):
+async def test_a_queue_reports_how_long_its_oldest_task_has_waited(engine, empty_redis):
     old, _ = await accept(engine), await accept(engine)
     queued_at = int(empty_redis.hget(f"celeryql:task:{old}", "cursor").partition("-")[0])
     empty_redis.hset(f"celeryql:task:{old}", "cursor", f"{queued_at - 60_000}-0")
@@ -48,7 +48,7 @@ async def test_a_queue_tells_how_long_its_oldest_task_has_waited(engine, empty_r
 
 
 @pytest.mark.parametrize("message", FOREIGN)
-async def test_a_foreign_message_is_counted_and_waits_since_it_was_seen(
+async def test_a_foreign_message_counts_and_waits_from_when_it_was_first_seen(
     engine, empty_redis, message
 ):
     empty_redis.lpush("celery", message)
@@ -56,14 +56,14 @@ async def test_a_foreign_message_is_counted_and_waits_since_it_was_seen(
     assert await status(engine) == QueueStatus("celery", 1, 0, 0.0)
 
 
-async def test_a_message_without_a_record_grows_older_while_it_is_the_oldest(engine, empty_redis):
+async def test_a_message_without_a_record_ages_while_it_is_the_oldest(engine, empty_redis):
     empty_redis.lpush("celery", json.dumps({"headers": {"id": "plain"}}))
     first = await status(engine)
     ((list_, (message, since_s)),) = engine.cluster_reader._first_seen.items()
     engine.cluster_reader._first_seen[list_] = (message, since_s - 60)
 
     second = await status(engine)
-    await status(engine, "ml_service")  # to look at another queue makes it no younger
+    await status(engine, "ml_service")  # reading another queue does not reset its age
     third = await status(engine)
     empty_redis.rpush("celery", json.dumps({"headers": {"id": "other"}}))
     other = await status(engine)
@@ -73,7 +73,7 @@ async def test_a_message_without_a_record_grows_older_while_it_is_the_oldest(eng
     assert other.oldest_waiting_s < 2
 
 
-async def test_odd_entries_of_unacked_are_not_counted(engine, empty_redis):
+async def test_unreadable_entries_of_unacked_are_not_counted(engine, empty_redis):
     good = json.dumps([{"body": ""}, "", "celery"])
     odd = [b"\xff", b"1", b"[1, 2]", b'[1, 2, ["celery"]]', b"{}", b"[" * 100_000]
     empty_redis.hset("unacked", mapping={str(i): text for i, text in enumerate([good, *odd])})
@@ -81,7 +81,7 @@ async def test_odd_entries_of_unacked_are_not_counted(engine, empty_redis):
     assert (await status(engine)).unacked == 1
 
 
-async def test_a_worker_that_describes_itself_oddly_is_left_out(engine, empty_redis):
+async def test_a_worker_with_an_unreadable_heartbeat_is_skipped(engine, empty_redis):
     now_ms = int(empty_redis.time()[0]) * 1_000
     odd = {
         "empty": {"online": "1"},
@@ -98,7 +98,7 @@ async def test_a_worker_that_describes_itself_oddly_is_left_out(engine, empty_re
     ]
 
 
-async def test_a_worker_that_has_been_silent_for_too_long_is_offline(engine, empty_redis):
+async def test_a_worker_without_recent_heartbeats_is_offline(engine, empty_redis):
     now_ms = int(empty_redis.time()[0]) * 1_000
     for name, silent_s in (("slow", 8), ("dead", 12)):
         seen_at = now_ms - silent_s * 1_000

@@ -1,4 +1,4 @@
-"""What never changes of tasks: read once, together, and bounded."""
+"""The record cache: each record is read once, records are read together, and it is bounded."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ async def test_a_record_is_read_once(record_cache, empty_redis):
     assert reads(empty_redis) == before + 1
 
 
-async def test_what_changes_of_a_task_is_not_kept(record_cache, empty_redis):
+async def test_mutable_fields_are_not_cached(record_cache, empty_redis):
     empty_redis.hset("celeryql:task:a", mapping=RECORD | {"failure": '{"type":"E","message":"m"}'})
 
     assert (await record_cache.get("a")).failure is None
 
 
-async def test_what_does_not_exist_is_not_kept_either(record_cache, empty_redis):
+async def test_a_missing_record_is_not_cached(record_cache, empty_redis):
     assert await record_cache.get("a") is None
     empty_redis.hset("celeryql:task:a", mapping=RECORD)
 
     assert (await record_cache.get("a")).id == "a"
 
 
-async def test_a_record_that_cannot_be_read_is_left_out_alone(record_cache, empty_redis, caplog):
+async def test_only_the_unreadable_record_is_left_out(record_cache, empty_redis, caplog):
     empty_redis.hset("celeryql:task:a", mapping=RECORD)
     empty_redis.hset("celeryql:task:b", mapping=RECORD | {"created_at": "yesterday"})
 
@@ -50,7 +50,7 @@ async def test_a_record_that_cannot_be_read_is_left_out_alone(record_cache, empt
     assert "Record b cannot be read" in caplog.text
 
 
-async def test_ten_thousand_are_kept_those_used_last(record_cache, empty_redis):
+async def test_the_ten_thousand_most_recently_used_records_are_kept(record_cache, empty_redis):
     with empty_redis.pipeline() as pipe:
         for n in range(10_001):
             pipe.hset(f"celeryql:task:{n}", mapping=RECORD)

@@ -1,4 +1,4 @@
-"""State writes: the record, its event and its workflow follow what Celery stores."""
+"""Each state that Celery stores also updates the record, its events and its workflow."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def accept(engine) -> str:
 
 @pytest.fixture
 async def chain(engine):
-    """Accept add -> add -> mul; gives the workflow."""
+    """Enqueue the workflow add -> add -> mul."""
     a, m = engine.definitions["add"], engine.definitions["mul"]
     nodes = (
         StepNode("a", a, {"x": 4, "y": 5}, ()),
@@ -39,7 +39,7 @@ async def chain(engine):
     return workflow
 
 
-async def test_a_run_is_told_from_start_to_result(engine, report, empty_redis):
+async def test_each_state_of_a_run_is_an_event_with_the_next_version(engine, report, empty_redis):
     task_id = await accept(engine)
 
     assert report(add, task_id, "STARTED")
@@ -61,7 +61,7 @@ async def test_a_run_is_told_from_start_to_result(engine, report, empty_redis):
     assert (meta["status"], meta["result"]) == ("SUCCESS", 3.0)
 
 
-async def test_a_failure_is_kept_with_its_type_and_message(engine, report):
+async def test_a_failure_is_stored_with_its_type_and_message(engine, report):
     task_id = await accept(engine)
 
     report(add, task_id, "STARTED")
@@ -80,7 +80,7 @@ async def test_a_failure_is_kept_with_its_type_and_message(engine, report):
         {"current": 1, "total": 2, "message": "a\udc80"},
     ],
 )
-async def test_progress_that_json_cannot_hold_is_a_custom_state_only(engine, report, meta):
+async def test_progress_that_json_cannot_represent_is_only_a_custom_state(engine, report, meta):
     task_id = await accept(engine)
 
     report(add, task_id, "STARTED")
@@ -90,7 +90,7 @@ async def test_progress_that_json_cannot_hold_is_a_custom_state_only(engine, rep
     assert (record.celery_state, record.progress) == ("PROGRESS", None)
 
 
-async def test_one_record_that_cannot_be_read_does_not_hide_the_others(engine, empty_redis):
+async def test_an_unreadable_record_does_not_hide_the_others(engine, empty_redis):
     broken, whole = await accept(engine), await accept(engine)
     empty_redis.hset(f"celeryql:task:{broken}", "created_at", "when?")
 
@@ -99,10 +99,10 @@ async def test_one_record_that_cannot_be_read_does_not_hide_the_others(engine, e
     ]  # fmt: skip
 
 
-async def test_what_a_run_tells_after_another_has_begun_is_not_taken(engine, report, backend):
+async def test_states_of_an_outdated_run_are_ignored_except_its_success(engine, report, backend):
     task_id = await accept(engine)
     report(add, task_id, "STARTED")
-    backend.leases.end("w@host", [task_id])  # its worker was thought lost
+    backend.leases.end("w@host", [task_id])  # its worker was considered dead
     report(add, task_id, "STARTED")
 
     late = Attempt(number=1, max_attempts=4)
@@ -111,11 +111,11 @@ async def test_what_a_run_tells_after_another_has_begun_is_not_taken(engine, rep
     record = await engine.store.get(task_id)
     assert (record.state, record.attempt, record.progress) == ("RUNNING", 2, None)
 
-    report(add, task_id, "SUCCESS", 3.0, attempt=late)  # but a result is a result
+    report(add, task_id, "SUCCESS", 3.0, attempt=late)  # a success always counts
     assert (await engine.store.get(task_id)).state == "SUCCEEDED"
 
 
-async def test_what_another_worker_says_of_a_run_is_not_taken(engine, report):
+async def test_a_failure_that_another_worker_reports_is_ignored(engine, report):
     task_id = await accept(engine)
     report(add, task_id, "STARTED", hostname="x@host")
 
@@ -125,7 +125,7 @@ async def test_what_another_worker_says_of_a_run_is_not_taken(engine, report):
 
 
 @pytest.mark.parametrize("reason", ["expired", "revoked"])
-async def test_a_copy_that_a_worker_would_not_begin_does_not_end_the_run(engine, report, reason):
+async def test_a_duplicate_that_a_worker_refuses_does_not_end_the_live_run(engine, report, reason):
     task_id = await accept(engine)
     report(add, task_id, "STARTED")
 
@@ -134,7 +134,7 @@ async def test_a_copy_that_a_worker_would_not_begin_does_not_end_the_run(engine,
     assert (await engine.store.get(task_id)).state == "RUNNING"
 
 
-async def test_a_copy_that_is_held_back_does_not_take_the_place_of_a_retry(
+async def test_a_postponed_duplicate_does_not_replace_a_scheduled_retry(
     engine, report, backend, empty_redis
 ):
     task_id = await accept(engine)
@@ -154,7 +154,7 @@ async def test_a_copy_that_is_held_back_does_not_take_the_place_of_a_retry(
     assert empty_redis.hvals("celeryql:scheduled_messages") == [before]
 
 
-async def test_a_long_message_of_a_failure_is_cut(engine, report):
+async def test_a_long_failure_message_is_truncated(engine, report):
     task_id = await accept(engine)
 
     report(add, task_id, "STARTED")
@@ -163,7 +163,7 @@ async def test_a_long_message_of_a_failure_is_cut(engine, report):
     assert (await engine.store.get(task_id)).failure.message == "x" * 10_000
 
 
-async def test_a_retry_that_succeeds_leaves_no_failure_behind(engine, report):
+async def test_a_successful_retry_removes_the_failure(engine, report):
     task_id = await accept(engine)
 
     report(add, task_id, "STARTED")
@@ -178,7 +178,7 @@ async def test_a_retry_that_succeeds_leaves_no_failure_behind(engine, report):
 
 
 @pytest.mark.parametrize(("reason", "state"), [("revoked", "CANCELED"), ("expired", "EXPIRED")])
-async def test_a_revoked_task_says_why(engine, report, reason, state):
+async def test_a_revoked_task_is_canceled_or_expired(engine, report, reason, state):
     task_id = await accept(engine)
 
     report(add, task_id, "REVOKED", TaskRevokedError(reason))
@@ -186,7 +186,7 @@ async def test_a_revoked_task_says_why(engine, report, reason, state):
     assert (await engine.store.get(task_id)).state == state
 
 
-async def test_a_final_state_is_never_left(engine, report):
+async def test_a_final_state_never_changes(engine, report):
     task_id = await accept(engine)
     report(add, task_id, "STARTED")
     report(add, task_id, "SUCCESS", 3.0)
@@ -198,7 +198,7 @@ async def test_a_final_state_is_never_left(engine, report):
     assert await engine.store.get(task_id) == before
 
 
-async def test_what_has_ended_is_kept_for_its_time_only(engine, report, empty_redis):
+async def test_the_keys_of_a_finished_task_expire(engine, report, empty_redis):
     task_id = await accept(engine)
     report(add, task_id, "STARTED")
     report(add, task_id, "SUCCESS", 3.0)
@@ -208,7 +208,9 @@ async def test_what_has_ended_is_kept_for_its_time_only(engine, report, empty_re
     assert [week_s - 60 < empty_redis.ttl(key) <= week_s for key in kept] == [True] * 3
 
 
-async def test_a_task_of_a_plain_caller_is_known_from_its_start(engine, report, empty_redis):
+async def test_the_task_of_a_plain_celery_caller_has_a_record_from_its_start(
+    engine, report, empty_redis
+):
     request = {"args": [1, 2], "kwargs": {}, "delivery_info": {"routing_key": "celery"}}
 
     assert report(add, "plain", "STARTED", **request)
@@ -220,7 +222,9 @@ async def test_a_task_of_a_plain_caller_is_known_from_its_start(engine, report, 
     assert empty_redis.zrange("celeryql:tasks", 0, -1) == ["plain"]
 
 
-async def test_a_step_and_what_follows_it_are_one_instant(engine, chain, report, empty_redis):
+async def test_the_end_of_a_step_and_the_next_message_are_written_together(
+    engine, chain, report, empty_redis
+):
     first, second, third = (planned.id for planned in chain.steps)
     empty_redis.delete("celery")
 
@@ -233,7 +237,7 @@ async def test_a_step_and_what_follows_it_are_one_instant(engine, chain, report,
     assert [r.state for r in records] == ["SUCCEEDED", "QUEUED", "WAITING", "RUNNING"]
 
 
-async def test_the_input_of_a_step_is_complete_once_it_starts(engine, chain, report):
+async def test_the_input_of_a_step_is_complete_when_it_starts(engine, chain, report):
     step_id = chain.steps[2].id
     before = await engine.store.inputs([step_id])
 
@@ -243,7 +247,7 @@ async def test_the_input_of_a_step_is_complete_once_it_starts(engine, chain, rep
     assert await engine.store.inputs([step_id]) == [{"x": 15.0, "y": 7.0}]
 
 
-async def test_a_failed_step_ends_its_chain(engine, chain, report):
+async def test_a_failed_step_skips_the_steps_that_depend_on_it(engine, chain, report):
     first, *later = (planned.id for planned in chain.steps)
     report(add, first, "STARTED")
     report(add, first, "FAILURE", ValueError("no"))
@@ -260,7 +264,7 @@ async def test_a_failed_step_ends_its_chain(engine, chain, report):
     assert {k: n for k, n in graph.counts.items() if n} == {"total": 3, "FAILED": 1, "SKIPPED": 2}
 
 
-async def test_results_too_large_to_hand_on_are_refused_before_anything_is_written(
+async def test_results_too_large_for_the_next_steps_are_refused_before_any_write(
     engine, report, empty_redis
 ):
     echo = engine.definitions["echo"]
@@ -277,7 +281,7 @@ async def test_results_too_large_to_hand_on_are_refused_before_anything_is_writt
     assert (await engine.store.get(step_id)).state == "RUNNING"
 
 
-async def test_a_workflow_event_carries_the_counts_of_its_moment(engine, chain, report):
+async def test_a_workflow_event_has_the_counts_at_its_time(engine, chain, report):
     for planned in chain.steps:
         report(planned.node.definition.task, planned.id, "STARTED")
         report(planned.node.definition.task, planned.id, "SUCCESS", 1.0)

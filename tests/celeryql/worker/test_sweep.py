@@ -1,4 +1,4 @@
-"""The sweep: what is due is sent once, what is late ends, whoever sweeps."""
+"""The sweep sends due messages once, however many processes sweep."""
 
 from __future__ import annotations
 
@@ -31,9 +31,11 @@ async def reaches(engine: Engine, task_id: str, state: str) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_what_is_due_is_sent_once_by_several_who_sweep(engine, empty_redis, url):
+async def test_due_messages_are_sent_once_by_several_sweepers(engine, empty_redis, url):
     ids = [await accept(engine, start_in_s=0.1) for _ in range(300)]
-    async with Engine(Settings(redis_url=url), engine.definitions, engine.queues):  # sweeps, too
+    async with Engine(
+        Settings(redis_url=url), engine.definitions, engine.queues
+    ):  # this one sweeps as well
         for task_id in ids:
             await reaches(engine, task_id, "QUEUED")
 
@@ -44,7 +46,7 @@ async def test_what_is_due_is_sent_once_by_several_who_sweep(engine, empty_redis
     assert [event.state for event in events] == ["SCHEDULED", "QUEUED"]
 
 
-async def test_more_than_one_script_sweeps_are_swept_at_once(engine, empty_redis):
+async def test_one_sweep_sends_more_than_one_script_call_can(engine, empty_redis):
     add = engine.definitions["add"]
     later, arguments = EnqueueOptions(start_in_s=60), add.arguments(x=1, y=2)
     requests = [build_task(add, arguments, later) for _ in range(450)]
@@ -58,7 +60,7 @@ async def test_more_than_one_script_sweeps_are_swept_at_once(engine, empty_redis
     assert empty_redis.llen("celery") == 450
 
 
-async def test_what_waits_for_its_time_outlives_redis_itself(engine, tmp_path):
+async def test_scheduled_tasks_survive_a_restart_of_redis(engine, tmp_path):
     server, process = launch(tmp_path)
     async with Engine(Settings(redis_url=server.url), engine.definitions, engine.queues) as before:
         task_id = await accept(before, start_in_s=1)

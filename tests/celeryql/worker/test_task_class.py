@@ -1,4 +1,4 @@
-"""How a task runs."""
+"""The class of all tasks."""
 
 from __future__ import annotations
 
