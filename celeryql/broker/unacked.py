@@ -119,11 +119,11 @@ class QoS(redis.QoS):
         if self._acknowledged and not self.channel.closed:
             forgotten = tuple(self._acknowledged)
             with suppress(*OUTAGES), self.channel.conn_or_acquire() as client:
-                both = client.pipeline().hdel(self.unacked_key, *forgotten)
-                both.zrem(self.unacked_index_key, *forgotten).execute()
+                pipe = client.pipeline().hdel(self.unacked_key, *forgotten)
+                pipe.zrem(self.unacked_index_key, *forgotten).execute()
                 del self._acknowledged[: len(forgotten)]
 
-    def log_rejected(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002
         """Remove a message from `unacked`, or restore it to its queue."""
         if not self.channel.closed:
             try:

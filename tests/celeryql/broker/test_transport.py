@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from kombu.asynchronous import Hub, set_event_loop
 from kombu.connection import Connection
-from redis import Redis
+from redis import Redis, ResponseError
 
 from celeryql.broker.captured_messages import (
     CAPTURING_CONNECTION,
@@ -166,3 +166,14 @@ def test_an_acknowledged_message_is_removed_before_its_channel_closes(empty_redi
     channel.close()
 
     assert empty_redis.exists("unacked", "unacked_index", "celery") == 0
+
+
+def test_a_rejected_message_frees_its_slot_even_if_redis_fails(empty_redis, channel):
+    message = take(empty_redis, channel)
+    empty_redis.delete("unacked")
+    empty_redis.set("unacked", "no hash")  # Redis answers with an error
+
+    with pytest.raises(ResponseError):
+        channel.qos.reject(message.delivery_tag, requeue=True)
+
+    assert channel.qos.held == []
