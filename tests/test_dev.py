@@ -93,9 +93,7 @@ def test_an_old_python_says_what_is_needed(project: Path) -> None:
     done = run(project, "up", path="/nonexistent", code=AS_OLD_PYTHON)
 
     assert done.returncode == 1
-    assert done.stderr == (
-        "dev: CeleryQL needs Python 3.11 or newer, but PATH leads to 3.8 only.\n"
-    )
+    assert done.stderr == ("dev: CeleryQL needs Python 3.11 or newer, but PATH has only 3.8.\n")
 
 
 def test_an_old_python_hands_over_to_a_new_one(project: Path, tmp_path: Path) -> None:

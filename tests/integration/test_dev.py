@@ -138,6 +138,6 @@ def test_an_index_out_of_reach_is_told_in_one_sentence(project: Path) -> None:
 
     assert (code, output) == (1, "")
     last = errors.splitlines()[-1]
-    assert last.startswith("dev: The packages could not be installed; can the package index be")
+    assert last.startswith("dev: The packages could not be installed: check that the package")
     assert "No matching distribution found for pytest==1.0" in last
     assert last.endswith(f"(all of them: {project}/.data/setup.log).")
