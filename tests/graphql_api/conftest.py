@@ -1,4 +1,4 @@
-"""The schema in this process, on the engine's fixtures."""
+"""Clients that run operations in this process, without a server."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from tests.celeryql.conftest import backend, engine, report, url
 __all__ = ["backend", "engine", "report", "url"]  # fixtures
 
 
-class Door:
-    """Queries, mutations and subscriptions of one viewer, without a server."""
+class LocalClient:
+    """Runs operations of one viewer in this process."""
 
     def __init__(self, engine, viewer, settings=None, services=None):
         self._api, self._viewer = build_schema(), viewer
@@ -32,25 +32,26 @@ class Door:
 
     @property
     def context(self) -> Context:
-        """What one operation has."""
+        """A new context, as each operation gets one."""
         return Context(self._services, self._viewer)
 
     async def run(self, operation: str, **options: Any) -> ExecutionResult:
-        """Run a query or mutation, and give all that came of it."""
+        """Run a query or mutation, and return its result."""
         return await self._api.schema.execute(operation, context_value=self.context, **options)
 
     async def answer(self, operation: str, **variables: Any) -> tuple[Any, list[str]]:
-        """Run a query or mutation, and give its data and the codes of its errors."""
+        """Run a query or mutation, and return its data and the codes of its errors."""
         result = await self.run(operation, variable_values=variables)
         return result.data, codes(result)
 
     async def execute(self, operation: str, **variables: Any) -> dict[str, Any]:
+        """Run a query or mutation that has no errors, and return its data."""
         data, errors = await self.answer(operation, **variables)
         assert errors == []
         return data
 
     async def subscribe(self, operation: str, **variables: Any) -> AsyncIterator[Any]:
-        """Subscribe, and give each event; an error ends it, as its code."""
+        """Subscribe and yield each event. An error ends the stream: its codes are the last item."""
         source = await self._api.schema.stream(operation, variables, self.context)
         async with aclosing(source):
             async for result in source:
@@ -61,12 +62,12 @@ class Door:
                 yield event
 
     async def take(self, count: int, operation: str, **variables: Any) -> list[Any]:
-        """Subscribe, and take so many events."""
+        """Subscribe and return the first events."""
         async with asyncio.timeout(10), aclosing(self.subscribe(operation, **variables)) as events:
             return [await anext(events) for _ in range(count)]
 
     async def add(self, *tags: str) -> str:
-        """Enqueue a sum, and give its id."""
+        """Enqueue an addition, and return its id."""
         data = await self.execute(
             "mutation($tags: [String!]) { enqueueAdd(input: {x: 1, y: 2}, options: {tags: $tags})"
             " { ... on EnqueueAddSuccess { task { id } } } }",
@@ -75,7 +76,7 @@ class Door:
         return data["enqueueAdd"]["task"]["id"]
 
     async def chain(self) -> tuple[str, list[str]]:
-        """Enqueue (4 + 5 + 6) times 7, and give the workflow's id and its steps'."""
+        """Enqueue (4 + 5 + 6) * 7 as a chain, and return the ids of the workflow and its steps."""
         steps = "{add: {x: 4, y: 5}}", "{add: {x: 6}}", "{mul: {y: 7}}"
         canvas = f"{{chain: [{' '.join(f'{{step: {{task: {step}}}}}' for step in steps)}]}}"
         data = await self.execute(
@@ -85,19 +86,19 @@ class Door:
         task = data["enqueueWorkflow"]["task"]
         return task["id"], [step["task"]["id"] for step in task["steps"]]
 
-    async def tell(self, operation: str, *meanwhile: Callable[[], Awaitable[Any]]) -> str:
-        """Give all that is told of an operation: of a subscription, the first event.
+    async def full_answer(self, operation: str, *meanwhile: Callable[[], Awaitable[Any]]) -> str:
+        """Return all that an operation answers, as JSON: data, messages and codes.
 
-        Until there is one, something else is done again and again.
+        A subscription answers with its first event; until then, `meanwhile` is called repeatedly.
         """
         if operation.startswith("subscription"):
-            telling = asyncio.create_task(self._first(operation))
+            answering = asyncio.create_task(self._first(operation))
             async with asyncio.timeout(20):
-                while not telling.done():
+                while not answering.done():
                     for act in meanwhile:
                         await act()
-                    await asyncio.wait([telling], timeout=0.02)
-            result = telling.result()
+                    await asyncio.wait([answering], timeout=0.02)
+            result = answering.result()
         else:
             result = await self._api.schema.execute(operation, {}, self.context)
         errors = [(error.message, error.extensions["code"]) for error in result.errors or []]
@@ -114,29 +115,30 @@ def codes(result: Any) -> list[str]:
 
 
 def services_of(engine, settings: Settings) -> Services:
-    """Give what one API process has."""
+    """Return the services of an API process."""
     return Services(engine, build_schema().present, Authenticator(settings), Metrics())
 
 
-Doors = Callable[..., Door]
+ClientFactory = Callable[..., LocalClient]
 
 
 @pytest.fixture
-def door_of(engine) -> Doors:
-    """Make doors for those who came with a token: by default all may all but see others' tasks."""
+def client_for(engine) -> ClientFactory:
+    """Make clients with a token. By default they have all scopes but ADMIN."""
     settings = Settings(auth_jwt_secret="a secret that is long enough for everyone")
     engine.cluster_poller = ClusterPoller(engine.cluster_reader, engine.queues, interval_s=0.05)
     services = services_of(engine, settings)
 
-    def make(subject: str, *scopes: Scope, **narrowed: Any) -> Door:
+    def make(subject: str, *scopes: Scope, **limits: Any) -> LocalClient:
         allowed = frozenset(scopes) or frozenset(Scope) - {Scope.ADMIN}
-        viewer = Viewer(subject, **{"scopes": allowed} | narrowed)
-        return Door(engine, viewer, services=services)
+        viewer = Viewer(subject, **{"scopes": allowed} | limits)
+        return LocalClient(engine, viewer, services=services)
 
     return make
 
 
 @pytest.fixture
-def door(engine) -> Door:  # the fixture of this name
+def local_client(engine) -> LocalClient:
+    """Return a client of the anonymous viewer, which has all scopes."""
     engine.cluster_poller = ClusterPoller(engine.cluster_reader, engine.queues, interval_s=0.05)
-    return Door(engine, Viewer())
+    return LocalClient(engine, Viewer())

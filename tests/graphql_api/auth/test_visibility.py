@@ -34,12 +34,12 @@ WORKER = {
 
 
 @pytest.fixture
-async def owned(door_of, engine, report, empty_redis) -> list[str]:
+async def owned(client_for, engine, report, empty_redis) -> list[str]:
     """Create tasks of Ann: an ended one and its retry, a running one, a workflow and its steps."""
     # The operations of these tests select all fields, which is above the limits.
     limits = dict.fromkeys(("max_tokens", "max_fields", "max_aliases"), 10**9)
     engine.settings = engine.settings.model_copy(update=limits)
-    ann = door_of("ann")
+    ann = client_for("ann")
     ended, running = await ann.add(MARK), await ann.add(MARK)
     report(add, ended, "STARTED")
     report(add, ended, "SUCCESS", 3.0)
@@ -55,15 +55,15 @@ async def owned(door_of, engine, report, empty_redis) -> list[str]:
 
 
 @pytest.mark.parametrize(("kind", "name"), FIELDS)
-async def test_no_field_shows_a_task_of_another_owner(door_of, owned, kind, name):
-    bob = door_of("bob")
-    busy = partial(door_of("ann").add, MARK), bob.add
+async def test_no_field_shows_a_task_of_another_owner(client_for, owned, kind, name):
+    bob = client_for("bob")
+    busy = partial(client_for("ann").add, MARK), bob.add
     names_a_task = "id" in OPERATIONS.roots[kind][name].args
 
     made_up = str(uuid4())
-    other = await bob.tell(OPERATIONS.of(kind, name, made_up, depth=3), *busy)
+    other = await bob.full_answer(OPERATIONS.of(kind, name, made_up, depth=3), *busy)
     for task_id in owned if names_a_task else ["x"]:
-        answer = await bob.tell(OPERATIONS.of(kind, name, task_id, depth=3), *busy)
+        answer = await bob.full_answer(OPERATIONS.of(kind, name, task_id, depth=3), *busy)
 
         assert not names_a_task or answer.replace(task_id, made_up) == other
         assert MARK not in answer
@@ -76,17 +76,17 @@ async def test_no_field_shows_a_task_of_another_owner(door_of, owned, kind, name
     [("query", "task"), ("query", "node"), ("query", "tasks"), ("query", "workers")]
     + [("subscription", name) for name in ("task", "tasks", "cluster")],
 )  # shows that the test above can fail
-async def test_the_owner_and_an_admin_see_the_tasks(door_of, owned, who, kind, name):
-    door = door_of("ann") if who == "ann" else door_of("eve", Scope.ADMIN)
+async def test_the_owner_and_an_admin_see_the_tasks(client_for, owned, who, kind, name):
+    local_client = client_for("ann") if who == "ann" else client_for("eve", Scope.ADMIN)
 
     operation = OPERATIONS.of(kind, name, owned[0])
-    answer = await door.tell(operation, partial(door_of("ann").add, MARK))
+    answer = await local_client.full_answer(operation, partial(client_for("ann").add, MARK))
 
     assert MARK in answer
 
 
-async def test_lists_do_not_include_the_tasks_of_another_owner(door_of, owned):
-    bob = door_of("bob")
+async def test_lists_do_not_include_the_tasks_of_another_owner(client_for, owned):
+    bob = client_for("bob")
 
     data = await bob.execute(
         "query($ids: [ID!]) { all: tasks { nodes { id } pageInfo { hasNextPage endCursor } }"
@@ -98,8 +98,8 @@ async def test_lists_do_not_include_the_tasks_of_another_owner(door_of, owned):
     assert data == {"all": nothing, "some": {"nodes": []}}
 
 
-async def test_each_owner_has_their_own_idempotency_keys(door_of):
-    ann, bob = door_of("ann"), door_of("bob")
+async def test_each_owner_has_their_own_idempotency_keys(client_for):
+    ann, bob = client_for("ann"), client_for("bob")
 
     answers = [(await d.execute(ENQUEUE, key="k", x=x)) for d, x in [(ann, 1), (bob, 1), (bob, 2)]]
 
@@ -109,19 +109,19 @@ async def test_each_owner_has_their_own_idempotency_keys(door_of):
     assert third["__typename"] == "IdempotencyConflict"
 
 
-async def test_a_task_that_an_admin_retries_keeps_its_owner(door_of, owned):
+async def test_a_task_that_an_admin_retries_keeps_its_owner(client_for, owned):
     ended, *_ = owned
 
-    data = await door_of("eve", Scope.ADMIN).execute(RETRY, id=ended)
+    data = await client_for("eve", Scope.ADMIN).execute(RETRY, id=ended)
 
     query = "query($id: ID!) { task(id: $id) { retryOf { id } } }"
-    seen = await door_of("ann").execute(query, id=data["retryTask"]["task"]["id"])
+    seen = await client_for("ann").execute(query, id=data["retryTask"]["task"]["id"])
     assert seen["task"]["retryOf"]["id"] == ended
 
 
-async def test_owners_with_similar_names_do_not_see_each_others_tasks(door_of):
-    await door_of("ann").add()
+async def test_owners_with_similar_names_do_not_see_each_others_tasks(client_for):
+    await client_for("ann").add()
 
     for name in ("ann:", ":ann", "Ann", "ann ", "an", "*"):
-        data = await door_of(name).execute("{ tasks { nodes { id } } }")
+        data = await client_for(name).execute("{ tasks { nodes { id } } }")
         assert data["tasks"]["nodes"] == []

@@ -58,9 +58,9 @@ MANY = {
 
 
 @pytest.mark.parametrize(("document", "problem"), MANY.values(), ids=MANY)
-async def test_a_document_above_a_limit_is_refused_at_once(door, document, problem):
+async def test_a_document_above_a_limit_is_refused_at_once(local_client, document, problem):
     began = time.process_time()
-    result = await door.run(document)
+    result = await local_client.run(document)
     took_s = time.process_time() - began
 
     (error,) = result.errors
@@ -87,8 +87,8 @@ WIDE = {
 
 
 @pytest.mark.parametrize("document", WIDE.values(), ids=WIDE)
-async def test_a_wide_document_within_the_limits_is_answered(door, document):
-    assert (await door.run(document)).errors is None
+async def test_a_wide_document_within_the_limits_is_answered(local_client, document):
+    assert (await local_client.run(document)).errors is None
 
 
 @pytest.mark.parametrize(
@@ -98,20 +98,24 @@ async def test_a_wide_document_within_the_limits_is_answered(door, document):
         "{ ...a } fragment a on Query { ...b } fragment b on Query { ...a }",
     ],
 )
-async def test_a_fragment_that_spreads_itself_is_refused(door, document):
-    result = await door.run(document)
+async def test_a_fragment_that_spreads_itself_is_refused(local_client, document):
+    result = await local_client.run(document)
 
     assert "within itself" in result.errors[0].message
 
 
-async def test_the_values_of_a_variable_are_counted_before_they_are_coerced(door):
+async def test_the_values_of_a_variable_are_counted_before_they_are_coerced(local_client):
     once = "a: enqueueAdd(input: {x: 1, y: 2}, options: {tags: $tags}) { __typename }"
     twice = f"{once} {once.replace('a:', 'b:')}"
     too_many = "The variables hold more than 25,000 values: send less at a time"
 
-    few = await door.run(f"mutation($tags: [String!]) {{ {once} }}", variable_values={"tags": [""]})
+    few = await local_client.run(
+        f"mutation($tags: [String!]) {{ {once} }}", variable_values={"tags": [""]}
+    )
     answers = [
-        await door.run(f"mutation($tags: [String!]) {{ {fields} }}", variable_values={"tags": tags})
+        await local_client.run(
+            f"mutation($tags: [String!]) {{ {fields} }}", variable_values={"tags": tags}
+        )
         for fields, tags in ((once, [""] * 25_000), (twice, [""] * 12_500))
     ]
 
@@ -119,7 +123,7 @@ async def test_the_values_of_a_variable_are_counted_before_they_are_coerced(door
     assert [[error.message for error in answer.errors] for answer in answers] == [[too_many]] * 2
 
 
-async def test_the_values_of_a_subscriptions_variables_are_counted(door):
+async def test_the_values_of_a_subscriptions_variables_are_counted(local_client):
     watch = "subscription($ids: [ID!]) { tasks(filter: {ids: $ids}) { cursor } }"
-    async with aclosing(door.subscribe(watch, ids=["x"] * 25_000)) as events:
+    async with aclosing(local_client.subscribe(watch, ids=["x"] * 25_000)) as events:
         assert await anext(events) == [ErrorCode.BAD_USER_INPUT]

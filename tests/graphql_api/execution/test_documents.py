@@ -13,8 +13,8 @@ from graphql_api.execution.documents import DocumentCache
 from graphql_api.schema import build_schema
 
 
-async def test_an_error_has_few_locations(door):
-    result = await door.run(f"{{ task({'id: 1 ' * 1_600}) {{ id }} }}")
+async def test_an_error_has_few_locations(local_client):
+    result = await local_client.run(f"{{ task({'id: 1 ' * 1_600}) {{ id }} }}")
 
     (error,) = result.errors
     assert len(error.locations) == 10
@@ -51,8 +51,8 @@ LARGE = {
 
 
 @pytest.mark.parametrize(("document", "variables"), LARGE.values(), ids=LARGE)
-async def test_an_answer_does_not_repeat_large_invalid_input(door, document, variables):
-    result = await door.run(document, variable_values=variables)
+async def test_an_answer_does_not_repeat_large_invalid_input(local_client, document, variables):
+    result = await local_client.run(document, variable_values=variables)
 
     messages = [error.message for error in result.errors or ()]
     assert len(messages) <= 11
@@ -78,20 +78,20 @@ def test_the_cache_of_documents_is_limited_in_memory():
 
 
 @pytest.mark.parametrize("times", [1, 2])  # the second time, the document is cached
-async def test_a_document_with_several_operations_must_name_one(door, times):
+async def test_a_document_with_several_operations_must_name_one(local_client, times):
     document = "query A { viewer { subject } } query B { __typename }"
     for _ in range(times):
-        unnamed = await door.run(document)
-        named = await door.run(document, operation_name="B")
+        unnamed = await local_client.run(document)
+        named = await local_client.run(document, operation_name="B")
 
     assert "Name the operation" in unnamed.errors[0].message
     assert named.data == {"__typename": "Query"}
 
 
-async def test_introspection_and_suggestions_are_off_by_default(door):
-    schema = await door.run("{ __schema { queryType { name } } }")
-    typo = await door.run("{ viewr { subject } }")
-    kind = await door.run("{ viewer { __typename } }")
+async def test_introspection_and_suggestions_are_off_by_default(local_client):
+    schema = await local_client.run("{ __schema { queryType { name } } }")
+    typo = await local_client.run("{ viewr { subject } }")
+    kind = await local_client.run("{ viewer { __typename } }")
 
     assert "introspection" in schema.errors[0].message
     assert "Did you mean" not in typo.errors[0].message

@@ -21,9 +21,9 @@ def count_field_details() -> int:
     return sum(type(found) is FieldDetails for found in gc.get_objects())
 
 
-async def test_a_subscription_does_not_leak_memory_with_each_event(door, report):
-    task_id = await door.add()
-    async with aclosing(door.subscribe(WATCH, id=task_id)) as events:
+async def test_a_subscription_does_not_leak_memory_with_each_event(local_client, report):
+    task_id = await local_client.add()
+    async with aclosing(local_client.subscribe(WATCH, id=task_id)) as events:
         for _ in range(5):
             await anext(events)
             report(add, task_id, "RETRY", ValueError("again"))
@@ -49,15 +49,17 @@ async def longest_wait(until: asyncio.Event) -> float:
     return longest_s
 
 
-async def test_thousands_of_errors_do_not_block_other_operations(door):
+async def test_thousands_of_errors_do_not_block_other_operations(local_client):
     for _ in range(100):
-        await door.add()
+        await local_client.add()
     ended = asyncio.Event()
     waiting = asyncio.create_task(longest_wait(ended))
     began = time.process_time()
 
     lines = "\n" * 4_900
-    result = await door.run(f"{lines}{{ tasks(first: 100) {{ nodes {{ id {FAILING} }} }} }}")
+    result = await local_client.run(
+        f"{lines}{{ tasks(first: 100) {{ nodes {{ id {FAILING} }} }} }}"
+    )
 
     took_s = time.process_time() - began
     ended.set()
@@ -70,20 +72,20 @@ async def test_thousands_of_errors_do_not_block_other_operations(door):
     assert took_s < 5
 
 
-async def test_the_error_of_a_repeated_field_has_one_location(door):
-    task_id = await door.add()
+async def test_the_error_of_a_repeated_field_has_one_location(local_client):
+    task_id = await local_client.add()
 
-    result = await door.run(f'{{ task(id: "{task_id}") {{ {TWICE} }} }}')
+    result = await local_client.run(f'{{ task(id: "{task_id}") {{ {TWICE} }} }}')
 
     (error,) = result.errors
     assert len(error.locations) == 1
 
 
-async def test_an_event_with_too_many_errors_keeps_its_data(door):
-    task_id = await door.add()
+async def test_an_event_with_too_many_errors_keeps_its_data(local_client):
+    task_id = await local_client.add()
     watch = f"subscription($id: ID!) {{ task(id: $id) {{ kind task {{ id {FAILING} }} }} }}"
 
-    source = await door._api.schema.stream(watch, {"id": task_id}, door.context)
+    source = await local_client._api.schema.stream(watch, {"id": task_id}, local_client.context)
     async with aclosing(source):
         event = await anext(source)
 
@@ -91,33 +93,33 @@ async def test_an_event_with_too_many_errors_keeps_its_data(door):
     assert len(event.errors) == 101
 
 
-async def test_nested_lists_are_counted_before_they_are_completed(door):
+async def test_nested_lists_are_counted_before_they_are_completed(local_client):
     cycle = "{ definitions { queue" * 9 + " { name } " + "}}" * 9
-    result = await door.run(f"{{ queues {cycle} }}")
+    result = await local_client.run(f"{{ queues {cycle} }}")
 
     assert {error.extensions["code"] for error in result.errors} == {ErrorCode.BAD_USER_INPUT}
     assert "more than 25,000 items" in result.errors[0].message
 
 
-async def test_the_fields_of_an_answer_are_counted(door):
+async def test_the_fields_of_an_answer_are_counted(local_client):
     names = " ".join(f"a{i}: name" for i in range(190))
     cycle = "{ queue { definitions " * 3
     began = time.process_time()
-    result = await door.run(f"{{ taskDefinitions {cycle} {{ {names} }} {'}' * 7}")
+    result = await local_client.run(f"{{ taskDefinitions {cycle} {{ {names} }} {'}' * 7}")
 
     assert "more than 25,000 items" in result.errors[0].message
     assert time.process_time() - began < 5, "the whole answer would take half a minute"
 
 
-async def test_the_length_of_texts_is_counted(door, engine):
-    data = await door.execute(
+async def test_the_length_of_texts_is_counted(local_client, engine):
+    data = await local_client.execute(
         "mutation($text: String!) { enqueueEcho(input: {message: $text}) {"
         " ... on EnqueueEchoSuccess { task { input { message } } } } }",
         text="x" * 8_000,
     )
     again = " ".join(f"a{i}: message" for i in range(150))
     engine.settings = engine.settings.model_copy(update={"max_answer_items": 1_000})
-    result = await door.run(
+    result = await local_client.run(
         f"{{ tasks {{ nodes {{ ... on EchoTask {{ input {{ {again} }} }} }} }} }}"
     )
 
@@ -125,19 +127,19 @@ async def test_the_length_of_texts_is_counted(door, engine):
     assert "more than 1,000 items" in result.errors[0].message
 
 
-async def test_the_events_of_a_history_are_counted_before_they_are_read(door, engine):
-    await door.add()
+async def test_the_events_of_a_history_are_counted_before_they_are_read(local_client, engine):
+    await local_client.add()
     engine.settings = engine.settings.model_copy(update={"max_answer_items": 30})
-    few = await door.run("{ tasks { nodes { history { cursor } } } }")
-    many = await door.run("{ tasks { nodes { history(first: 100) { cursor } } } }")
+    few = await local_client.run("{ tasks { nodes { history { cursor } } } }")
+    many = await local_client.run("{ tasks { nodes { history(first: 100) { cursor } } } }")
 
     assert few.errors is None
     assert "more than 30 items" in many.errors[0].message
 
 
-async def test_a_value_that_is_loaded_twice_is_read_once(door):
-    id_ = await door.add()
-    context = door.context
+async def test_a_value_that_is_loaded_twice_is_read_once(local_client):
+    id_ = await local_client.add()
+    context = local_client.context
 
     first, second = await context.inputs.load_many([id_, id_])
 
@@ -148,19 +150,21 @@ async def test_a_value_that_is_loaded_twice_is_read_once(door):
 SIX_TIMES = " ".join(f"a{i}: steps {{ key }}" for i in range(6))
 
 
-async def test_each_event_of_a_subscription_has_its_own_limit(door, engine, report):
-    root, steps = await door.chain()
+async def test_each_event_of_a_subscription_has_its_own_limit(local_client, engine, report):
+    root, steps = await local_client.chain()
     watch = (
         "subscription($id: ID!) { task(id: $id) { task { ... on Workflow { steps { key } } } } }"
     )
     engine.settings = engine.settings.model_copy(update={"max_answer_items": 10})
 
-    async with aclosing(door.subscribe(watch, id=root)) as events:
+    async with aclosing(local_client.subscribe(watch, id=root)) as events:
         for number in range(5):
             event = await anext(events)
             report(add, steps[0], "RETRY", ValueError("again"))
             if number == 0:
                 assert len(event["task"]["steps"]) == 3
-    many = await door.run(f'{{ task(id: "{root}") {{ ... on Workflow {{ {SIX_TIMES} }} }} }}')
+    many = await local_client.run(
+        f'{{ task(id: "{root}") {{ ... on Workflow {{ {SIX_TIMES} }} }} }}'
+    )
 
     assert {error.extensions["code"] for error in many.errors} == {ErrorCode.BAD_USER_INPUT}

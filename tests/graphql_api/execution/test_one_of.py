@@ -22,8 +22,10 @@ mutation($canvas: CanvasInput!, $options: TaskOptions) {
         ({"chord": {"header": [STEP], "body": {"chain": None}}}, " at .chord.body.chain"),
     ],
 )
-async def test_a_canvas_in_a_variable_without_exactly_one_member_is_located(door, canvas, place):
-    result = await door.run(WORKFLOW, variable_values={"canvas": canvas})
+async def test_a_canvas_in_a_variable_without_exactly_one_member_is_located(
+    local_client, canvas, place
+):
+    result = await local_client.run(WORKFLOW, variable_values={"canvas": canvas})
 
     (error,) = result.errors
     assert error.message.startswith(f"Variable '$canvas' has invalid value{place}: Within OneOf")
@@ -36,8 +38,10 @@ async def test_a_canvas_in_a_variable_without_exactly_one_member_is_located(door
         ({"canvas": STEP, "options": {"start": {}}}, "options.start"),
     ],
 )
-async def test_an_input_that_a_batch_may_hold_is_a_problem_in_the_payload(door, variables, path):
-    answer = (await door.execute(WORKFLOW, **variables))["enqueueWorkflow"]
+async def test_an_input_that_a_batch_may_hold_is_a_problem_in_the_payload(
+    local_client, variables, path
+):
+    answer = (await local_client.execute(WORKFLOW, **variables))["enqueueWorkflow"]
 
     assert [".".join(problem["path"]) for problem in answer["problems"]] == [path]
 
@@ -53,8 +57,10 @@ async def test_an_input_that_a_batch_may_hold_is_a_problem_in_the_payload(door, 
         ("{step: {task: {add: $nothing}}}", "Variable '$nothing' is not defined."),
     ],
 )
-async def test_a_literal_without_exactly_one_member_is_one_located_error(door, canvas, problem):
-    result = await door.run(
+async def test_a_literal_without_exactly_one_member_is_one_located_error(
+    local_client, canvas, problem
+):
+    result = await local_client.run(
         f"mutation {{ enqueueWorkflow(input: {{canvas: {canvas}}}) {{ __typename }} }}"
     )
 
@@ -63,7 +69,7 @@ async def test_a_literal_without_exactly_one_member_is_one_located_error(door, c
     assert error.locations
 
 
-async def test_a_member_may_be_a_variable_in_a_fragment_before_its_operation(door):
+async def test_a_member_may_be_a_variable_in_a_fragment_before_its_operation(local_client):
     """Send a document that crashes Strawberry's own rule."""
     document = """
     fragment Both on Mutation { enqueueBatch(tasks: [{task: {add: $sum}}]) {
@@ -71,6 +77,6 @@ async def test_a_member_may_be_a_variable_in_a_fragment_before_its_operation(doo
     mutation($sum: AddStepInput!) { ...Both }
     """
 
-    data = await door.execute(document, sum=ADD["add"])
+    data = await local_client.execute(document, sum=ADD["add"])
 
     assert data == {"enqueueBatch": {"items": [{"index": 0}]}}

@@ -10,7 +10,7 @@ from typing import Any
 from celeryql.records import Event
 from graphql_api.auth.viewer import Viewer
 from graphql_api.execution.shared_answers import SharedAnswers
-from tests.graphql_api.conftest import Door
+from tests.graphql_api.conftest import LocalClient
 from tests.graphql_api.resolvers.test_subscriptions import newest
 
 TASKS = """
@@ -28,16 +28,18 @@ EVENT = '{"id": "a", "kind": "STATE", "at": "2026-01-01T00:00:00Z", "state": "QU
 MUL = "mutation { enqueueMul(input: {x: 1, y: 2}) { ... on EnqueueMulSuccess { task { id } } } }"
 
 
-async def mul(door: Door) -> str:
-    return (await door.execute(MUL))["enqueueMul"]["task"]["id"]
+async def mul(local_client: LocalClient) -> str:
+    return (await local_client.execute(MUL))["enqueueMul"]["task"]["id"]
 
 
 class Subscriber:
     """One live subscription, which has received one event."""
 
-    def __init__(self, door: Door, text: str, name: str | None = None, **variables: Any) -> None:
-        self._asked: Any = (text, variables, door.context)
-        self._schema, self._name = door._api.schema, name
+    def __init__(
+        self, local_client: LocalClient, text: str, name: str | None = None, **variables: Any
+    ) -> None:
+        self._asked: Any = (text, variables, local_client.context)
+        self._schema, self._name = local_client._api.schema, name
 
     async def begin(self, held: AsyncExitStack, after: str) -> None:
         text, variables, context = self._asked
@@ -54,18 +56,18 @@ class Subscriber:
 
 
 @asynccontextmanager
-async def live(door: Door, *subscribers: Subscriber) -> AsyncIterator[None]:
+async def live(local_client: LocalClient, *subscribers: Subscriber) -> AsyncIterator[None]:
     """Begin subscriptions after an older event, and let each receive the next one from Redis."""
-    after = await newest(door)
-    await mul(door)
+    after = await newest(local_client)
+    await mul(local_client)
     async with AsyncExitStack() as held, asyncio.timeout(20):
         for subscriber in subscribers:
             await subscriber.begin(held, after)
         yield
 
 
-async def test_subscribers_with_the_same_operation_and_permissions_share_answers(door_of):
-    ann, later = door_of("ann"), door_of("ann", expires_at=4e9)
+async def test_subscribers_with_the_same_operation_and_permissions_share_answers(client_for):
+    ann, later = client_for("ann"), client_for("ann", expires_at=4e9)
     subscribers = Subscriber(ann, TASKS, "Told"), Subscriber(later, TASKS, "Told")
     async with live(ann, *subscribers):
         for _ in range(10):
@@ -76,15 +78,15 @@ async def test_subscribers_with_the_same_operation_and_permissions_share_answers
     assert all(one is other for one, other in pairs)
 
 
-async def test_another_operation_or_variable_gets_its_own_answer(door):
+async def test_another_operation_or_variable_gets_its_own_answer(local_client):
     subscribers = [
-        Subscriber(door, TASKS, "Named"),
-        Subscriber(door, TASKS, "Told"),
-        Subscriber(door, TASKS, "Told", full=True),
-        Subscriber(door, TASKS.replace("{ id }", "{ key: id }"), "Named"),
+        Subscriber(local_client, TASKS, "Named"),
+        Subscriber(local_client, TASKS, "Told"),
+        Subscriber(local_client, TASKS, "Told", full=True),
+        Subscriber(local_client, TASKS.replace("{ id }", "{ key: id }"), "Named"),
     ]
-    async with live(door, *subscribers):
-        task_id = await door.add()
+    async with live(local_client, *subscribers):
+        task_id = await local_client.add()
 
         tasks = [await subscriber.task() for subscriber in subscribers]
 
@@ -93,8 +95,8 @@ async def test_another_operation_or_variable_gets_its_own_answer(door):
     ]  # fmt: skip
 
 
-async def test_a_token_limited_to_a_definition_gets_no_other_events(door_of):
-    ann, limited = door_of("ann"), door_of("ann", definitions=frozenset({"mul"}))
+async def test_a_token_limited_to_a_definition_gets_no_other_events(client_for):
+    ann, limited = client_for("ann"), client_for("ann", definitions=frozenset({"mul"}))
     all_, few = Subscriber(ann, TASKS, "Named"), Subscriber(limited, TASKS, "Named")
     async with live(ann, all_, few):
         first, second = await ann.add(), await mul(ann)
@@ -103,10 +105,10 @@ async def test_a_token_limited_to_a_definition_gets_no_other_events(door_of):
         assert await few.task() == {"id": second}
 
 
-async def test_an_answer_that_reads_from_redis_is_executed_for_each_subscriber(door):
-    one, other = Subscriber(door, HISTORY), Subscriber(door, HISTORY)
-    async with live(door, one, other):
-        await door.add()
+async def test_an_answer_that_reads_from_redis_is_executed_for_each_subscriber(local_client):
+    one, other = Subscriber(local_client, HISTORY), Subscriber(local_client, HISTORY)
+    async with live(local_client, one, other):
+        await local_client.add()
 
         tasks = [await one.task(), await other.task()]
 

@@ -91,10 +91,12 @@ def test_mutation_fields_are_nullable(name):
     assert not is_non_null_type(CORE.mutation_type.fields[name].type)
 
 
-async def test_without_read_the_task_is_shown_without_its_input(door_of):
-    door = door_of("ann", Scope.ENQUEUE)
+async def test_without_read_the_task_is_shown_without_its_input(client_for):
+    local_client = client_for("ann", Scope.ENQUEUE)
 
-    data, errors = await door.answer(ADD % "input { x } result history { kind } failure { type }")
+    data, errors = await local_client.answer(
+        ADD % "input { x } result history { kind } failure { type }"
+    )
 
     task = data["enqueueAdd"]["task"]
     assert (task.pop("id") is not None, task.pop("state")) == (True, "QUEUED")
@@ -102,14 +104,14 @@ async def test_without_read_the_task_is_shown_without_its_input(door_of):
     assert errors == ["FORBIDDEN"] * 4
 
 
-async def test_a_read_outage_hides_only_the_fields_that_are_read(door, engine):
+async def test_a_read_outage_hides_only_the_fields_that_are_read(local_client, engine):
     nowhere = f"redis://127.0.0.1:{reserve_port()}/0"
     reads = engine.store
     async with Redis.from_url(nowhere, retry=Retry(NoBackoff(), 0)) as dead:
         engine.store, engine.documents = Store(dead), JsonDocumentReader(dead)
 
-        data, errors = await door.answer(ADD % "input { x } history { kind }")
-        chained, chain_errors = await door.answer(
+        data, errors = await local_client.answer(ADD % "input { x } history { kind }")
+        chained, chain_errors = await local_client.answer(
             WORKFLOW % "name steps { key } counts { total } output { id } progress { total }",
             canvas={"chain": [STEP]},
         )
@@ -122,10 +124,12 @@ async def test_a_read_outage_hides_only_the_fields_that_are_read(door, engine):
     assert await reads.get(workflow["id"])
 
 
-async def test_a_batch_whose_answer_would_be_too_large_is_refused_before_it_is_accepted(door):
+async def test_a_batch_whose_answer_would_be_too_large_is_refused_before_it_is_accepted(
+    local_client,
+):
     tasks = [{"task": {"add": {"x": 1, "y": 2}}}] * 1_000
 
-    answer = await door.execute(BATCH % MANY_FIELDS, tasks=tasks)
+    answer = await local_client.execute(BATCH % MANY_FIELDS, tasks=tasks)
 
     (problem,) = answer["enqueueBatch"]["problems"]
     assert problem == {
@@ -133,35 +137,35 @@ async def test_a_batch_whose_answer_would_be_too_large_is_refused_before_it_is_a
         "message": "The answer would hold more than 25,000 items: "
         "select less of each task, or split the batch",
     }
-    assert await door.execute(COUNT) == {"tasks": {"nodes": []}}
+    assert await local_client.execute(COUNT) == {"tasks": {"nodes": []}}
 
 
-async def test_a_whole_batch_of_many_fields_is_shown(door):
+async def test_a_whole_batch_of_many_fields_is_shown(local_client):
     tasks = [{"task": {"add": {"x": 1, "y": 2}}, "options": {"tags": ["a", "b"]}}] * 1_000
 
-    answer = await door.execute(BATCH % "state version tags attempt createdAt", tasks=tasks)
+    answer = await local_client.execute(BATCH % "state version tags attempt createdAt", tasks=tasks)
 
     items = answer["enqueueBatch"]["items"]
     assert len({item["task"]["id"] for item in items}) == 1_000
 
 
-async def test_tasks_of_a_batch_are_shown_even_if_their_inputs_do_not_fit(door):
+async def test_tasks_of_a_batch_are_shown_even_if_their_inputs_do_not_fit(local_client):
     tasks = [{"task": {"echo": {"message": "x" * 5_000}}}] * 60
     twenty = " ".join(f"i{i}: input {{ message }}" for i in range(100))
 
-    data, errors = await door.answer(BATCH % f"... on EchoTask {{ {twenty} }}", tasks=tasks)
+    data, errors = await local_client.answer(BATCH % f"... on EchoTask {{ {twenty} }}", tasks=tasks)
 
     items = data["enqueueBatch"]["items"]
     assert all(item["task"]["id"] for item in items)
     assert set(errors) == {"BAD_USER_INPUT"}
 
 
-async def test_a_large_answer_of_one_mutation_does_not_hide_the_next_task(door, engine):
+async def test_a_large_answer_of_one_mutation_does_not_hide_the_next_task(local_client, engine):
     engine.settings = engine.settings.model_copy(update={"max_answer_items": 20})
     inputs = " ".join(f"i{i}: input {{ message }}" for i in range(10))
     first, second = ECHO % inputs, ECHO % "tags celeryState queue { name }"
 
-    data, errors = await door.answer(
+    data, errors = await local_client.answer(
         f"mutation($text: String!) {{ a: {first} b: {second} }}", text="x" * 8_000
     )
 
@@ -173,10 +177,10 @@ async def test_a_large_answer_of_one_mutation_does_not_hide_the_next_task(door, 
     assert set(errors) == {"BAD_USER_INPUT"}
 
 
-async def test_a_workflow_is_shown_even_if_its_steps_do_not_fit(door):
+async def test_a_workflow_is_shown_even_if_its_steps_do_not_fit(local_client):
     fields = " ".join(f"s{i}: state" for i in range(180))
 
-    data, errors = await door.answer(
+    data, errors = await local_client.answer(
         WORKFLOW % f"steps {{ key task {{ {fields} }} }}", canvas={"group": [STEP] * 900}
     )
 
@@ -185,12 +189,12 @@ async def test_a_workflow_is_shown_even_if_its_steps_do_not_fit(door):
     assert set(errors) == {"BAD_USER_INPUT"}
 
 
-async def test_a_cancellation_is_shown_if_nothing_still_runs(door, engine):
-    task_id = await door.add()
+async def test_a_cancellation_is_shown_if_nothing_still_runs(local_client, engine):
+    task_id = await local_client.add()
     cancel = """mutation($id: ID!) { cancelTask(id: $id) { ... on CancelTaskSuccess {
       canceled task { id state } stillRunning { id } } } }"""
 
-    data = await door.execute(cancel, id=task_id)
+    data = await local_client.execute(cancel, id=task_id)
 
     assert data["cancelTask"] == {
         "canceled": 1, "task": {"id": task_id, "state": "CANCELED"}, "stillRunning": [],

@@ -14,7 +14,7 @@ from celeryql.settings import Settings
 from graphql_api.auth.viewer import Viewer
 from graphql_api.execution.input_validation import validate_in_time
 from tasks.celery_app import app
-from tests.graphql_api.conftest import Door
+from tests.graphql_api.conftest import LocalClient
 
 ADD = (
     "enqueueAdd(input: {x: 1, y: 2}) { __typename ... on Throttled { message retryAfterSeconds } }"
@@ -36,7 +36,7 @@ async def slow(url):
     """An API that accepts one task, and the next after ten seconds."""
     settings = Settings(redis_url=url, enqueue_rate=0.1, enqueue_burst=1)
     async with Engine(settings, exposed_tasks(app), queue_names(app)) as engine:
-        yield Door(engine, Viewer())
+        yield LocalClient(engine, Viewer())
 
 
 async def test_a_throttled_client_is_told_when_to_try_again(slow):
@@ -93,7 +93,7 @@ async def test_refused_batch_items_count_as_much_as_tasks(slow):
 async def test_another_owner_does_not_wait_for_refused_input(slow, url):
     await slow.execute(f"mutation {{ {WRONG['enqueueWait']} {{ __typename }} }}")
     async with Engine(Settings(redis_url=url), exposed_tasks(app), queue_names(app)) as engine:
-        other = await Door(engine, Viewer("bob")).execute(f"mutation {{ {ADD} }}")
+        other = await LocalClient(engine, Viewer("bob")).execute(f"mutation {{ {ADD} }}")
 
     assert other["enqueueAdd"]["__typename"] == "EnqueueAddSuccess"
 
@@ -113,7 +113,7 @@ async def test_invalid_input_is_reported_even_without_redis():
         Settings(redis_url="redis://127.0.0.1:1/0"), exposed_tasks(app), queue_names(app)
     ) as engine:
         mutation = "enqueueWait(input: {seconds: -1}) { __typename }"
-        answers = await Door(engine, Viewer()).execute(
+        answers = await LocalClient(engine, Viewer()).execute(
             f"mutation {{ a: {mutation} b: {mutation} }}"
         )
 

@@ -36,8 +36,8 @@ WORKER = {
 }  # fmt: skip
 
 
-async def newest(door) -> str:
-    return (await door.execute("{ tasks { cursor } }"))["tasks"]["cursor"]
+async def newest(local_client) -> str:
+    return (await local_client.execute("{ tasks { cursor } }"))["tasks"]["cursor"]
 
 
 def run(report, *ids: str) -> None:
@@ -46,9 +46,9 @@ def run(report, *ids: str) -> None:
         report(add, task_id, "SUCCESS", 3.0)
 
 
-async def test_a_task_is_watched_from_its_snapshot_to_its_final_state(door, report):
-    task_id = await door.add()
-    async with aclosing(door.subscribe(TASK, id=task_id)) as events:
+async def test_a_task_is_watched_from_its_snapshot_to_its_final_state(local_client, report):
+    task_id = await local_client.add()
+    async with aclosing(local_client.subscribe(TASK, id=task_id)) as events:
         given = [await anext(events)]
         run(report, task_id)
         given += [event async for event in events]
@@ -61,9 +61,9 @@ async def test_a_task_is_watched_from_its_snapshot_to_its_final_state(door, repo
     ]  # fmt: skip
 
 
-async def test_watching_a_step_sends_its_workflow_but_no_other_steps(door, report):
-    workflow, (first, second, _) = await door.chain()
-    async with aclosing(door.subscribe(TASK, id=second)) as events:
+async def test_watching_a_step_sends_its_workflow_but_no_other_steps(local_client, report):
+    workflow, (first, second, _) = await local_client.chain()
+    async with aclosing(local_client.subscribe(TASK, id=second)) as events:
         snapshot = await anext(events)
         report(add, first, "STARTED")
         run(report, second)
@@ -78,13 +78,13 @@ async def test_watching_a_step_sends_its_workflow_but_no_other_steps(door, repor
     assert {e["workflow"]["id"] for e in rest} == {workflow}
 
 
-async def test_a_client_that_resumes_too_late_gets_a_gap_event(door, report, empty_redis):
-    task_id = await door.add()
-    after = await newest(door)
+async def test_a_client_that_resumes_too_late_gets_a_gap_event(local_client, report, empty_redis):
+    task_id = await local_client.add()
+    after = await newest(local_client)
     report(add, task_id, "STARTED")
     trimmed = empty_redis.lpop(f"celeryql:events:{task_id}", 2)[-1].split()[0]
     empty_redis.hset(f"celeryql:task:{task_id}", "trimmed", trimmed)
-    async with aclosing(door.subscribe(TASK, id=task_id, after=after)) as events:
+    async with aclosing(local_client.subscribe(TASK, id=task_id, after=after)) as events:
         given = [await anext(events), await anext(events)]
         report(add, task_id, "SUCCESS", 3.0)
         given += [event async for event in events]
@@ -95,13 +95,13 @@ async def test_a_client_that_resumes_too_late_gets_a_gap_event(door, report, emp
     assert given[0]["cursor"] == given[1]["cursor"]
 
 
-async def test_tasks_can_be_watched_from_the_cursor_of_a_list(door, report):
-    before = await door.add()
-    after = await newest(door)
+async def test_tasks_can_be_watched_from_the_cursor_of_a_list(local_client, report):
+    before = await local_client.add()
+    after = await newest(local_client)
     run(report, before)
-    task_id = await door.add("night")
+    task_id = await local_client.add("night")
 
-    given = await door.take(3, TASKS, after=after)
+    given = await local_client.take(3, TASKS, after=after)
 
     assert [(e["kind"], e["task"]["id"], e["task"]["state"]) for e in given] == [
         ("STATE", before, "RUNNING"), ("STATE", before, "SUCCEEDED"), ("STATE", task_id, "QUEUED"),
@@ -109,13 +109,14 @@ async def test_tasks_can_be_watched_from_the_cursor_of_a_list(door, report):
     assert given[-1]["task"]["tags"] == ["night"]
 
 
-async def test_the_tasks_stream_resumes_after_any_of_its_events(door, report):
-    after = await newest(door)
-    run(report, await door.add(), await door.add())
-    events = await door.take(6, TASKS, after=after)
+async def test_the_tasks_stream_resumes_after_any_of_its_events(local_client, report):
+    after = await newest(local_client)
+    run(report, await local_client.add(), await local_client.add())
+    events = await local_client.take(6, TASKS, after=after)
 
     rests = [
-        await door.take(5 - i, TASKS, after=event["cursor"]) for i, event in enumerate(events[:-1])
+        await local_client.take(5 - i, TASKS, after=event["cursor"])
+        for i, event in enumerate(events[:-1])
     ]
 
     assert rests == [events[i + 1 :] for i in range(5)]
@@ -131,57 +132,59 @@ async def test_the_tasks_stream_resumes_after_any_of_its_events(door, report):
         ({"createdAfter": "2020-01-01T00:00:00Z", "states": ["SUCCEEDED"]}, ["SUCCEEDED"]),
     ],
 )
-async def test_a_filter_selects_the_events_of_the_tasks_stream(door, report, filter_, states):
-    after = await newest(door)
-    await door.add()
-    run(report, await door.add("night"))
+async def test_a_filter_selects_the_events_of_the_tasks_stream(
+    local_client, report, filter_, states
+):
+    after = await newest(local_client)
+    await local_client.add()
+    run(report, await local_client.add("night"))
 
-    given = await door.take(len(states), TASKS, filter=filter_, after=after)
+    given = await local_client.take(len(states), TASKS, filter=filter_, after=after)
 
     assert [event["task"]["state"] for event in given] == states
 
 
-async def test_tasks_can_be_watched_by_their_ids(door, report):
-    after = await newest(door)
-    _, wanted = await door.add(), await door.add()
+async def test_tasks_can_be_watched_by_their_ids(local_client, report):
+    after = await newest(local_client)
+    _, wanted = await local_client.add(), await local_client.add()
     run(report, wanted)
 
-    given = await door.take(3, TASKS, filter={"ids": [wanted, "never"]}, after=after)
+    given = await local_client.take(3, TASKS, filter={"ids": [wanted, "never"]}, after=after)
 
     assert {event["task"]["id"] for event in given} == {wanted}
 
 
 @pytest.mark.parametrize("operation", [TASK, TASKS], ids=["task", "tasks"])
 @pytest.mark.parametrize("after", ["", "yesterday", "12", "1-x", "\ud800", "9" * 30 + "-0"])
-async def test_an_invalid_or_future_cursor_is_refused(door, operation, after):
-    task_id = await door.add()
+async def test_an_invalid_or_future_cursor_is_refused(local_client, operation, after):
+    task_id = await local_client.add()
     variables = {"id": task_id} if operation is TASK else {}
 
-    assert await door.take(1, operation, after=after, **variables) == [["BAD_USER_INPUT"]]
+    assert await local_client.take(1, operation, after=after, **variables) == [["BAD_USER_INPUT"]]
 
 
-async def test_a_filter_that_is_too_long_is_refused(door):
-    assert await door.take(1, TASKS, filter={"tags": ["x"] * 101}) == [["BAD_USER_INPUT"]]
+async def test_a_filter_that_is_too_long_is_refused(local_client):
+    assert await local_client.take(1, TASKS, filter={"tags": ["x"] * 101}) == [["BAD_USER_INPUT"]]
 
 
 @pytest.mark.parametrize("task_id", ["never", "\ud800", ""])
-async def test_a_task_that_was_never_accepted_is_not_found(door, task_id):
-    assert await door.take(1, TASK, id=task_id) == [["NOT_FOUND"]]
+async def test_a_task_that_was_never_accepted_is_not_found(local_client, task_id):
+    assert await local_client.take(1, TASK, id=task_id) == [["NOT_FOUND"]]
 
 
-async def test_a_cursor_older_than_the_stream_has_expired(door, report, empty_redis):
-    after = await newest(door)
-    run(report, await door.add())
+async def test_a_cursor_older_than_the_stream_has_expired(local_client, report, empty_redis):
+    after = await newest(local_client)
+    run(report, await local_client.add())
     empty_redis.xtrim("celeryql:events", maxlen=1, approximate=False)
 
-    assert await door.take(1, TASKS, after=after) == [["CURSOR_EXPIRED"]]
+    assert await local_client.take(1, TASKS, after=after) == [["CURSOR_EXPIRED"]]
 
 
 async def test_a_client_that_lags_behind_the_trimmed_stream_gets_an_error(
-    door, report, empty_redis
+    local_client, report, empty_redis
 ):
-    task_id = await door.add()
-    async with aclosing(door.subscribe(TASKS, after=await newest(door))) as events:
+    task_id = await local_client.add()
+    async with aclosing(local_client.subscribe(TASKS, after=await newest(local_client))) as events:
         report(add, task_id, "STARTED")
         first = await anext(events)
         for _ in range(20):
@@ -194,13 +197,13 @@ async def test_a_client_that_lags_behind_the_trimmed_stream_gets_an_error(
     assert rest[-1] == ["CURSOR_EXPIRED"]
 
 
-async def test_the_cluster_is_sent_on_changes_as_of_one_moment(door, empty_redis):
+async def test_the_cluster_is_sent_on_changes_as_of_one_moment(local_client, empty_redis):
     now_ms = int(empty_redis.time()[0]) * 1_000
     empty_redis.hset("celeryql:worker:w", mapping=WORKER | {"seen_at": now_ms})
     empty_redis.zadd("celeryql:workers", {"w": now_ms})
-    async with asyncio.timeout(10), aclosing(door.subscribe(CLUSTER)) as moments:
+    async with asyncio.timeout(10), aclosing(local_client.subscribe(CLUSTER)) as moments:
         first = await anext(moments)
-        await door.add()
+        await local_client.add()
         second = await anext(moments)
 
     celery = next(queue for queue in second["queues"] if queue["name"] == "celery")
@@ -215,15 +218,17 @@ async def test_the_cluster_is_sent_on_changes_as_of_one_moment(door, empty_redis
     }]  # fmt: skip
 
 
-async def test_many_cluster_subscribers_share_the_reads_from_redis(door, engine, empty_redis):
+async def test_many_cluster_subscribers_share_the_reads_from_redis(
+    local_client, engine, empty_redis
+):
     # Longer than sending to all subscribers takes on a busy machine, so that each interval has
     # only one poll.
     engine.cluster_poller = ClusterPoller(engine.cluster_reader, engine.queues, interval_s=0.5)
     async with asyncio.timeout(10):
-        watching = [door.subscribe(CLUSTER) for _ in range(30)]
+        watching = [local_client.subscribe(CLUSTER) for _ in range(30)]
         await asyncio.gather(*[anext(moments) for moments in watching])
         before = empty_redis.info("stats")["total_commands_processed"]
-        await door.add()
+        await local_client.add()
         await asyncio.gather(*[anext(moments) for moments in watching])
         after = empty_redis.info("stats")["total_commands_processed"]
         for moments in watching:

@@ -28,8 +28,10 @@ mutation { enqueueAdd(input: {x: 1, y: 2}, options: {
     ],
     ids=["word", "nothing", "number", "list", "no such day", "no Unicode", "long"],
 )
-async def test_an_invalid_time_in_a_variable_is_refused_with_format_and_path(door, at, shown):
-    result = await door.run(ENQUEUE, variable_values={"options": {"start": {"at": at}}})
+async def test_an_invalid_time_in_a_variable_is_refused_with_format_and_path(
+    local_client, at, shown
+):
+    result = await local_client.run(ENQUEUE, variable_values={"options": {"start": {"at": at}}})
 
     (error,) = result.errors
     assert (
@@ -37,22 +39,22 @@ async def test_an_invalid_time_in_a_variable_is_refused_with_format_and_path(doo
     )
 
 
-async def test_an_invalid_time_in_a_document_is_refused_with_format_and_location(door):
-    result = await door.run(LITERAL % '"tomorrow"')
+async def test_an_invalid_time_in_a_document_is_refused_with_format_and_location(local_client):
+    result = await local_client.run(LITERAL % '"tomorrow"')
 
     (error,) = result.errors
     assert error.message == f'{NOT_A_TIME} "tomorrow"'
     assert [(where.line, where.column) for where in error.locations] == [(3, 15)]
 
 
-async def test_a_valid_time_is_accepted(door):
-    result = await door.run(LITERAL % '"2020-01-31T12:00:00Z"')
+async def test_a_valid_time_is_accepted(local_client):
+    result = await local_client.run(LITERAL % '"2020-01-31T12:00:00Z"')
 
     assert result.data == {"enqueueAdd": {"__typename": "EnqueueAddSuccess"}}
 
 
-async def test_an_invalid_cursor_is_refused_at_its_location(door):
-    result = await door.run('{ task(id: "x") { history(after: "latest") { kind } } }')
+async def test_an_invalid_cursor_is_refused_at_its_location(local_client):
+    result = await local_client.run('{ task(id: "x") { history(after: "latest") { kind } } }')
 
     (error,) = result.errors
     assert error.message == ('EventCursor must be the `cursor` of an event or a task, not "latest"')
