@@ -109,7 +109,7 @@ def test_the_limits_are_the_defaults_of_the_settings():
 
 
 @pytest.mark.slow
-async def test_the_metrics_are_those_that_the_api_exports(client, workers):
+async def test_the_metrics_are_those_that_the_api_exports(client):
     async with httpx.AsyncClient(timeout=10) as http:
         exported = (await http.get(f"{client.url}/metrics")).text
     listed = [(first, type_) for first, type_, *_ in rows(page("docs/metrics.md"))]
@@ -121,7 +121,7 @@ async def test_the_metrics_are_those_that_the_api_exports(client, workers):
 
 
 @pytest.mark.slow
-async def test_a_log_line_of_the_api_has_the_printed_members(client, workers, logs):
+async def test_a_log_line_of_the_api_has_the_printed_members(client, logs):
     ((printed, _),) = examples(section("docs/observability.md", "Logs"), "json")
     expected = json.loads(printed)
 
