@@ -1,4 +1,4 @@
-"""Projects with tasks of their own, run by a worker and an API of their own."""
+"""Runs a project with its own tasks: its own API, worker and Redis."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.public import HEADERS, public_environment
 
 @dataclass(frozen=True)
 class Place:
-    """A running project: its client, its Redis, and how to give it work."""
+    """A running project: its client, its Redis, and its URL."""
 
     client: Client
     redis: Redis
@@ -28,29 +28,29 @@ class Place:
     async def enqueue(
         self, task: str, ledger: Path, options: dict[str, Any] | None = None, **arguments: Any
     ) -> str:
-        """Enqueue a task that writes to a ledger, and give its id."""
+        """Enqueue a task that writes to a ledger, and return its id."""
         return await self.client.enqueue(task, options, ledger=str(ledger), **arguments)
 
     async def ended(self, task_id: str) -> str:
-        """Watch a task to its end, and give its last state."""
+        """Watch a task to its end, and return its final state."""
         watch = "subscription($id: ID!) { task(id: $id) { task { id state } } }"
         events = await self.client.events(watch, id=task_id)
         return [e["task"]["state"] for e in events if e["task"]["id"] == task_id][-1]
 
     async def reaches(self, task_id: str, state: str) -> None:
-        """Watch a task until it is in a state."""
+        """Watch a task until it reaches a state."""
         watch = "subscription($id: ID!) { task(id: $id) { task { state } } }"
         async for message in self.client.watch(watch, id=task_id):
             if message["payload"]["data"]["task"]["task"]["state"] == state:
                 return
-        pytest.fail(f"{task_id} ended without having been {state}")
+        pytest.fail(f"{task_id} ended without reaching {state}")
 
 
 @pytest.fixture(scope="session")
 def public_host(
     environment: dict[str, str], logs: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Client]:
-    """The API as others reach it, behind a proxy."""
+    """The API as a public host serves it, behind a proxy."""
     settings = environment | public_environment(tmp_path_factory.mktemp("public"))
     with running_api(settings, logs / "public.log") as url:
         yield Client(url, HEADERS)
@@ -61,7 +61,7 @@ RunningProject = Callable[..., AbstractContextManager[Place]]
 
 @pytest.fixture(scope="session")
 def running_project(tmp_path_factory: pytest.TempPathFactory) -> RunningProject:
-    """Run a project with a Redis of its own; the worker is of any pool, or none."""
+    """Run a project with its own Redis, and a worker with the given pool, or none."""
 
     @contextmanager
     def run(project: Path, *, pool: str | None = "prefork") -> Iterator[Place]:
@@ -84,7 +84,7 @@ def running_project(tmp_path_factory: pytest.TempPathFactory) -> RunningProject:
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Path:
-    """A file that tasks write to, outside of Redis."""
+    """A file that tasks write to, so that runs can be counted without Redis."""
     path = tmp_path / "ledger"
     path.touch()
     return path

@@ -1,4 +1,4 @@
-"""What a mutation accepted is shown over HTTP, whatever else of its answer fails."""
+"""An accepted task is returned over HTTP even if other fields of the response fail."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ def codes(answer: dict) -> dict[str, str]:
 
 @pytest.fixture
 def unreadable(server):
-    """Have Redis refuse to read inputs and results; all else it does."""
+    """Make Redis refuse to read inputs and results, and nothing else."""
     with Redis.from_url(server.url, decode_responses=True) as redis:
         wait_until(redis.ping, "Redis")
         redis.execute_command("ACL", "SETUSER", "default", "-strlen")
         yield redis
 
 
-async def test_without_read_the_task_is_shown(server, tmp_path):
+async def test_without_the_read_scope_the_task_is_returned(server, tmp_path):
     claims = {"sub": "ann", "scope": "enqueue", "exp": time.time() + 60}
     headers = {"authorization": f"Bearer {jwt.encode(claims, SECRET, 'HS256')}"}
     settings = {"REDIS_URL": server.url, "AUTH_JWT_SECRET": SECRET}
@@ -81,7 +81,7 @@ async def test_without_read_the_task_is_shown(server, tmp_path):
     assert server.messages() == 1
 
 
-async def test_a_field_that_fails_is_null_alone(server, api, unreadable):
+async def test_only_the_field_that_fails_is_null(server, api, unreadable):
     added = await api.answer(ADD)
     workflow = await api.answer(WORKFLOW)
     canceled = await api.answer(CANCEL, id=workflow["data"]["enqueueWorkflow"]["task"]["id"])
@@ -101,7 +101,7 @@ async def test_a_field_that_fails_is_null_alone(server, api, unreadable):
     assert codes(canceled_task) == {"cancelTask.task.input": "INTERNAL"}
 
 
-async def test_a_batch_whose_answer_is_too_large_enqueues_nothing(server, api):
+async def test_a_batch_with_a_too_large_response_enqueues_nothing(server, api):
     tasks = [{"task": {"add": {"x": 1, "y": 2}}}] * 1_000
 
     refused = await api.answer(BATCH % MANY_FIELDS, tasks=tasks)

@@ -1,4 +1,4 @@
-"""Who gets in, on the wire: tokens over HTTP, streams and sockets, and pages of other origins."""
+"""Authentication over HTTP, streams and WebSockets, and pages of other origins."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def post(client, operation=QUERY, **headers):
     "authorization",
     [None, "", "Bearer", "Bearer x", "Basic YTpi", "Bearer " + "x" * 20_000, "Bearer a.b.c"],
 )
-async def test_without_a_token_nothing_is_answered(client, authorization):
+async def test_a_request_without_a_valid_token_is_refused(client, authorization):
     headers = {"authorization": authorization} if authorization is not None else {}
     answer = await post(client, **headers)
 
@@ -57,13 +57,13 @@ async def test_without_a_token_nothing_is_answered(client, authorization):
     assert answer.json()["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
 
 
-async def test_a_token_says_who_asks_and_what_they_may(client):
+async def test_a_token_names_its_subject_and_scopes(client):
     answer = await post(client, authorization=bearer())
 
     assert answer.json()["data"]["viewer"] == {"subject": "ann", "scopes": ["ENQUEUE", "READ"]}
 
 
-async def enqueued(client):
+async def enqueue_echo(client):
     operation = {
         "query": 'mutation { enqueueEcho(input: {message: "x"})'
         " { ... on EnqueueEchoSuccess { task { id } } } }"
@@ -73,7 +73,7 @@ async def enqueued(client):
 
 
 async def test_a_stream_ends_with_its_token(client):
-    watch = f'subscription {{ task(id: "{await enqueued(client)}") {{ kind }} }}'
+    watch = f'subscription {{ task(id: "{await enqueue_echo(client)}") {{ kind }} }}'
     headers = {"authorization": bearer(lives_s=1.5), "accept": "text/event-stream"}
     began = time.monotonic()
     answer = await post(client, {"query": watch}, **headers)
@@ -88,17 +88,17 @@ async def test_a_stream_ends_with_its_token(client):
 
 
 async def test_a_socket_ends_with_its_token(client):
-    watch = f'subscription {{ task(id: "{await enqueued(client)}") {{ kind }} }}'
-    async with opened(client) as socket:
+    watch = f'subscription {{ task(id: "{await enqueue_echo(client)}") {{ kind }} }}'
+    async with open_socket(client) as socket:
         init = {"type": "connection_init", "payload": {"Authorization": bearer(lives_s=1.5)}}
         await socket.send(json.dumps(init))
         payload = {"query": watch}
         await socket.send(json.dumps({"type": "subscribe", "id": "1", "payload": payload}))
-        told = [json.loads(await socket.recv())["type"] for _ in range(2)]
+        types = [json.loads(await socket.recv())["type"] for _ in range(2)]
         async with asyncio.timeout(10):
             await socket.wait_closed()
 
-        assert told == ["connection_ack", "next"]
+        assert types == ["connection_ack", "next"]
         assert (socket.close_code, socket.close_reason) == (4403, "Token expired")
     await until_live(client, 0)
 
@@ -108,7 +108,7 @@ async def test_a_socket_ends_with_its_token(client):
     [None, {}, {"Authorization": "Bearer x"}, {"Authorization": 1}, {"authorization": ""}],
 )
 async def test_a_socket_without_a_token_ends_with_4403(client, payload):
-    async with opened(client) as socket:
+    async with open_socket(client) as socket:
         await socket.send(json.dumps({"type": "connection_init", "payload": payload}))
         async with asyncio.timeout(10):
             await socket.wait_closed()
@@ -117,38 +117,38 @@ async def test_a_socket_without_a_token_ends_with_4403(client, payload):
 
 
 @pytest.mark.parametrize("place", ["header", "payload", "payload in lower case"])
-async def test_a_socket_takes_a_token_from_header_or_payload(client, place):
+async def test_a_socket_accepts_a_token_from_the_header_or_the_payload(client, place):
     headers = {"Authorization": bearer()} if place == "header" else {}
     name = {"payload": "Authorization", "payload in lower case": "authorization"}.get(place)
-    async with opened(client, additional_headers=headers) as socket:
+    async with open_socket(client, additional_headers=headers) as socket:
         payload = {name: bearer()} if name else None
         await socket.send(json.dumps({"type": "connection_init", "payload": payload}))
 
         assert json.loads(await socket.recv())["type"] == "connection_ack"
 
 
-def opened(client, **options):
+def open_socket(client, **options):
     url = client.url.replace("http", "ws", 1) + "/graphql"
     return connect(url, subprotocols=["graphql-transport-ws"], **options)
 
 
-async def test_pages_of_origins_that_are_set_may_use_it_and_others_not(client):
-    asked = {"access-control-request-method": "POST"}
+async def test_only_pages_of_the_configured_origins_may_use_the_api(client):
+    preflight = {"access-control-request-method": "POST"}
     async with httpx.AsyncClient(timeout=20) as http:
         url = f"{client.url}/graphql"
-        theirs = await http.options(url, headers={"origin": "https://evil.example.com"} | asked)
-        ours = await http.options(url, headers={"origin": PAGE} | asked)
+        theirs = await http.options(url, headers={"origin": "https://evil.example.com"} | preflight)
+        ours = await http.options(url, headers={"origin": PAGE} | preflight)
     answer = await post(client, origin=PAGE, authorization=bearer())
-    async with opened(client, origin=PAGE):
+    async with open_socket(client, origin=PAGE):
         pass
     with pytest.raises(InvalidStatus):
-        async with opened(client, origin="https://evil.example.com"):
+        async with open_socket(client, origin="https://evil.example.com"):
             pass
 
     assert "access-control-allow-origin" not in theirs.headers
     assert ours.headers["access-control-allow-origin"] == PAGE
     assert answer.headers["access-control-allow-origin"] == PAGE
     assert "access-control-allow-credentials" not in answer.headers
-    taken = ours.headers["access-control-allow-headers"].lower()
-    assert {"x-request-id", "traceparent"} <= {*taken.split(", ")}
+    allowed = ours.headers["access-control-allow-headers"].lower()
+    assert {"x-request-id", "traceparent"} <= {*allowed.split(", ")}
     assert answer.headers["access-control-expose-headers"] == "X-Request-ID"

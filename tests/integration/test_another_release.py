@@ -1,6 +1,6 @@
 """Tasks that an earlier release of the project stored, read by a later one.
 
-What changed costs `input` or `result` of the tasks that it concerns, and nothing else.
+A change makes only the `input` or `result` of the affected tasks unreadable.
 """
 
 from __future__ import annotations
@@ -57,19 +57,19 @@ def paint(color: Color) -> Color:
 
 @app.task
 def frame(title: str) -> Picture:
-    """Gain a required field, and have its argument renamed."""
+    """Its model gains a required field, and its argument is renamed."""
     return Picture(title=title)
 
 
 @app.task
 def hang(picture: Picture) -> int:
-    """Have its model and its result changed."""
+    """Its model and its result type change."""
     return len(picture.title)
 
 
 @app.task
 def write(text: str, key: Annotated[str, Sensitive] = "") -> Note:
-    """Have its limits tightened, and a secret no longer one."""
+    """Its limits are tightened, and its secret is no longer one."""
     return Note(text=text)
 
 
@@ -116,13 +116,13 @@ CHAIN = {"canvas": {"chain": [{"step": {"key": "first", "task": {"paint": {"colo
 
 @dataclass(frozen=True)
 class Later:
-    """The later release, and the ids of what the earlier one ran."""
+    """The later release, and the ids of the tasks that the earlier one ran."""
 
     client: Client
     ids: dict[str, str]
 
     async def read(self, name: str) -> tuple[dict, dict[str, str]]:
-        """Read one task, and the code of the error at each field."""
+        """Read one task, and the error code of each field."""
         answer = await self.client.answer(ONE, id=self.ids[name])
         return answer["data"]["task"], codes(answer)
 
@@ -180,14 +180,14 @@ async def test_a_list_shows_every_task(later):
     assert set(codes(answer).values()) == {"STORED_BY_ANOTHER_RELEASE"}
 
 
-async def test_a_removed_enum_member_costs_what_holds_it(later):
+async def test_a_removed_enum_member_fails_only_the_fields_that_hold_it(later):
     task, errors = await later.read("paint")
 
     assert (task["state"], task["input"], task["painted"]) == ("SUCCEEDED", None, None)
     assert errors == dict.fromkeys(("task.input", "task.painted"), "STORED_BY_ANOTHER_RELEASE")
 
 
-async def test_the_error_says_what_does_not_fit_and_what_to_do(later):
+async def test_the_error_names_the_mismatch_and_the_remedy(later):
     answer = await later.client.answer(ONE, id=later.ids["paint"])
 
     by_field = {error["path"][-1]: error["message"] for error in answer["errors"]}
@@ -198,7 +198,7 @@ async def test_the_error_says_what_does_not_fit_and_what_to_do(later):
     )
 
 
-async def test_a_renamed_argument_is_null_and_a_new_required_field_costs_the_result(later):
+async def test_a_renamed_argument_is_null_and_a_new_required_field_fails_the_result(later):
     task, errors = await later.read("frame")
 
     assert task["input"] == {"name": None, "width": None}
@@ -206,14 +206,14 @@ async def test_a_renamed_argument_is_null_and_a_new_required_field_costs_the_res
     assert errors == {"task.framed": "STORED_BY_ANOTHER_RELEASE"}
 
 
-async def test_a_changed_type_costs_its_own_field(later):
+async def test_a_changed_type_fails_only_its_own_field(later):
     task, errors = await later.read("hang")
 
     assert (task["input"], task["hung"]) == (None, None)
     assert errors == dict.fromkeys(("task.input", "task.hung"), "STORED_BY_ANOTHER_RELEASE")
 
 
-async def test_limits_that_were_tightened_hide_nothing(later):
+async def test_tightened_limits_hide_nothing(later):
     task, errors = await later.read("write")
 
     assert task["input"] == {"text": "a long text", "key": None}
@@ -221,14 +221,14 @@ async def test_limits_that_were_tightened_hide_nothing(later):
     assert errors == {}
 
 
-async def test_a_task_whose_definition_is_gone_has_no_input_and_no_result(later):
+async def test_a_task_without_a_definition_has_no_input_and_no_result(later):
     task, errors = await later.read("sell")
 
     assert task == {"id": later.ids["sell"], "__typename": "UndefinedTask", "state": "SUCCEEDED"}
     assert errors == {}
 
 
-async def test_the_steps_of_a_workflow_cost_their_own_fields(later):
+async def test_a_mismatch_in_a_step_fails_only_the_fields_of_that_step(later):
     task, errors = await later.read("workflow")
 
     (step,), (output,) = task["steps"], task["output"]
@@ -241,7 +241,7 @@ async def test_the_steps_of_a_workflow_cost_their_own_fields(later):
     )
 
 
-async def test_an_event_shows_its_task(later):
+async def test_an_event_contains_its_task(later):
     (message,) = [m async for m in later.client.watch(WATCH, id=later.ids["paint"])]
 
     event = message["payload"]["data"]["task"]

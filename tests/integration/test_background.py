@@ -1,4 +1,4 @@
-"""What a process does in the background fails, and not for an outage: it is told, and goes on."""
+"""Background jobs of an API that fail without an outage are reported, and recover."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STREAM = "celeryql:events"
 
 
 class Api:
-    """An API that nobody else uses, what can be seen of it, and its Redis to be spoiled."""
+    """An API with its own Redis, which tests can corrupt, and what the API reports."""
 
     def __init__(self, url, http, redis, log):
         self.client, self.redis = Client(url), redis
@@ -29,14 +29,14 @@ class Api:
         self._program = programs.api("127.0.0.1", urlsplit(url).port, {})
 
     async def until(self, code, deadline_s=15):
-        """Wait until `/readyz` answers with a code, and give the status."""
+        """Wait until `/readyz` answers with a status code, and return the status text."""
         async with asyncio.timeout(deadline_s):
             while (answer := await self._http.get("/readyz")).status_code != code:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         return answer.json()["status"]
 
     async def until_failed(self, times):
-        """Wait until so many more commands, or scripts, have failed."""
+        """Wait until this many more commands or scripts have failed."""
         before = failures(self.redis)
         async with asyncio.timeout(15):
             while failures(self.redis) < before + times:  # noqa: ASYNC110
@@ -45,12 +45,12 @@ class Api:
     async def ailment(self):
         return await self._program.ailment()
 
-    def said(self, text):
+    def count_in_log(self, text):
         return self._log.read_text().count(text)
 
 
 def failures(redis):
-    """Count what Redis has answered with an error."""
+    """Count the errors that Redis has answered."""
     return redis.info("stats")["total_error_replies"]
 
 
@@ -64,9 +64,9 @@ async def api(tmp_path):
     server.close()
 
 
-async def test_a_sweep_that_fails(api):
+async def test_a_failing_sweep_is_reported_and_recovers(api):
     await api.until(200)
-    api.redis.set("celeryql:expiring", "what no sweep can read")
+    api.redis.set("celeryql:expiring", "not a sorted set")
     status = await api.until(503)
     ailment = await api.ailment()
     task_id = await api.client.enqueue("add", {"start": {"inSeconds": 0.1}}, x=1, y=2)
@@ -75,31 +75,31 @@ async def test_a_sweep_that_fails(api):
 
     assert await api.until(200) == "ready"
     assert status == "cannot sweep (Redis answers with an error)"
-    assert ailment is None  # a restart would not cure it
-    assert api.said("Traceback") == 1
-    assert api.said("Can sweep again") == 1
+    assert ailment is None  # a restart would not help
+    assert api.count_in_log("Traceback") == 1
+    assert api.count_in_log("Can sweep again") == 1
     task = (await api.client.execute(f'{{ task(id: "{task_id}") {{ state }} }}'))["task"]
     assert task["state"] == "QUEUED"
 
 
-async def test_a_reader_of_events_that_fails(api):
+async def test_a_failing_event_reader_is_reported_and_recovers(api):
     task_id = await api.client.enqueue("add", {"start": {"inSeconds": 2}}, x=1, y=2)
     async with aclosing(api.client.watch(WATCH, id=task_id)) as stream:
-        told = [await anext(stream)]
+        messages = [await anext(stream)]
         entry = api.redis.xadd(STREAM, {"no": "event"})
         status = await api.until(503)
         ailment = await api.ailment()
         api.redis.xdel(STREAM, entry)
-        told.append(await anext(stream))
+        messages.append(await anext(stream))
 
     assert await api.until(200) == "ready"
     assert (status, ailment) == ("cannot read the event stream (KeyError)",) * 2
-    assert api.said("Traceback") == 1
-    tasks = [message["payload"]["data"]["task"]["task"] for message in told]
+    assert api.count_in_log("Traceback") == 1
+    tasks = [message["payload"]["data"]["task"]["task"] for message in messages]
     assert tasks == [{"state": "SCHEDULED", "version": 1}, {"state": "QUEUED", "version": 2}]
 
 
-async def test_a_look_at_the_cluster_that_fails(api):
+async def test_a_failing_cluster_poller_is_reported_and_recovers(api):
     watch = "subscription { cluster { queues { depth } } }"
     async with aclosing(api.client.watch(watch)) as stream:
         await anext(stream)
@@ -111,4 +111,4 @@ async def test_a_look_at_the_cluster_that_fails(api):
 
     assert status == "cannot read queues and workers (Redis answers with an error)"
     assert 1 in [queue["depth"] for queue in queues]
-    assert await api.until(200, 5) == "ready"  # once nobody watches it any more
+    assert await api.until(200, 5) == "ready"  # once nobody watches the cluster

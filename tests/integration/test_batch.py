@@ -1,4 +1,4 @@
-"""Batches: many independent tasks in one request, each accepted or refused alone."""
+"""Batches: many independent tasks in one request, each accepted or refused on its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ mutation($tasks: [BatchItemInput!]!) { enqueueBatch(tasks: $tasks) {
 """
 
 
-async def test_each_item_is_accepted_or_refused_alone(client, workers):
+async def test_each_item_is_accepted_or_refused_on_its_own(client, workers):
     add = {"add": {"x": 1, "y": 2}}
     tasks = [
         {"task": add, "options": {"priority": "HIGH", "tags": ["batch"]}},
@@ -58,7 +58,7 @@ async def test_each_item_is_accepted_or_refused_alone(client, workers):
         assert events[-1]["task"]["state"] == "SUCCEEDED"
 
 
-async def test_a_batch_of_the_largest_size_is_accepted_whole(client, workers):
+async def test_a_batch_of_the_largest_size_is_accepted(client, workers):
     tasks = [{"task": {"add": {"x": i, "y": 0}}} for i in range(1_000)]
 
     answer = (await client.execute(BATCH, tasks=tasks))["enqueueBatch"]
@@ -67,7 +67,7 @@ async def test_a_batch_of_the_largest_size_is_accepted_whole(client, workers):
     assert len({item["task"]["id"] for item in answer["items"]}) == 1_000
 
 
-async def test_an_item_that_is_not_exactly_one_thing_is_refused_alone(client):
+async def test_an_item_that_is_not_exactly_one_task_is_refused_on_its_own(client):
     add = {"add": {"x": 1, "y": 2}}
     tasks = [
         {"task": add},
@@ -93,7 +93,7 @@ async def test_an_item_that_is_not_exactly_one_thing_is_refused_alone(client):
     }
 
 
-async def test_an_item_that_would_expire_before_it_starts_is_refused_alone(client):
+async def test_an_item_that_expires_before_its_start_is_refused_on_its_own(client):
     add = {"add": {"x": 1, "y": 2}}
     tasks = [
         {"task": add, "options": {"start": {"inSeconds": 60}, "expiresInSeconds": 60}},
@@ -108,7 +108,7 @@ async def test_an_item_that_would_expire_before_it_starts_is_refused_alone(clien
 
 
 @pytest.mark.parametrize("n", [0, 1_001])
-async def test_a_batch_of_no_or_too_many_tasks_is_refused(client, n):
+async def test_a_batch_with_no_tasks_or_too_many_is_refused(client, n):
     tasks = [{"task": {"add": {"x": 1, "y": 0}}}] * n
 
     answer = (await client.execute(BATCH, tasks=tasks))["enqueueBatch"]
@@ -117,7 +117,7 @@ async def test_a_batch_of_no_or_too_many_tasks_is_refused(client, n):
     assert answer["problems"][0]["message"] == f"A batch has 1 to 1,000 tasks, not {n}"
 
 
-async def test_a_lone_surrogate_refuses_its_own_item_only(client):
+async def test_a_lone_surrogate_refuses_only_its_own_item(client):
     tasks = [{"task": {"echo": {"message": message}}} for message in ("a\udc80", "whole")]
 
     items = (await client.execute(BATCH, tasks=tasks))["enqueueBatch"]["items"]

@@ -1,4 +1,4 @@
-"""Connections whose peers send no request, or one without end: they are ended."""
+"""Connections of clients that send no request, or one without end, are closed."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ STREAM = (
 
 
 class Hasty(LimitedHttpProtocol):
-    """Ends connections sooner."""
+    """Closes connections sooner."""
 
     head_timeout_s = 0.5
 
 
 @pytest.fixture(params=KINDS)
 async def connect(request, redis_url, empty_redis, tmp_path):
-    """Give what connects to an API that has little patience."""
+    """Return a function that connects to an API with short timeouts."""
     more = public_settings(tmp_path) if request.param == KINDS[1] else {}
     settings = Settings(redis_url=redis_url, **more)
     async with (
@@ -50,7 +50,7 @@ async def connect(request, redis_url, empty_redis, tmp_path):
         yield connect
 
 
-async def send_for_ever(writer, more):
+async def send_endlessly(writer, more):
     while True:
         writer.write(more)
         await writer.drain()
@@ -59,7 +59,7 @@ async def send_for_ever(writer, more):
 async def send_slowly(writer, more):
     while True:
         writer.write(more)
-        await asyncio.sleep(0.1)  # less than the time that a client has
+        await asyncio.sleep(0.1)  # below the timeout of a client
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ async def send_slowly(writer, more):
     [b"", b"GET /healthz HTT", GET, GET + b"X: "],
     ids=["nothing", "part of a line", "part of headers", "part of a header"],
 )
-async def test_who_ends_no_head_is_let_go(connect, sent):
+async def test_a_client_that_does_not_finish_its_headers_is_disconnected(connect, sent):
     reader, writer = await connect()
     writer.write(sent)
 
@@ -75,7 +75,7 @@ async def test_who_ends_no_head_is_let_go(connect, sent):
         await reader.read()
 
 
-async def test_half_a_request_behind_an_answer_keeps_no_connection(connect):
+async def test_half_a_request_after_a_response_does_not_keep_the_connection(connect):
     reader, writer = await connect()
     writer.write(GET + b"\r\n")
     await reader.readuntil(b'{"status":"alive"}')
@@ -95,17 +95,17 @@ async def test_half_a_request_behind_an_answer_keeps_no_connection(connect):
     ],
     ids=["line", "header", "headers", "trailers"],
 )
-async def test_a_head_without_end_is_not_read_on(connect, sent, more):
+async def test_endless_headers_are_not_read_further(connect, sent, more):
     _, writer = await connect()
     began = time.monotonic()
     writer.write(sent)
     with pytest.raises(ConnectionError):
-        await send_for_ever(writer, more)
+        await send_endlessly(writer, more)
 
     assert time.monotonic() - began < 5
 
 
-async def test_a_stream_and_what_is_sent_at_once_are_served_on(connect):
+async def test_a_stream_and_pipelined_requests_are_served(connect):
     watching, watcher = await connect()
     reader, writer = await connect()
     watcher.write(STREAM)
@@ -122,10 +122,10 @@ async def test_a_stream_and_what_is_sent_at_once_are_served_on(connect):
     assert not watching.at_eof()
 
 
-async def test_who_sends_requests_without_reading_answers_is_let_go(connect):
+async def test_a_client_that_sends_requests_but_reads_no_responses_is_disconnected(connect):
     reader, writer = await connect()
     before = Process().memory_info().rss
-    sending = asyncio.create_task(send_for_ever(writer, (GET + b"\r\n") * 1_000))
+    sending = asyncio.create_task(send_endlessly(writer, (GET + b"\r\n") * 1_000))
     try:
         async with asyncio.timeout(10):
             while await reader.read(100_000):
@@ -139,7 +139,7 @@ async def test_who_sends_requests_without_reading_answers_is_let_go(connect):
     assert Process().memory_info().rss - before < 50_000_000
 
 
-async def test_a_few_requests_at_once_are_answered_in_order(connect):
+async def test_pipelined_requests_are_answered_in_order(connect):
     reader, writer = await connect()
     writer.write((GET + b"\r\n") * 5)
 
@@ -149,13 +149,13 @@ async def test_a_few_requests_at_once_are_answered_in_order(connect):
             await reader.readuntil(b'{"status":"alive"}')
 
 
-async def test_who_sends_a_body_behind_its_answer_gets_no_more_time(connect):
+async def test_a_body_sent_after_its_response_gets_no_extra_time(connect):
     reader, writer = await connect()
     writer.write(GET + b"Content-Length: 100000\r\n\r\n")
     await reader.readuntil(b'{"status":"alive"}')
     dripping = asyncio.create_task(send_slowly(writer, b"x"))
     try:
-        async with asyncio.timeout(10):  # uvicorn alone would wait for ever
+        async with asyncio.timeout(10):  # uvicorn itself would wait for ever
             with contextlib.suppress(ConnectionError):
                 while await reader.read(100):
                     pass

@@ -1,4 +1,4 @@
-"""Canceling and retrying what real workers run; a ledger outside of Redis tells what ran."""
+"""Cancel and retry tasks of real workers; a ledger outside Redis shows what has run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.processes import running, wait_until
 pytestmark = pytest.mark.slow
 
 TASKS = '''
-"""Tasks that leave a line in a ledger for each run."""
+"""Tasks that add a line to a ledger in each run."""
 
 import os
 import time
@@ -42,15 +42,15 @@ def nap(ledger: str, name: str, seconds: float = 0) -> str:
 
 @app.task
 def stumble(ledger: str, name: str, times: int, after: float = 0.01) -> int:
-    """Ask to be tried again for so many times."""
+    """Ask for a retry a number of times."""
     if (runs := note(ledger, name)) <= times:
-        raise Retryable(f"run {runs} was in vain", after_s=after)
+        raise Retryable(f"run {runs} failed", after_s=after)
     return runs
 
 
 @app.task
 def trip(ledger: str, name: str) -> int:
-    """Fail the first time it is run in any task."""
+    """Fail in the first run of all."""
     if (runs := note(ledger, name)) == 1:
         raise ValueError("the first time")
     return runs
@@ -72,14 +72,14 @@ def nap_quietly(ledger: str, seconds: float) -> None:
 
 @app.task
 def leave(ledger: str) -> None:
-    """End the process that it runs in."""
+    """End the process of the worker."""
     note(ledger, "leave")
     os._exit(3)
 
 
 @app.task(bind=True)
 def swallow(self: Task, ledger: str) -> str:
-    """Ask to be tried again, and think better of it."""
+    """Ask for a retry, and catch the exception."""
     try:
         self.retry(countdown=60)
     except Retry:
@@ -128,7 +128,7 @@ def place(copy_project, running_project):
 
 
 def canvas(ledger: Path, **steps: dict) -> dict:
-    """Make steps by key, as `a={"nap": {...}}`; each is given the ledger."""
+    """Build steps by key, such as `a={"nap": {...}}`, each with the ledger."""
     made = {}
     for key, task in steps.items():
         ((name, arguments),) = task.items()
@@ -138,7 +138,7 @@ def canvas(ledger: Path, **steps: dict) -> dict:
 
 async def test_a_canceled_queued_task_never_runs(place, ledger):
     busy = [await place.enqueue("nap", ledger, name="busy", seconds=1) for _ in range(2)]
-    wait_until(lambda: ledger.read_text().count("busy") == 2, "workers are busy")
+    wait_until(lambda: ledger.read_text().count("busy") == 2, "all workers busy")
     queued = await place.enqueue("nap", ledger, name="late")
 
     answer = await place.client.execute(CANCEL, id=queued)
@@ -153,9 +153,9 @@ async def test_a_canceled_queued_task_never_runs(place, ledger):
     assert "late" not in ledger.read_text()
 
 
-async def test_a_running_task_is_left_unless_it_is_terminated(place, ledger):
+async def test_a_running_task_goes_on_unless_it_is_terminated(place, ledger):
     task_id = await place.enqueue("nap", ledger, name="a", seconds=20)
-    wait_until(ledger.read_text, "it runs")
+    wait_until(ledger.read_text, "task running")
 
     left = await place.client.execute(CANCEL, id=task_id)
     stopped = await place.client.execute(CANCEL, id=task_id, terminate=True)
@@ -169,7 +169,7 @@ async def test_a_running_task_is_left_unless_it_is_terminated(place, ledger):
     assert ledger.read_text().split() == ["a", "b"]
 
 
-async def test_what_has_ended_or_never_was_cannot_be_canceled(place, ledger):
+async def test_finished_and_unknown_tasks_cannot_be_canceled(place, ledger):
     task_id = await place.enqueue("nap", ledger, name="a")
     await place.ended(task_id)
 
@@ -181,7 +181,7 @@ async def test_what_has_ended_or_never_was_cannot_be_canceled(place, ledger):
     assert never["cancelTask"]["__typename"] == "NotFound"
 
 
-async def test_of_a_workflow_every_unfinished_step_is_canceled(place, ledger):
+async def test_canceling_a_workflow_cancels_every_unfinished_step(place, ledger):
     steps = canvas(
         ledger,
         quick={"nap": {"name": "quick"}},
@@ -191,7 +191,7 @@ async def test_of_a_workflow_every_unfinished_step_is_canceled(place, ledger):
     chain = [{"group": [steps["quick"], steps["slow"]]}, steps["never"]]
     task_id = (await place.client.execute(WORKFLOW, canvas={"chain": chain}))["enqueueWorkflow"]
     task_id = task_id["task"]["id"]
-    wait_until(lambda: ledger.read_text().count("\n") == 2, "both run")
+    wait_until(lambda: ledger.read_text().count("\n") == 2, "both steps running")
 
     answer = (await place.client.execute(CANCEL, id=task_id))["cancelTask"]
 
@@ -203,10 +203,10 @@ async def test_of_a_workflow_every_unfinished_step_is_canceled(place, ledger):
     assert "join" not in ledger.read_text()
 
 
-async def test_a_cancellation_that_races_with_the_end_has_one_true_outcome(place, ledger):
+async def test_a_cancellation_that_races_with_the_end_has_one_consistent_outcome(place, ledger):
     async def race(i: int) -> tuple[str, str, str]:
         task_id = await place.enqueue("nap", ledger, name=f"n{i}")
-        await asyncio.sleep(i % 7 / 300)  # the race itself: anywhere between queue and end
+        await asyncio.sleep(i % 7 / 300)  # the race: at any time between the queue and the end
         answer = (await place.client.execute(CANCEL, id=task_id))["cancelTask"]
         return f"n{i}", answer["__typename"], await place.ended(task_id)
 
@@ -238,7 +238,7 @@ async def test_a_retry_is_a_new_task_with_the_same_input(place, ledger):
     assert ledger.read_text().split() == ["a", "a"]
 
 
-async def test_failed_steps_are_run_again_and_the_rest_is_kept(place, ledger):
+async def test_only_failed_steps_are_run_again(place, ledger):
     steps = canvas(
         ledger,
         a={"nap": {"name": "a"}},
@@ -267,7 +267,7 @@ async def test_failed_steps_are_run_again_and_the_rest_is_kept(place, ledger):
     assert sorted(ledger.read_text().split()) == ["a", "b", "b", "c", "c", "d", "e", "join"]
 
 
-async def test_a_whole_workflow_is_run_again_from_its_start(place, ledger):
+async def test_a_whole_workflow_can_be_run_again(place, ledger):
     steps = canvas(ledger, a={"nap": {"name": "a"}}, end={"join": {}})
     canvas_ = {"chord": {"header": [steps["a"]], "body": steps["end"]}}
     data = await place.client.execute(WORKFLOW, canvas=canvas_)
@@ -282,7 +282,7 @@ async def test_a_whole_workflow_is_run_again_from_its_start(place, ledger):
     assert "It did not fail" in nothing["retryTask"]["message"]
 
 
-async def test_what_cannot_be_retried_is_refused(place, ledger):
+async def test_a_task_that_cannot_be_retried_is_refused(place, ledger):
     data = await place.client.execute(
         'mutation { enqueueEnter(input: {password: "hush"}) '
         "{ ... on EnqueueEnterSuccess { task { id } } } }"
@@ -301,7 +301,7 @@ async def test_what_cannot_be_retried_is_refused(place, ledger):
     await place.ended(running)
 
 
-async def test_a_task_asks_to_be_tried_again_until_it_may_not(place, ledger):
+async def test_a_task_is_retried_until_it_has_no_attempts_left(place, ledger):
     patient = await place.enqueue("stumble", ledger, name="a", times=2)
     options = {"maxAttempts": 2}
     limited = await place.enqueue("stumble", ledger, options, name="b", times=5)
@@ -315,7 +315,7 @@ async def test_a_task_asks_to_be_tried_again_until_it_may_not(place, ledger):
     assert sorted(ledger.read_text().split()) == ["a", "a", "a", "b", "b"]
 
 
-async def test_a_task_that_waits_for_its_next_try_can_be_canceled(place, ledger):
+async def test_a_task_that_waits_for_its_next_attempt_can_be_canceled(place, ledger):
     task_id = await place.enqueue("stumble", ledger, name="a", times=9, after=60)
     await place.reaches(task_id, "RETRYING")
 
@@ -325,16 +325,16 @@ async def test_a_task_that_waits_for_its_next_try_can_be_canceled(place, ledger)
     assert place.redis.exists("celeryql:scheduled", "celeryql:scheduled_messages") == 0
 
 
-async def test_a_task_without_result_is_terminated_as_truly_as_any(place, ledger):
+async def test_a_task_that_ignores_its_result_can_be_terminated(place, ledger):
     task_id = await place.enqueue("napQuietly", ledger, seconds=20)
-    wait_until(ledger.read_text, "it runs")
+    wait_until(ledger.read_text, "task running")
 
     await place.client.execute(CANCEL, id=task_id, terminate=True)
 
     assert await place.ended(task_id) == "CANCELED"
 
 
-async def test_a_task_that_ends_its_process_is_run_no_more_than_it_may(place, ledger):
+async def test_a_task_that_kills_its_process_gets_no_extra_attempts(place, ledger):
     options = {"maxAttempts": 2}
 
     task_id = await place.enqueue("leave", ledger, options)
@@ -348,19 +348,19 @@ async def test_a_task_that_ends_its_process_is_run_no_more_than_it_may(place, le
     assert await place.ended(await place.enqueue("nap", ledger, name="next")) == "SUCCEEDED"
 
 
-async def test_a_retry_that_the_body_swallows_disturbs_nobody(place, ledger):
+async def test_a_retry_that_the_body_catches_has_no_effect(place, ledger):
     ids = [await place.enqueue("swallow", ledger) for _ in range(4)]
 
     assert [await place.ended(task_id) for task_id in ids] == ["SUCCEEDED"] * 4
     assert place.redis.exists("celeryql:scheduled", "celeryql:scheduled_messages") == 0
 
 
-async def test_a_revocation_by_hand_does_not_end_a_workflow_that_runs(place, ledger):
+async def test_revoking_a_workflow_with_celery_does_not_end_it(place, ledger):
     steps = canvas(ledger, a={"nap": {"name": "a", "seconds": 1}}, end={"join": {}})
     asked = {"chord": {"header": [steps["a"]], "body": steps["end"]}}
     data = await place.client.execute(WORKFLOW, canvas=asked)
     task_id = data["enqueueWorkflow"]["task"]["id"]
-    wait_until(ledger.read_text, "it runs")
+    wait_until(ledger.read_text, "task running")
 
     with running_celery(place, ledger.with_name("control.log"), "control", "revoke", task_id):
         assert await place.ended(task_id) == "SUCCEEDED"
@@ -371,10 +371,12 @@ async def test_a_revocation_by_hand_does_not_end_a_workflow_that_runs(place, led
     assert states == {"SUCCEEDED"}
 
 
-async def test_a_revocation_of_what_never_was_makes_no_task(place, ledger):
+async def test_revoking_an_unknown_id_creates_no_task(place, ledger):
     with running_celery(place, ledger.with_name("control.log"), "control", "revoke", "never") as it:
         assert it.wait(30) == 0
-    wait_until(lambda: place.redis.exists("celery-task-meta-never"), "the worker heard of it")
+    wait_until(
+        lambda: place.redis.exists("celery-task-meta-never"), "revocation stored by the worker"
+    )
 
     assert (await place.client.execute(STEPS, id="never"))["task"] is None
 

@@ -1,4 +1,4 @@
-"""Delivery: what a living worker holds is not given to another."""
+"""Delivery: no other worker gets a message that a live worker holds."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def test_a_task_longer_than_the_visibility_timeout_runs_once(tmp_path, poo
     assert log.read_text().count(f"[{task_id}] received") == 1
 
 
-async def test_a_worker_that_stops_keeps_what_it_still_runs(tmp_path):
+async def test_a_stopping_worker_keeps_the_tasks_that_it_still_runs(tmp_path):
     with private_redis(tmp_path) as url:
         environment = {"REDIS_URL": url, "VISIBILITY_TIMEOUT": "2"}
         with (

@@ -1,4 +1,4 @@
-"""Clients that go away, or stay and do not read: nothing is kept for them."""
+"""Clients that disconnect, or stay connected without reading, keep no resources."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 FREED_WITHIN_S = 1.0
 PING_S = 0.5
 MESSAGE = "x" * 8_000
-# Each event is of 0.4 MB, so that a few fill all buffers on the way.
+# Each event has 0.4 MB, so a few of them fill all buffers on the way.
 LARGE = " ".join(f"a{i}: input {{ message }}" for i in range(50))
 WATCH = f"subscription($id: ID!) {{ task(id: $id) {{ task {{ ... on EchoTask {{ {LARGE} }} }} }} }}"
 
@@ -45,7 +45,7 @@ async def api(url):
 
 
 class Connection:
-    """A bare TCP connection to the API, which reads when it is told to."""
+    """A bare TCP connection to the API that reads only on request."""
 
     def __init__(self, client):
         host, _, port = client.url.removeprefix("http://").partition(":")
@@ -95,16 +95,16 @@ class Connection:
         await self.read()
 
     async def finish(self):
-        """Say that nothing more comes (FIN), and read nothing any more."""
+        """Send FIN, and stop reading."""
         self._peer.shutdown(socket.SHUT_WR)
 
     async def reset(self):
-        """Vanish (RST)."""
+        """Reset the connection (RST)."""
         self._peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._peer.close()
 
     async def close(self):
-        """Leave in order (FIN, and RST to what still comes)."""
+        """Close the connection: FIN, then RST for data that still arrives."""
         self._peer.close()
 
 
@@ -119,7 +119,7 @@ PROTOCOLS = {
 
 @asynccontextmanager
 async def watching(api, watch, empty_redis):
-    """Subscribe, and give the connection once the subscription waits for events."""
+    """Subscribe, and yield the connection once the subscription waits for events."""
     task_id = await api.enqueue("echo", message=MESSAGE)
     connection = Connection(api)
     await watch(connection, task_id)
@@ -132,7 +132,9 @@ async def watching(api, watch, empty_redis):
 
 @pytest.mark.parametrize("watch", PROTOCOLS.values(), ids=PROTOCOLS)
 @pytest.mark.parametrize("leave", ["finish", "reset", "close"])
-async def test_who_leaves_is_forgotten_within_a_second(api, empty_redis, watch, leave):
+async def test_a_client_that_disconnects_is_forgotten_within_a_second(
+    api, empty_redis, watch, leave
+):
     async with watching(api, watch, empty_redis) as (connection, _):
         began = time.monotonic()
         await getattr(connection, leave)()
@@ -142,15 +144,15 @@ async def test_who_leaves_is_forgotten_within_a_second(api, empty_redis, watch, 
 
 
 @pytest.mark.parametrize("watch", PROTOCOLS.values(), ids=PROTOCOLS)
-async def test_who_does_not_read_is_let_go(api, empty_redis, report, watch):
+async def test_a_subscriber_that_does_not_read_is_disconnected(api, empty_redis, report, watch):
     async with watching(api, watch, empty_redis) as (_, task_id):
         for _ in range(30):  # 12 MB, more than any buffer holds
             report(echo, task_id, "RETRY", ValueError("again"))
 
-        await until_live(api, 0)  # though it stays connected
+        await until_live(api, 0)  # although the client stays connected
 
 
-async def test_who_answers_no_ping_is_let_go(api, empty_redis):
+async def test_a_client_that_answers_no_ping_is_disconnected(api, empty_redis):
     async with watching(api, PROTOCOLS["socket"], empty_redis):
         began = time.monotonic()
         await until_live(api, 0)
@@ -158,7 +160,7 @@ async def test_who_answers_no_ping_is_let_go(api, empty_redis):
         assert time.monotonic() - began < 2 * PING_S + FREED_WITHIN_S
 
 
-async def test_who_does_not_read_a_large_answer_is_let_go(api, empty_redis):
+async def test_a_client_that_does_not_read_a_large_response_is_disconnected(api, empty_redis):
     items = [{"task": {"echo": {"message": MESSAGE}}}] * 20
     batch = "mutation($tasks: [BatchItemInput!]!) { enqueueBatch(tasks: $tasks) { __typename } }"
     await api.execute(batch, tasks=items)

@@ -1,4 +1,4 @@
-"""The canvases that the examples in `tasks/` are made for, over real workers."""
+"""The workflows that the example tasks in `tasks/` are made for, on real workers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def step(task, **arguments):
 
 
 async def run(client, *chain):
-    """Run a chain to its end, and read it."""
+    """Run a chain to its end, and return its record."""
     answer = await client.execute(ENQUEUE, canvas={"chain": chain})
     assert answer["enqueueWorkflow"]["__typename"] == "EnqueueWorkflowSuccess", answer
     task_id = answer["enqueueWorkflow"]["task"]["id"]
@@ -47,7 +47,7 @@ async def run(client, *chain):
     return (await client.execute(READ, id=task_id))["task"]
 
 
-async def test_the_words_of_a_text_are_counted_part_by_part_and_merged(client, workers):
+async def test_the_words_of_a_text_are_counted_in_parts_and_merged(client, workers):
     text = "To be, or not to be: that is the question. To sleep, to dream."
     parts = [step("countWords", part=part) for part in range(4)]
 
@@ -62,7 +62,7 @@ async def test_the_words_of_a_text_are_counted_part_by_part_and_merged(client, w
     assert {s["task"]["queue"]["name"] for s in workflow["steps"]} == {"celery"}
 
 
-async def test_a_part_that_is_not_there_fails_the_workflow_and_says_so(client, workers):
+async def test_a_missing_part_fails_the_workflow_with_a_clear_message(client, workers):
     workflow = await run(client, step("splitText", text="a b", parts=2), step("countWords", part=2))
 
     assert workflow["state"] == "FAILED"
@@ -88,7 +88,7 @@ async def test_the_verdict_on_a_message_is_mailed(client, workers, mails):
     assert mail.get_payload(decode=True).decode().startswith("Verdict: SPAM\nProbability of spam: ")
 
 
-async def test_a_model_can_be_given_as_an_argument_and_is_shown(client, workers):
+async def test_a_model_is_accepted_as_an_argument_and_returned(client, workers):
     workflow = await run(client, step("describeVerdict", verdict=VERDICT))
 
     (output,) = workflow["output"]
@@ -96,7 +96,7 @@ async def test_a_model_can_be_given_as_an_argument_and_is_shown(client, workers)
     assert "  +2.00  'prize'" in output["text"].splitlines()
 
 
-async def test_a_list_of_lists_of_models_can_be_given_as_an_argument(client, workers):
+async def test_a_list_of_lists_of_models_is_accepted_as_an_argument(client, workers):
     task_id = await client.enqueue(
         "mergeCounts", counts=[[{"word": "a", "count": 1}], [], [{"word": "a", "count": 2}]]
     )

@@ -1,4 +1,4 @@
-"""Input that is as hostile as it can be: refused, while others are answered all the time."""
+"""Hostile input is refused quickly, and does not delay other clients."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-ROUNDS = 3  # of which one has to hold: the machine's other work only ever adds to a time
+ROUNDS = 3  # one has to pass: other work on the machine only ever makes a round slower
 MAILS = " ".join(
     f'm{i}: enqueueSendEmail(input: {{to: $a, cc: $a, bcc: $a, subject: "s", text: "t"}})'
     " { __typename }"
@@ -26,7 +26,7 @@ ATTACKS = {
 
 
 async def attack(http, query, values):
-    """Send an operation, and give how long it took, and how long the slowest of others."""
+    """Send an operation; return its duration and that of the slowest other request."""
     began, slowest_s = time.monotonic(), 0.0
     body = {"query": query, "variables": {"a": values}}
     attacking = asyncio.create_task(http.post("/graphql", json=body))
@@ -38,7 +38,7 @@ async def attack(http, query, values):
 
 
 @pytest.mark.parametrize(("query", "values", "most_s"), ATTACKS.values(), ids=ATTACKS)
-async def test_hostile_input_holds_nobody_up(client, query, values, most_s):
+async def test_hostile_input_delays_no_other_client(client, query, values, most_s):
     async with httpx.AsyncClient(base_url=client.url, timeout=60) as http:
         await http.get("/healthz")
         rounds = [await attack(http, query, values) for _ in range(ROUNDS)]

@@ -1,4 +1,4 @@
-"""Hostile values for each argument of `sendEmail`: refused at their place, never as INTERNAL."""
+"""Hostile values for each argument of `sendEmail` are refused by path, never as INTERNAL."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ HOSTILE = [
 
 
 def body_of(change: dict[str, Any]) -> str:
-    """Write a request in ASCII, so that what is no Unicode can be in it."""
+    """Encode a request in ASCII, so that it can contain lone surrogates."""
     return json.dumps({"query": SEND, "variables": {"input": MAIL | change}})
 
 
-def test_a_hostile_value_is_refused_at_its_place(client):
+def test_a_hostile_value_is_refused_by_its_path(client):
     headers = {"content-type": "application/json"}
     with httpx.Client(base_url=client.url, headers=headers, timeout=20) as http:
         answers = [http.post("/graphql", content=body_of(change)).json() for change, _ in HOSTILE]
@@ -64,7 +64,7 @@ def test_a_hostile_value_is_refused_at_its_place(client):
         assert [p["path"] for p in payload["problems"]] == [["input", *path]], change
 
 
-async def test_a_hostile_value_refuses_its_own_item_of_a_batch(client):
+async def test_a_hostile_value_refuses_only_its_own_item_of_a_batch(client):
     short = [(change, path) for change, path in HOSTILE if len(str(change)) < 100_000]
     tasks = [{"task": {"sendEmail": MAIL | change}} for change, _ in short]
 
@@ -95,7 +95,7 @@ async def test_a_hostile_value_refuses_its_own_item_of_a_batch(client):
     ],
     ids=["one", "names", "no ASCII", "many", "nothing", "odd", "long"],
 )
-async def test_an_odd_mail_is_sent(client, workers, change):
+async def test_an_unusual_but_valid_mail_is_sent(client, workers, change):
     accepted = await client.enqueue("sendEmail", **MAIL | change)
 
     events = await client.events(

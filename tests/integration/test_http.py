@@ -1,4 +1,4 @@
-"""GraphQL over HTTP as clients get it wrong."""
+"""GraphQL over HTTP: errors, options and idempotency keys."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def codes(errors):
         "mutation Add($x: Float!) { enqueueAdd(input: {x: $x, y: 1}) { __typename } }",
     ],
 )
-async def test_an_operation_that_does_not_fit_the_schema_is_bad_user_input(client, operation):
+async def test_an_operation_that_does_not_match_the_schema_is_bad_user_input(client, operation):
     answer = await client.answer(operation)
 
     assert answer["data"] is None
@@ -63,7 +63,7 @@ async def test_a_task_that_was_never_accepted_is_null(client):
 async def test_an_unexpected_error_is_masked_and_logged(client, redis_url, logs):
     task_id = await client.enqueue("echo", message="x")
     with Redis.from_url(redis_url) as redis:
-        redis.set(f"celeryql:input:{task_id}", "hunter2")  # which is no JSON
+        redis.set(f"celeryql:input:{task_id}", "hunter2")  # not JSON
     query = "query($id: ID!) { task(id: $id) { ... on EchoTask { input { message } } } }"
 
     answer = await client.answer(query, id=task_id)
@@ -75,7 +75,7 @@ async def test_an_unexpected_error_is_masked_and_logged(client, redis_url, logs)
     assert error["message"].split()[2].rstrip(":") in (logs / "api.log").read_text()
 
 
-async def test_a_problem_is_named_by_its_path_in_camel_case(client):
+async def test_a_problem_has_its_path_in_camel_case(client):
     mail = {
         "to": ["ann@example.org", "bob"], "cc": ["cy"], "replyTo": "di\n", "subject": "a\nb",
         "text": "Hello",
@@ -88,7 +88,7 @@ async def test_a_problem_is_named_by_its_path_in_camel_case(client):
     ]  # fmt: skip
 
 
-async def test_a_problem_of_a_step_is_named_by_its_place_in_the_canvas(client):
+async def test_a_problem_of_a_step_has_its_path_in_the_canvas(client):
     mail = {"to": ["ann@example.org"], "subject": "Hi", "text": "Hello", "replyTo": "bob"}
     steps = [{"step": {"task": {"wait": {"seconds": -1}}}}, {"step": {"task": {"sendEmail": mail}}}]
 
@@ -113,13 +113,13 @@ async def test_a_problem_of_a_step_is_named_by_its_place_in_the_canvas(client):
         ({"idempotencyKey": "x" * 101}, ["options", "idempotencyKey"]),
     ],
 )
-async def test_options_have_bounds(client, options, path):
+async def test_options_have_limits(client, options, path):
     data = await client.execute(ADD, x=1, options=options)
 
     assert [problem["path"] for problem in data["enqueueAdd"]["problems"]] == [path]
 
 
-async def test_the_same_key_and_input_give_the_first_task_again(client):
+async def test_the_same_key_and_input_return_the_first_task(client):
     first = (await client.execute(ADD, x=1, options={"idempotencyKey": "same"}))["enqueueAdd"]
     again = (await client.execute(ADD, x=1, options={"idempotencyKey": "same"}))["enqueueAdd"]
 
@@ -135,7 +135,7 @@ async def test_the_same_key_with_another_input_is_a_conflict(client):
     assert second["enqueueAdd"]["existing"] == first["enqueueAdd"]["task"]
 
 
-async def test_twenty_requests_at_once_with_one_key_are_one_task(client):
+async def test_twenty_concurrent_requests_with_one_key_create_one_task(client):
     options = {"idempotencyKey": "twenty", "tags": ["twenty"]}
 
     answers = await asyncio.gather(*[client.execute(ADD, x=1, options=options) for _ in range(20)])

@@ -1,4 +1,4 @@
-"""GraphQL over HTTP on the wire: media types, status codes, streams, and what is malformed."""
+"""The GraphQL over HTTP protocol: media types, status codes, streams and malformed requests."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def codes(answer):
 
 
 @pytest.mark.parametrize("accept", ["application/json", RESPONSE])
-def test_a_digest_in_place_of_a_document_is_refused_in_the_word_that_clients_know(http, accept):
+def test_a_persisted_query_is_refused_with_the_code_that_clients_know(http, accept):
     asked = {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": "0" * 64}}}
 
     answer = http.post("/graphql", json=asked, headers={"accept": accept})
@@ -66,7 +66,7 @@ def test_a_digest_in_place_of_a_document_is_refused_in_the_word_that_clients_kno
 
 @pytest.mark.parametrize("accept", ["application/json", RESPONSE])
 @pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED)
-def test_a_malformed_body_is_answered_as_graphql(http, body, accept):
+def test_a_malformed_body_gets_a_graphql_response(http, body, accept):
     answer = http.post("/graphql", content=body, headers=JSON | {"accept": accept})
 
     assert answer.status_code == 400
@@ -76,7 +76,7 @@ def test_a_malformed_body_is_answered_as_graphql(http, body, accept):
 
 
 @pytest.mark.parametrize("is_chunked", [False, True])
-def test_a_body_beyond_a_megabyte_is_refused(http, is_chunked):
+def test_a_body_of_more_than_a_megabyte_is_refused(http, is_chunked):
     parts = [b'{"query": "'] + [b"a" * 100_000] * 11
 
     content = iter(parts) if is_chunked else b"".join(parts)
@@ -98,7 +98,7 @@ def test_a_body_beyond_a_megabyte_is_refused(http, is_chunked):
         "application/json; x=" + "x" * 200,
     ],
 )
-def test_what_a_page_can_send_to_another_site_unasked_is_refused(http, content_type):
+def test_a_request_that_a_page_can_send_without_preflight_is_refused(http, content_type):
     headers = {"content-type": content_type} if content_type else {}
     answer = http.post("/graphql", content=QUERY, headers=headers)
 
@@ -133,7 +133,7 @@ def test_other_methods_are_refused(http, method):
     ("query", "status"),
     [("{ viewer { subject } }", 200), ("{ nope }", 400), ("{ viewer {", 400), ("{ task }", 400)],
 )
-def test_a_refused_operation_has_its_status_where_the_client_knows_it(http, query, status):
+def test_a_refused_operation_has_the_status_that_its_media_type_defines(http, query, status):
     new = http.post("/graphql", json={"query": query}, headers={"accept": RESPONSE})
     old = http.post("/graphql", json={"query": query}, headers={"accept": "application/json"})
 
@@ -149,7 +149,7 @@ def test_a_variable_of_the_wrong_type_is_a_refused_operation(http):
     assert (answer.status_code, codes(answer)) == (400, ["BAD_USER_INPUT"])
 
 
-def test_an_operation_that_is_not_there_is_not_repeated(http):
+def test_an_unknown_operation_name_is_not_repeated(http):
     body = {"query": "query A { __typename }", "operationName": "x" * 900_000}
     answer = http.post("/graphql", json=body)
 
@@ -157,14 +157,14 @@ def test_an_operation_that_is_not_there_is_not_repeated(http):
     assert len(answer.content) < 500
 
 
-def test_an_answer_that_nobody_reads_is_not_made(http):
+def test_a_response_that_no_client_accepts_is_not_made(http):
     answer = http.post("/graphql", content=QUERY, headers=JSON | {"accept": "image/png"})
 
     assert answer.status_code == 406
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_subscription_without_a_stream_says_how_to_subscribe(http, method):
+def test_a_subscription_without_a_stream_is_told_how_to_subscribe(http, method):
     operation = {"query": "subscription { cluster { at } }"}
     options = {"params": operation} if method == "GET" else {"json": operation}
     answer = http.request(method, "/graphql", **options)
@@ -177,17 +177,17 @@ NAMES = ("evil.example.com", "evil.example.com:8000", "localhost:1", "[::1]:1", 
 
 
 def statuses_by_name(client):
-    """Ask without a token by each of the names, and give the statuses of the answers."""
+    """Send a request without a token to each host name, and return the status codes."""
     url, body = f"{client.url}/graphql", {"query": "{ __typename }"}
     return [httpx.post(url, json=body, headers={"host": name}).status_code for name in NAMES]
 
 
-def test_another_name_of_this_machine_is_refused(one_machine):
-    """A page can have its own name lead here (DNS rebinding), and would be of the same origin."""
+def test_another_host_name_of_this_machine_is_refused(one_machine):
+    """With DNS rebinding, a page's own name leads here, so it would have the same origin."""
     assert statuses_by_name(one_machine) == [403, 403, 200, 200, 200]
 
 
-def test_a_public_host_answers_nobody_without_a_token_by_whatever_name(public_host):
+def test_a_public_host_refuses_requests_without_a_token_by_any_name(public_host):
     assert statuses_by_name(public_host) == [401] * 5
 
 
@@ -199,7 +199,7 @@ def events_of(text):
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_server_sent_events_tell_a_task_to_its_end(client, start_worker, method):
+async def test_server_sent_events_stream_a_task_to_its_end(client, start_worker, method):
     start_worker("celery")
     task_id = await client.enqueue("add", x=1, y=2)
     asked = {"query": WATCH, "variables": {"id": task_id}}
@@ -219,7 +219,7 @@ async def test_server_sent_events_tell_a_task_to_its_end(client, start_worker, m
     assert last == ("complete", None)
 
 
-async def test_multipart_tells_a_task_to_its_end(client, start_worker):
+async def test_multipart_streams_a_task_to_its_end(client, start_worker):
     start_worker("celery")
     task_id = await client.enqueue("add", x=1, y=2)
     asked = {"query": WATCH, "variables": {"id": task_id}}
@@ -238,7 +238,7 @@ async def test_multipart_tells_a_task_to_its_end(client, start_worker):
     assert answer.text.endswith("\r\n--graphql--\r\n")
 
 
-async def test_a_stream_begins_with_its_error_and_ends(client):
+async def test_a_refused_stream_is_one_error_and_ends(client):
     async with httpx.AsyncClient(headers=client.headers, timeout=20) as http:
         headers = {"accept": "text/event-stream"}
         asked = {"query": WATCH, "variables": {"id": "never"}}

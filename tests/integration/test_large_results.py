@@ -1,4 +1,4 @@
-"""Large results: while one is read, nobody else waits; a client reads one in parts."""
+"""Large results: reading one delays no other client, and it can be read in parts."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ class Table(BaseModel):
 
 @app.task
 def rows(n: int) -> list[Row]:
-    """Give rows."""
+    """Return rows."""
     return [Row(a=i, b=f"row {i}") for i in range(n)]
 
 
 @app.task
 def table(n: int) -> Table:
-    """Give rows within a table."""
+    """Return rows in a table."""
     return Table(rows=rows(n))
 
 
 class Found(BaseModel):
-    """Something that is there."""
+    """Something that was found."""
 
     a: int
 
 
 class Missing(BaseModel):
-    """Something that is not there."""
+    """Something that was not found."""
 
     a: int
 
@@ -72,13 +72,13 @@ TABLE = "query($id: ID!) { task(id: $id) { id ... on TableTask { result { rows {
 PART = """query($id: ID!, $first: Int, $after: Int!) { task(id: $id) {
   ... on RowsTask { result(first: $first, after: $after) { a b } } } }"""
 LIST = "{ tasks(first: 100) { nodes { id ... on RowsTask { result { a } } } } }"
-HANDED_ON = """query($id: ID!) { task(id: $id) { ... on Workflow { steps {
+PASSED_ON = """query($id: ID!) { task(id: $id) { ... on Workflow { steps {
   task { id state ... on TakeTask { input { rows { a } } } } } } } }"""
 FIND = """query($id: ID!, $first: Int, $after: Int!) { task(id: $id) { ... on FindTask {
   result(first: $first, after: $after) { __typename ... on Found { a } ... on Missing { a } }
 } } }"""
 LONGEST_WAIT_S = 0.1
-TRIES = 3  # what the machine itself makes wait is not there each time
+TRIES = 3  # delays that the machine itself causes do not happen each time
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ async def done(place, task: str, n: int) -> str:
 
 
 async def longest_wait(client: Client, reading) -> tuple[dict, float]:
-    """Give the answer of a reading, and how long anyone else waited for theirs meanwhile."""
+    """Return the response of a read, and how long other requests waited meanwhile."""
     waits: list[float] = []
 
     async def ask() -> None:
@@ -106,12 +106,12 @@ async def longest_wait(client: Client, reading) -> tuple[dict, float]:
                 await asyncio.sleep(0.01)
 
     asking = asyncio.create_task(ask())
-    while len(waits) < 5:  # noqa: ASYNC110  # its connection is open then
+    while len(waits) < 5:  # noqa: ASYNC110  # so its connection is open
         await asyncio.sleep(0.01)
     waits.clear()
     answer = await reading
     count = len(waits)
-    while len(waits) <= count:  # noqa: ASYNC110  # the one that waits now counts, too
+    while len(waits) <= count:  # noqa: ASYNC110  # including the request that waits now
         await asyncio.sleep(0.01)
     asking.cancel()
     return answer, max(waits)
@@ -127,7 +127,7 @@ async def longest_wait(client: Client, reading) -> tuple[dict, float]:
         ("table", TABLE, 300_000, False),
     ],
 )
-async def test_nobody_waits_while_a_large_result_is_read(place, task, operation, n, is_shown):
+async def test_reading_a_large_result_delays_no_other_client(place, task, operation, n, is_shown):
     task_id = await done(place, task, n)
     waited_s: list[float] = []
 
@@ -146,7 +146,7 @@ async def test_nobody_waits_while_a_large_result_is_read(place, task, operation,
     assert min(waited_s) < LONGEST_WAIT_S
 
 
-async def test_nobody_waits_while_many_results_are_read(place):
+async def test_reading_many_results_delays_no_other_client(place):
     for _ in range(60):
         await done(place, "rows", 300)
 
@@ -173,8 +173,8 @@ async def test_a_client_reads_a_large_result_in_parts(place):
     assert found == [{"a": i, "b": f"row {i}"} for i in range(n)]
 
 
-@pytest.mark.parametrize("n", [20, 3_000])  # of which one is small
-async def test_a_part_of_a_list_of_unions_keeps_the_classes(place, n):
+@pytest.mark.parametrize("n", [20, 3_000])  # a small result and a large one
+async def test_a_part_of_a_list_of_unions_keeps_its_types(place, n):
     task_id = await done(place, "find", n)
 
     page = {"id": task_id, "first": 10, "after": n - 3}
@@ -184,7 +184,7 @@ async def test_a_part_of_a_list_of_unions_keeps_the_classes(place, n):
     assert part == [{"__typename": kinds[i], "a": i} for i in range(n - 3, n)]
 
 
-async def test_nobody_waits_while_a_part_far_behind_is_read(place):
+async def test_reading_a_part_at_the_end_delays_no_other_client(place):
     task_id = await done(place, "rows", 900_000)
     waited_s: list[float] = []
 
@@ -197,13 +197,13 @@ async def test_nobody_waits_while_a_part_far_behind_is_read(place):
     assert min(waited_s) < LONGEST_WAIT_S
 
 
-async def test_a_large_result_that_was_handed_on_hides_only_the_input(place):
+async def test_a_large_passed_result_hides_only_the_input(place):
     steps = [{"task": {"rows": {"n": 100_000}}}, {"task": {"take": {}}}]
     canvas = {"chain": [{"step": step} for step in steps]}
     workflow = await place.client.enqueue("workflow", canvas=canvas)
     assert await place.ended(workflow) == "SUCCEEDED"
 
-    answer, wait_s = await longest_wait(place.client, place.client.answer(HANDED_ON, id=workflow))
+    answer, wait_s = await longest_wait(place.client, place.client.answer(PASSED_ON, id=workflow))
 
     (_, taken) = answer["data"]["task"]["steps"]
     assert (taken["task"]["state"], taken["task"]["input"]) == ("SUCCEEDED", None)

@@ -31,7 +31,7 @@ async def enqueue(client, mutation: str, arguments: str) -> str:
 
 
 async def finished(client, task_id: str) -> dict:
-    """Watch a task to its end, check what holds for every stream, and read it."""
+    """Watch a task to its end, check its stream, and return its record."""
     events = await client.events(WATCH, id=task_id)
     assert events[0]["kind"] == "SNAPSHOT"
     assert [e["kind"] for e in events[1:] if e["kind"] not in ("STATE", "PROGRESS")] == []
@@ -86,7 +86,7 @@ async def test_spam_is_detected_on_the_ml_queue(client, workers):
     assert task["verdict"]["reasons"]
 
 
-async def test_ham_is_not_taken_for_spam(client, workers):
+async def test_ham_is_not_classified_as_spam(client, workers):
     task_id = await enqueue(client, "enqueueDetectSpam", '{message: "See you at lunch, mum"}')
 
     assert (await finished(client, task_id))["verdict"]["label"] == "HAM"
@@ -115,14 +115,14 @@ async def test_an_email_reaches_the_mailbox(client, workers, mails):
     ]  # fmt: skip
 
 
-async def test_a_chain_hands_each_result_on_and_gives_105(client, workers):
+async def test_a_chain_passes_each_result_on_and_returns_105(client, workers):
     canvas = (
         "{chain: [{step: {task: {add: {x: 4, y: 5}}}}, {step: {task: {add: {x: 6}}}},"
         ' {step: {key: "last", task: {mul: {y: 7}}}}]}'
     )
     workflow_id = await enqueue(client, "enqueueWorkflow", f'{{name: "sum", canvas: {canvas}}}')
 
-    # From its beginning, for a quick worker may have ended a step before anybody watches.
+    # From its first event, because a step may end before the subscription starts.
     events = await client.events(WATCH, id=workflow_id, after="0-0")
     data = await client.execute(
         "query($id: ID!) { task(id: $id) { state ... on Workflow { name counts { total succeeded }"
@@ -146,7 +146,7 @@ async def test_a_chain_hands_each_result_on_and_gives_105(client, workers):
     assert workflow["steps"][1]["task"]["input"] == {"x": 6.0, "y": 9.0}
 
 
-async def test_a_chain_whose_types_do_not_fit_is_refused_before_anything_is_sent(client):
+async def test_a_chain_with_mismatched_types_is_refused_before_anything_is_sent(client):
     before = await client.execute("{ tasks { nodes { id } } }")
 
     data = await client.execute(
@@ -160,7 +160,7 @@ async def test_a_chain_whose_types_do_not_fit_is_refused_before_anything_is_sent
     assert await client.execute("{ tasks { nodes { id } } }") == before
 
 
-async def test_a_stream_resumes_behind_a_cursor_with_nothing_missed(client, workers):
+async def test_a_stream_resumes_after_a_cursor_without_a_missing_event(client, workers):
     task_id = await enqueue(client, "enqueueWait", "{seconds: 0.5}")
     events = await client.events(WATCH, id=task_id)
 
@@ -169,7 +169,7 @@ async def test_a_stream_resumes_behind_a_cursor_with_nothing_missed(client, work
         assert resumed == events[i + 1 :]
 
 
-async def test_ten_watchers_of_one_task_see_the_same(client, workers):
+async def test_ten_subscribers_of_one_task_get_the_same_events(client, workers):
     task_id = await enqueue(client, "enqueueWait", "{seconds: 1}")
 
     streams = await asyncio.gather(*[client.events(WATCH, id=task_id) for _ in range(10)])

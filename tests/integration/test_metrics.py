@@ -1,4 +1,4 @@
-"""`/metrics`, as Prometheus reads it: with real workers, and without Redis."""
+"""`/metrics` as Prometheus reads it, with real workers and without Redis."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def scrape(client: Client, **headers: str) -> httpx.Response:
 
 
 async def samples(client: Client) -> dict[tuple[str, ...], float]:
-    """Read all, by name and then the labels' values, in the order of the labels' names."""
+    """Read all samples, by name and label values, in the order of the label names."""
     answer = await scrape(client)
     assert answer.status_code == 200, answer.text
     return {
@@ -84,7 +84,7 @@ def worker(server: Server, tmp_path: Path) -> Callable[..., Any]:
     return start
 
 
-async def test_operations_are_counted_by_what_the_schema_names(api):
+async def test_operations_are_counted_by_names_of_the_schema(api):
     await api.enqueue("add", x=1, y=2)
     await api.answer("mutation M { enqueueWait(input: {seconds: -1}) { __typename } }")
     await api.answer("query MyName { alias: tasks(first: 1) { __typename } }")
@@ -110,7 +110,7 @@ async def test_operations_are_counted_by_what_the_schema_names(api):
     assert 0 < found[f"{duration}_sum", "enqueueAdd", "mutation"] < 5
 
 
-async def test_an_outage_is_counted_by_its_code(api, server):
+async def test_an_outage_is_counted_by_its_error_code(api, server):
     await api.enqueue("add", x=1, y=2)
     server.kill()
 
@@ -144,7 +144,8 @@ async def test_waiting_and_running_are_timed_for_all_workers(api, server, worker
     assert 0.2 <= found["celeryql_task_run_seconds_sum", "wait"] < 2
     assert found["celeryql_task_run_seconds_bucket", "wait", "0.1"] == 0
     assert found["celeryql_task_run_seconds_bucket", "wait", "7200.0"] == 1
-    assert ("celeryql_enqueue_duration_seconds_count", "wait") not in found  # it was the other's
+    # The other API enqueued it.
+    assert ("celeryql_enqueue_duration_seconds_count", "wait") not in found
 
 
 async def test_a_step_waits_from_when_it_is_ready(api, worker):
@@ -176,7 +177,7 @@ async def test_live_subscriptions_and_their_events_are_counted(api):
     assert after["process_resident_memory_bytes",] > 10_000_000
 
 
-async def test_a_stream_that_is_broken_off_is_live_no_more(api):
+async def test_an_aborted_stream_is_no_longer_live(api):
     task = await api.enqueue("add", x=1, y=2)
     live, opened = ("celeryql_live_subscriptions",), ("celeryql_open_sockets",)
     body = {"query": WATCH, "variables": {"id": task}}
@@ -197,7 +198,7 @@ async def test_a_stream_that_is_broken_off_is_live_no_more(api):
 
 
 @pytest.mark.parametrize("fault", ["kill", "freeze"])
-async def test_without_redis_it_tells_within_a_second_what_the_process_knows(api, server, fault):
+async def test_without_redis_the_metrics_of_the_process_come_within_a_second(api, server, fault):
     await api.enqueue("add", x=1, y=2)
     assert (await samples(api))["celeryql_redis_reachable",] == 1
     getattr(server, fault)()
@@ -211,7 +212,7 @@ async def test_without_redis_it_tells_within_a_second_what_the_process_knows(api
     assert ("celeryql_queue_depth", "celery") not in found
 
 
-async def test_who_asks_for_openmetrics_gets_it(api):
+async def test_openmetrics_is_served_on_request(api):
     answer = await scrape(api, accept="application/openmetrics-text; version=1.0.0")
 
     assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
@@ -219,7 +220,7 @@ async def test_who_asks_for_openmetrics_gets_it(api):
     assert answer.text.endswith("# EOF\n")
 
 
-async def test_only_this_machine_may_look_unless_there_is_a_token(api, server):
+async def test_only_this_machine_may_read_metrics_without_a_token(api, server):
     settings = Settings(redis_url=server.url, **TOKEN)
     async with serving(settings) as guarded:
         refused = [
@@ -239,7 +240,7 @@ async def test_only_this_machine_may_look_unless_there_is_a_token(api, server):
     "public",
     [{"proxy_headers": True}, {"auth_jwt_secret": "a secret of at least thirty-two bytes"}],
 )
-async def test_a_public_api_asks_its_own_machine_for_a_token_too(server, public):
+async def test_a_public_api_requires_a_token_from_its_own_machine_as_well(server, public):
     settings = Settings(redis_url=server.url, **public)
     async with serving(settings) as bare, serving(settings.model_copy(update=TOKEN)) as guarded:
         refused = await scrape(bare)

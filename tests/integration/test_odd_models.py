@@ -1,4 +1,4 @@
-"""Models and numbers as users have them: what is accepted can be read."""
+"""Unusual models and numbers: every accepted value can be read back."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class Level(IntEnum):
 
 
 class Totals(BaseModel):
-    """Has aliases alone."""
+    """Has only aliases."""
 
     model_config = ConfigDict(alias_generator=to_camel, serialize_by_alias=True)
     row_count: int
 
 
 class Strict(BaseModel):
-    """Takes no text for a date."""
+    """Does not accept text as a date."""
 
     model_config = ConfigDict(strict=True, frozen=True)
     at: datetime
@@ -49,7 +49,7 @@ class Strict(BaseModel):
 
 
 class Closed(BaseModel):
-    """Takes nothing more, and computes something."""
+    """Forbids other fields, and has a computed one."""
 
     model_config = ConfigDict(extra="forbid")
     width: int = Field(default=2, serialization_alias="w")
@@ -57,12 +57,12 @@ class Closed(BaseModel):
 
     @computed_field
     def area(self) -> int:
-        """Its area."""
+        """Compute the area."""
         return self.width * self.depth
 
 
 class All(BaseModel):
-    """All of them."""
+    """Contains all of them."""
 
     model_config = ConfigDict(use_enum_values=True)
     totals: Totals
@@ -73,19 +73,19 @@ class All(BaseModel):
 
 
 class Found(BaseModel):
-    """It was there."""
+    """Was found."""
 
     name: str
 
 
 class Missing(BaseModel):
-    """It was not."""
+    """Was not found."""
 
     name: str
 
 
 class Shelf(BaseModel):
-    """What was there and what was not."""
+    """What was found and what was not."""
 
     first: Found | Missing
     rest: list[Found | Missing | None]
@@ -93,7 +93,7 @@ class Shelf(BaseModel):
 
 
 class Gone(Missing):
-    """A kind of missing that the result does not name."""
+    """A subclass that the result type does not name."""
 
 
 @app.task
@@ -112,19 +112,19 @@ def look_around(name: str) -> list[Shelf | Missing | Found | None]:
 
 @app.task
 def show(all: All) -> All:
-    """Give it back."""
+    """Return it."""
     return all
 
 
 @app.task
 def size_of(gigabytes: int, offset: Annotated[int, Field(ge=0, le=2**45)] = 0) -> int:
-    """Give a size in bytes."""
+    """Return a size in bytes."""
     return gigabytes * 2**30 + offset
 
 
 @app.task
 def spoil(how: str) -> Totals:
-    """Give a model that was changed after it was made."""
+    """Return a model that was changed after validation."""
     made = Totals(rowCount=3)
     made.row_count = {"text": "many", "large": 2**53, "whole": 2**53 - 1}[how]
     return made
@@ -138,7 +138,7 @@ def rows(totals: Totals, strict: Strict | None = None) -> int:
 
 @app.task
 def narrow(n: int) -> Annotated[int, Field(ge=0, le=9)]:
-    """Give it back."""
+    """Return it."""
     return n
 
 
@@ -150,19 +150,19 @@ def quiet(n: int) -> int:
 
 @app.task
 def number(text: str) -> list[float]:
-    """Give a number."""
+    """Return a number."""
     return [float(text)]
 
 
 @app.task
 def numbers(count: int) -> list[int]:
-    """Give a large number."""
+    """Return a large number."""
     return [count * 2**40]
 
 
 @app.task
 def finite(text: str) -> Annotated[float, Field(allow_inf_nan=False)]:
-    """Give a number that has to be finite."""
+    """Return a number that must be finite."""
     return float(text)
 
 
@@ -181,7 +181,7 @@ def weigh(weight: Weight, count: int) -> int:
 
 @app.task
 def cut() -> str:
-    """Give half of a character."""
+    """Return half a character."""
     return "a\\udc80"
 '''
 ALL = """{
@@ -208,7 +208,7 @@ def place(copy_project, running_project):
 
 
 async def ended(place: Place, task: str, fields: str, **arguments: Any) -> dict[str, Any]:
-    """Run a task to its end, and read it."""
+    """Run a task to its end, and return its record."""
     task_id = await place.client.enqueue(task, **arguments)
     await place.ended(task_id)
     name = task[0].upper() + task[1:]
@@ -219,7 +219,7 @@ async def ended(place: Place, task: str, fields: str, **arguments: Any) -> dict[
 FAILURE = "state failure { type message }"
 
 
-async def test_what_is_accepted_is_shown_by_the_mutation_and_afterwards(place):
+async def test_an_accepted_input_is_returned_by_the_mutation_and_later(place):
     enqueue = f"""mutation {{ enqueueShow(input: {{all: {ALL}}}) {{
       ... on EnqueueShowSuccess {{ task {{ id input {{ all {FIELDS} }} }} }} }} }}"""
     read = f"""query($id: ID!) {{ task(id: $id) {{
@@ -234,7 +234,7 @@ async def test_what_is_accepted_is_shown_by_the_mutation_and_afterwards(place):
     assert later["result"] == SHOWN
 
 
-async def test_a_batch_and_a_step_take_the_same(place):
+async def test_a_batch_and_a_step_accept_the_same_input(place):
     batch = f"""mutation {{ enqueueBatch(tasks: [{{task: {{show: {{all: {ALL}}}}}}}]) {{
       ... on EnqueueBatchSuccess {{ items {{ task {{ id }} error {{ message }} }} }} }} }}"""
     step = f"""mutation {{ enqueueWorkflow(
@@ -266,7 +266,7 @@ async def test_integers_beyond_32_bits_are_results_and_arguments(place):
         ("number", {"text": "-inf"}, ": [0] is infinite or not a number"),
     ],
 )
-async def test_a_result_that_nobody_could_read_fails(place, task, arguments, message):
+async def test_a_result_that_no_client_could_read_fails_the_task(place, task, arguments, message):
     found = await ended(place, task, FAILURE, **arguments)
 
     assert (found["state"], found["failure"]["type"]) == ("FAILED", "InvalidResult")
@@ -283,7 +283,9 @@ STEP = """mutation { enqueueWorkflow(input: {canvas: {step: {task: {weigh: {weig
     ("weight", "place_in_it"),
     [("{netWeight: 1e400}", "netWeight"), ("{netWeight: 1, parts: [2, -1e400]}", "parts.1")],
 )
-async def test_a_number_that_json_cannot_hold_is_named_by_its_place(place, weight, place_in_it):
+async def test_a_number_that_json_cannot_represent_is_refused_by_its_path(
+    place, weight, place_in_it
+):
     (alone,) = (await place.client.execute(WEIGH % weight))["enqueueWeigh"]["problems"]
     whole = (await place.client.execute(STEP % (weight, ", count: 1")))["enqueueWorkflow"]
     partial = (await place.client.execute(STEP % (weight, "")))["enqueueWorkflow"]
@@ -295,7 +297,7 @@ async def test_a_number_that_json_cannot_hold_is_named_by_its_place(place, weigh
         assert f"input.canvas.step.task.weigh.weight.{place_in_it}" in paths
 
 
-async def test_text_that_is_not_unicode_fails(place):
+async def test_a_text_result_with_a_lone_surrogate_fails(place):
     data = await place.client.execute(
         "mutation { enqueueCut { ... on EnqueueCutSuccess { task { id } } } }"
     )
@@ -308,7 +310,7 @@ async def test_text_that_is_not_unicode_fails(place):
     }  # fmt: skip
 
 
-async def test_the_largest_integer_and_float_are_shown(place):
+async def test_the_largest_integer_and_float_are_returned(place):
     large = await ended(place, "spoil", "result { rowCount }", how="whole")
     wide = await ended(place, "number", "result", text="1e308")
 
@@ -320,7 +322,7 @@ NAMES = """result {
 }"""
 
 
-async def test_a_union_of_like_models_keeps_which_it_was(place):
+async def test_a_union_of_similar_models_keeps_its_type(place):
     one = await ended(place, "lookUp", "result { __typename ... on Missing { name } }", name="x")
     row = await ended(place, "lookAround", NAMES, name="x")
 
@@ -335,7 +337,7 @@ async def test_a_union_of_like_models_keeps_which_it_was(place):
     ]
 
 
-async def test_plain_callers_get_the_result_of_a_union_as_it_was(place):
+async def test_plain_callers_get_the_unchanged_result_of_a_union(place):
     task_id = await place.client.enqueue("lookUp", name="x")
     await place.ended(task_id)
 
@@ -344,7 +346,7 @@ async def test_plain_callers_get_the_result_of_a_union_as_it_was(place):
 
 
 @pytest.mark.parametrize("classes", [None, [], ["Nothing"], ["Found", "Found"], ["Found"] * 9])
-async def test_names_of_another_release_do_no_harm(place, classes):
+async def test_class_names_of_another_release_are_harmless(place, classes):
     task_id = await place.client.enqueue("lookUp", name="x")
     await place.ended(task_id)
     key = f"celery-task-meta-{task_id}"
@@ -365,7 +367,7 @@ async def enqueue_chain(place: Place, *steps: str) -> dict[str, Any]:
     return (await place.client.execute(operation))["enqueueWorkflow"]
 
 
-async def test_models_of_each_kind_are_handed_on(place):
+async def test_models_of_each_kind_are_passed_to_the_next_step(place):
     aliased = await enqueue_chain(place, '{spoil: {how: "whole"}}', "{rows: {}}")
     all_ = await enqueue_chain(place, f"{{show: {{all: {ALL}}}}}", "{show: {}}")
 
@@ -373,7 +375,7 @@ async def test_models_of_each_kind_are_handed_on(place):
     assert await place.ended(all_["task"]["id"]) == "SUCCEEDED"
 
 
-async def test_what_cannot_be_handed_on_is_refused_before_anything_runs(place):
+async def test_a_result_that_the_next_step_cannot_take_is_refused_before_any_run(place):
     quiet = await enqueue_chain(place, "{quiet: {n: 1}}", "{sizeOf: {}}")
 
     assert quiet["__typename"] == "WorkflowTypeMismatch"
@@ -388,7 +390,7 @@ async def test_what_cannot_be_handed_on_is_refused_before_anything_runs(place):
         ("narrow", {"n": 1}, 2**31),
     ],
 )
-async def test_what_another_release_stored_costs_its_own_field(place, task, arguments, stored):
+async def test_a_value_of_another_release_fails_only_its_own_field(place, task, arguments, stored):
     task_id = await place.client.enqueue(task, **arguments)
     await place.ended(task_id)
     key = f"celery-task-meta-{task_id}"

@@ -1,4 +1,4 @@
-"""Task bodies that do what Celery allows and few do: none may leave a state that lies."""
+"""Task bodies that use rare features of Celery still end with correct states."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def count_down(n: int) -> int:
 
 @app.task(bind=True)
 def ramble(self: Task, page: str) -> str:
-    """Report progress in words, then a state whose meta is text."""
+    """Report progress as text, then a custom state with text as metadata."""
     self.update_state(state="PROGRESS", meta={"current": page, "total": None})
     self.update_state(state="READING", meta="well")
     return page
@@ -49,7 +49,7 @@ def ramble(self: Task, page: str) -> str:
 
 @app.task(bind=True, ignore_result=True, max_retries=1)
 def insist_quietly(self: Task) -> int:
-    """Succeed at the second attempt, and have no result."""
+    """Succeed in the second attempt, without a result."""
     if not self.request.retries:
         raise self.retry(countdown=0.1, exc=OSError(2, "No such file", "a\\udc80b"))
     return 1
@@ -57,7 +57,7 @@ def insist_quietly(self: Task) -> int:
 
 @app.task
 def enter(user: str, key: Annotated[str, Sensitive] | None = None) -> str:
-    """Take a secret, or none."""
+    """Take an optional secret."""
     return user
 '''
 EVENTS = 'subscription($id: ID!) { task(id: $id, after: "0-0") { task { celeryState } } }'
@@ -69,7 +69,7 @@ class Place:
     redis: Redis
 
     async def run(self, mutation: str, task_type: str, arguments: str = "") -> dict:
-        """Enqueue a task, wait for its end, and read it with the states it went through."""
+        """Run a task to its end, and return its record and the states that it had."""
         given = f"(input: {arguments})" if arguments else ""
         success = f"E{mutation[1:]}Success"
         data = await self.client.execute(
@@ -90,35 +90,37 @@ def place(copy_project, running_project):
         yield Place(running.client, running.redis)
 
 
-async def test_a_body_that_raises_ignore_ends_failed(place):
+async def test_a_body_that_raises_ignore_fails_the_task(place):
     task = await place.run("enqueueShrug", "")
 
     assert (task["state"], task["failure"]["type"]) == ("FAILED", "Ignore")
 
 
-async def test_what_a_task_that_calls_itself_publishes_is_sent(place):
+async def test_a_task_that_calls_itself_sends_its_messages(place):
     task = await place.run("enqueueCountDown", "CountDownTask", "{n: 3}")
 
     assert (task["state"], task["result"]) == ("SUCCEEDED", 0)
-    wait_until(lambda: place.redis.get("celery-task-meta-sent-by-count-down"), "what was published")
+    wait_until(
+        lambda: place.redis.get("celery-task-meta-sent-by-count-down"), "task sent by the body"
+    )
 
 
-async def test_odd_reports_are_custom_states_and_disturb_nobody(place):
+async def test_malformed_progress_is_a_custom_state(place):
     task = await place.run("enqueueRamble", "RambleTask", '{page: "3"}')
-    other = await place.run("enqueueEcho", "EchoTask", '{message: "still here"}')
+    other = await place.run("enqueueEcho", "EchoTask", '{message: "unaffected"}')
 
     assert task["states"] == ["PENDING", "STARTED", "PROGRESS", "READING", "SUCCESS"]
-    assert other["result"] == "still here"
+    assert other["result"] == "unaffected"
 
 
-async def test_a_task_without_result_shows_its_retry_and_the_reason(place):
+async def test_a_task_without_a_result_shows_its_retry(place):
     task = await place.run("enqueueInsistQuietly", "InsistQuietlyTask")
 
     assert task["states"] == ["PENDING", "STARTED", "RETRY", "STARTED", "SUCCESS"]
     assert task["result"] is None
 
 
-async def test_an_optional_secret_is_kept_nowhere(place):
+async def test_an_optional_secret_is_stored_nowhere(place):
     task = await place.run("enqueueEnter", "EnterTask", '{user: "ann", key: "hush-hush"}')
 
     kept = {key: read(place.redis, key) for key in place.redis.scan_iter(f"*{task['id']}*")}

@@ -30,7 +30,7 @@ def project(copy_project):
 
 @pytest.fixture
 def idle_place(project, running_project):
-    """A place without a worker."""
+    """A project without a worker."""
     with running_project(project, pool=None) as place:
         yield place
 
@@ -44,7 +44,7 @@ async def read(place, task_id: str) -> dict:
     return task | {name: task[name] and datetime.fromisoformat(task[name]) for name in times}
 
 
-async def test_a_task_starts_within_a_second_of_its_time(place, ledger):
+async def test_a_task_starts_within_a_second_of_its_start_time(place, ledger):
     start = datetime.now(UTC) + timedelta(seconds=1.5)
     at = {"start": {"at": start.isoformat()}}
     ids = [
@@ -64,7 +64,7 @@ async def test_a_task_starts_within_a_second_of_its_time(place, ledger):
         assert timedelta(0) <= late < timedelta(seconds=1), late
 
 
-async def test_a_time_that_has_passed_is_now(place, ledger):
+async def test_a_start_time_in_the_past_means_now(place, ledger):
     options = {"start": {"at": "2020-01-01T00:00:00Z"}}
 
     task_id = await place.enqueue("nap", ledger, options, name="a")
@@ -85,7 +85,7 @@ async def test_a_scheduled_task_that_is_canceled_never_runs(place, ledger):
     assert place.redis.exists("celeryql:scheduled", "celeryql:scheduled_messages") == 0
 
 
-async def test_a_scheduled_workflow_starts_at_its_time(place, ledger):
+async def test_a_scheduled_workflow_starts_at_its_start_time(place, ledger):
     step = f'{{step: {{task: {{nap: {{ledger: "{ledger}", name: "a"}}}}}}}}'
     data = await place.client.execute(
         f"mutation {{ enqueueWorkflow(input: {{canvas: {{group: [{step}, {step}]}}}},"
@@ -98,7 +98,9 @@ async def test_a_scheduled_workflow_starts_at_its_time(place, ledger):
     assert await place.ended(task["id"]) == "SUCCEEDED"
 
 
-async def test_what_has_not_started_in_time_expires_and_never_runs(idle_place, project, ledger):
+async def test_a_task_that_has_not_started_in_time_expires_and_never_runs(
+    idle_place, project, ledger
+):
     place = idle_place
     late = await place.enqueue("nap", ledger, {"expiresInSeconds": 0.3}, name="late")
     options = {"start": {"inSeconds": 0.2}, "expiresInSeconds": 0.3}
@@ -127,18 +129,20 @@ async def test_a_worker_takes_urgent_tasks_first(idle_place, project, ledger):
 
     log = ledger.with_name("worker.log")
     with running_worker("celery", {"REDIS_URL": place.url}, log, project=project, pool="solo"):
-        wait_until(lambda: ledger.read_text().count("\n") == 9, "all have run")
+        wait_until(lambda: ledger.read_text().count("\n") == 9, "all tasks run")
 
     expected = [f"{priority}{i}" for priority in ("HIGH", "NORMAL", "LOW") for i in range(3)]
     assert ledger.read_text().split() == expected
 
 
-async def test_a_solo_worker_is_said_not_to_stop_what_it_runs(idle_place, project, ledger):
+async def test_a_cancellation_reports_tasks_that_a_solo_worker_cannot_stop(
+    idle_place, project, ledger
+):
     place = idle_place
     log = ledger.with_name("worker.log")
     with running_worker("celery", {"REDIS_URL": place.url}, log, project=project, pool="solo"):
         task_id = await place.enqueue("nap", ledger, name="a", seconds=1)
-        wait_until(ledger.read_text, "it runs")
+        wait_until(ledger.read_text, "task running")
 
         answer = (await place.client.execute(CANCEL, id=task_id, terminate=True))["cancelTask"]
 
@@ -166,7 +170,7 @@ async def test_a_solo_worker_is_said_not_to_stop_what_it_runs(idle_place, projec
         ('{tags: ["a", ""]}', ["options", "tags", "1"]),
     ],
 )
-async def test_an_option_beyond_its_limit_is_named(place, options, path):
+async def test_an_option_beyond_its_limit_is_refused_by_its_path(place, options, path):
     data = await place.client.execute(
         f"mutation {{ enqueueAdd(input: {{x: 1, y: 2}}, options: {options})"
         " { __typename ... on InvalidInput { message problems { path } } } }"

@@ -34,7 +34,7 @@ def shop(tmp_path, redis_url):
         yield Client(url)
 
 
-async def test_its_tasks_are_enqueued_typed_and_watched_to_their_end(shop):
+async def test_tasks_of_the_app_are_enqueued_with_types_and_watched(shop):
     task_id = await shop.enqueue("price", pieces=3, each=1.5)
 
     events = await shop.events(WATCH, id=task_id)
@@ -42,7 +42,7 @@ async def test_its_tasks_are_enqueued_typed_and_watched_to_their_end(shop):
     assert events[-1] == {"task": {"state": "SUCCEEDED", "result": 4.5}}
 
 
-async def test_the_schema_has_its_tasks_and_no_others(shop):
+async def test_the_schema_has_only_the_tasks_of_the_app(shop):
     data = await shop.execute("{ taskDefinitions { name } queues { name } }")
 
     assert data == {"taskDefinitions": [{"name": "price"}], "queues": [{"name": "celery"}]}

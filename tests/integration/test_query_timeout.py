@@ -1,4 +1,4 @@
-"""A query has its time, whatever it waits for."""
+"""A query has a time limit, whatever it waits for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.serving import serving
 pytestmark = pytest.mark.slow
 
 
-async def test_a_query_that_takes_too_long_is_refused_with_what_to_do(tmp_path):
+async def test_a_query_that_takes_too_long_ends_with_an_error_and_a_remedy(tmp_path):
     redis = Server(tmp_path / "redis")
     redis.start()
     try:
@@ -31,5 +31,5 @@ async def test_a_query_that_takes_too_long_is_refused_with_what_to_do(tmp_path):
     (error,) = answer["errors"]
     assert error["extensions"]["code"] == "UNAVAILABLE"
     assert "longer than 0.3 s" in error["message"]
-    assert took_s < 0.8  # Redis itself would be waited for for a second
+    assert took_s < 0.8  # the timeout of Redis itself is one second
     assert before == after == {"tasks": {"nodes": []}}

@@ -1,4 +1,4 @@
-"""Whatever a body raises: its task is FAILED with that name and text, and the worker goes on."""
+"""Whatever a body raises, its task fails with that name and text, and the worker goes on."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from celeryql import Retryable
 
 
 class CardDeclined(Exception):
-    """Hands on one of its two arguments."""
+    """Passes only one of its two arguments on, so unpickling it fails."""
 
     def __init__(self, text: str, code: int) -> None:
         super().__init__(text)
@@ -36,28 +36,28 @@ class CardDeclined(Exception):
 
 
 class Unreachable(OSError):
-    """Hands on one of its two arguments; its base can be pickled."""
+    """Passes only one of its two arguments on; its base class can be pickled."""
 
     def __init__(self, text: str, code: int) -> None:
         super().__init__(text)
 
 
 class Busy(Retryable):
-    """Takes no text."""
+    """Takes other arguments than a text."""
 
     def __init__(self, service: str, code: int) -> None:
         super().__init__(f"{service} is busy", after_s=0.1)
 
 
 class Mute(Exception):
-    """Cannot be shown."""
+    """Has no text."""
 
     def __str__(self) -> str:
         raise RuntimeError
 
 
 class Locked(Exception):
-    """Holds what cannot be pickled."""
+    """Cannot be pickled, because it holds a lock."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -111,7 +111,7 @@ def fail(how: str) -> str:
 
 @app.task
 def give_up(text: str) -> str:
-    """Do as a library does that exits."""
+    """Exit, as some libraries do."""
     sys.exit(text)
 
 
@@ -129,10 +129,10 @@ def exiting(text: str) -> str:
 
 @app.task
 def check(text: Annotated[str, AfterValidator(exiting)]) -> str:
-    """Give back what its validator lets through."""
+    """Return what its validator accepts."""
     return text
 '''
-CHECKED_LATER = """
+CHECKED_IN_THE_WORKER = """
 mutation {
   enqueueWorkflow(input: {canvas: {chain: [
     {step: {task: {echo: {message: "exit"}}}} {step: {task: {check: {}}}}
@@ -176,21 +176,23 @@ async def test_a_task_fails_with_what_its_body_raised(project, running_project, 
         ids = {how: await place.client.enqueue("fail", how=how) for how in FAILURES}
         ids["give up"] = await place.client.enqueue("giveUp", text="cannot go on")
         ids["insist"] = await place.client.enqueue("insist", how="declined")
-        for _ in range(3):  # more than a pool of threads has
-            workflow = (await place.client.execute(CHECKED_LATER))["enqueueWorkflow"]["task"]["id"]
+        for _ in range(3):  # more than a thread pool has threads
+            workflow = (await place.client.execute(CHECKED_IN_THE_WORKER))["enqueueWorkflow"][
+                "task"
+            ]["id"]
             assert await place.ended(workflow) == "FAILED"
         checked = (await place.client.execute(FAILED_TASK, id=workflow))["task"]["failure"]
         after = await place.client.enqueue("echo", message="still here")
         states = [await place.ended(task_id) for task_id in [*ids.values(), after]]
         tasks = {h: (await place.client.execute(FAILED_TASK, id=i))["task"] for h, i in ids.items()}
-        wait_until(lambda: place.redis.hlen("unacked") == 0, "all acknowledged")
+        wait_until(lambda: place.redis.hlen("unacked") == 0, "all messages acknowledged")
         metas = {h: json.loads(place.redis.get(f"celery-task-meta-{i}")) for h, i in ids.items()}
 
     assert (checked["type"], checked["message"]) == ("SystemExit", "not this one")
     failures = {how: (t["failure"]["type"], t["failure"]["message"]) for how, t in tasks.items()}
-    told = {"give up": ("SystemExit", "cannot go on"), "insist": ("CardDeclined", "no funds")}
+    others = {"give up": ("SystemExit", "cannot go on"), "insist": ("CardDeclined", "no funds")}
     assert states == ["FAILED"] * len(ids) + ["SUCCEEDED"]
-    assert failures == FAILURES | told
+    assert failures == FAILURES | others
     assert {how for how, task in tasks.items() if task["failure"]["retryable"]} == {"busy"}
     assert {how for how, task in tasks.items() if task["attempt"] == 2} == {"busy", "insist"}
     kept = {how: metas[how]["result"] for how in ("exit", "local")}

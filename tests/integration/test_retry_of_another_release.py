@@ -1,4 +1,4 @@
-"""A retry with definitions that have changed since: what does not fit is said as it is."""
+"""Retries of tasks whose definitions have changed: each mismatch is reported."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from celeryql import Sensitive
 
 @app.task
 def tighten(text: str) -> str:
-    """Give it back."""
+    """Return it."""
     return text
 
 
 @app.task
 def rename(old: int) -> int:
-    """Give it back."""
+    """Return it."""
     return old
 
 
@@ -46,7 +46,7 @@ def fail(text: str) -> str:
 
 @app.task
 def take(text: Annotated[str, Field(max_length=3)], times: int = 1) -> str:
-    """Give it back."""
+    """Return it."""
     return text
 
 
@@ -96,13 +96,13 @@ GIVEN: dict[str, tuple[str, dict[str, Any]]] = {
 
 @dataclass(frozen=True)
 class Later:
-    """The later release, the ids of what the earlier one ran, and those of its steps."""
+    """The later release, the ids of the tasks that the earlier one ran, and of its steps."""
 
     client: Client
     ids: dict[str, str]
 
     async def retry(self, name: str, from_: str = "START") -> list[str]:
-        """Retry a task, and give what is wrong with it."""
+        """Retry a task, and return the problems."""
         answer = await self.client.execute(RETRY, id=self.ids[name], **{"from": from_})
         problems = answer["retryTask"].get("problems", [])
         assert {tuple(problem["path"]) for problem in problems} <= {("id",)}
@@ -134,7 +134,7 @@ async def run_all(client: Client) -> dict[str, str]:
     return ids
 
 
-async def test_what_still_fits_is_run_again(later):
+async def test_a_task_that_still_fits_is_run_again(later):
     assert await later.retry("same") == []
 
 
@@ -160,7 +160,7 @@ async def test_what_still_fits_is_run_again(later):
         ("unfit 1", "It received no valid 'text': retry its workflow, {unfit}"),
     ],
 )
-async def test_each_cause_is_told_as_it_is(later, name, reason):
+async def test_each_mismatch_is_reported(later, name, reason):
     assert await later.retry(name) == [reason.format_map(later.ids)]
 
 
@@ -186,7 +186,7 @@ async def test_each_step_of_a_workflow_is_checked_before_anything_runs(later):
     ]
 
 
-async def test_steps_that_are_kept_need_not_fit(later):
+async def test_steps_that_are_not_run_again_need_not_fit(later):
     assert await later.retry("unfit", "FAILED_STEPS") == [
         (
             "Step '1': does not fit 'take' as it is defined now (text: String should have at "

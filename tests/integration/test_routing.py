@@ -1,4 +1,4 @@
-"""Routing: each worker takes what is routed to its queue, late workers take what has waited."""
+"""Routing: workers take the tasks of their queues, including tasks that waited for them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MAIL = {"to": "ann@example.org", "subject": "Hi", "text": "Hello"}
 
 @dataclass
 class Installation:
-    """An API over a Redis of its own, whose workers come and go."""
+    """An API with its own Redis, whose workers come and go."""
 
     client: Client
     environment: dict[str, str]
@@ -44,19 +44,19 @@ class Installation:
         return (await self.client.execute(TASK, id=task_id))["task"]
 
     async def queues(self):
-        """Read the queues by name, and the names of the definitions that no worker serves."""
+        """Return the queues by name, and the definitions that no worker serves."""
         data = await self.client.execute(QUEUES)
         unserved = {d["name"] for d in data["taskDefinitions"] if d["unserved"]}
         return {queue.pop("name"): queue for queue in data["queues"]}, unserved
 
     async def finish(self, *task_ids):
-        """Watch tasks to their end, and give the name of the worker that ran each."""
+        """Watch tasks to their end, and return the worker that ran each."""
         for task_id in task_ids:
             await self.client.events(WATCH, id=task_id)
         return [(await self.task(task_id))["worker"].split("@")[0] for task_id in task_ids]
 
     async def the_worker(self, queue, condition):
-        """Wait until the only worker of a queue is as it should be, and give it back."""
+        """Wait until the only worker of a queue meets a condition, and return it."""
         async with asyncio.timeout(DEADLINE_S):
             while True:
                 found = (await self.client.execute(WORKERS))["workers"]
@@ -82,13 +82,13 @@ def machine(tmp_path_factory, model_dir):
 
 @pytest.fixture
 def installation(machine):
-    """One with nothing in it, for its workers stop before the end of each test."""
+    """An installation without tasks; tests stop their workers before they end."""
     yield machine
     with Redis.from_url(machine.environment["REDIS_URL"]) as redis:
         redis.flushdb()
 
 
-async def test_a_worker_takes_from_its_own_queue_only(installation):
+async def test_a_worker_takes_tasks_only_from_its_own_queue(installation):
     with installation.worker("celery"):
         mail = await installation.client.enqueue("sendEmail", **MAIL)
         spam = await installation.client.enqueue("detectSpam", message="Txt CLAIM to win a prize")
@@ -130,13 +130,13 @@ async def test_a_task_waits_in_its_queue_until_its_worker_starts(installation):
     assert "add" not in still_unserved
 
 
-async def test_the_age_of_a_queue_is_that_of_the_task_that_is_next(installation):
+async def test_the_age_of_a_queue_is_that_of_its_next_task(installation):
     async def age():
         return (await installation.queues())[0]["email_service"]["oldestWaitingSeconds"]
 
     await installation.client.enqueue("sendEmail", **MAIL)
     async with asyncio.timeout(10):
-        while await age() < 1:  # noqa: ASYNC110  # time itself is what is waited for
+        while await age() < 1:  # noqa: ASYNC110  # the test waits for time to pass
             await asyncio.sleep(0.05)
     await installation.client.enqueue("sendEmail", **MAIL)
 
@@ -184,7 +184,7 @@ async def test_a_chain_waits_for_the_worker_of_its_middle_step(installation):
     ]  # fmt: skip
 
 
-async def test_a_worker_is_shown_as_it_is(installation):
+async def test_workers_shows_the_current_state_of_a_worker(installation):
     with installation.worker("celery"):
         idle = await installation.the_worker("celery", lambda worker: worker["online"])
         task_id = await installation.client.enqueue("wait", seconds=4)
@@ -202,7 +202,7 @@ async def test_a_worker_is_shown_as_it_is(installation):
     assert (stopped["name"], stopped["online"]) == (idle["name"], False)
 
 
-def test_a_pool_shares_most_memory_with_its_worker(machine, tmp_path):
+def test_pool_processes_share_most_memory_with_their_worker(machine, tmp_path):
     environment = {"REDIS_URL": machine.environment["REDIS_URL"]}
     with running_worker("celery", environment, tmp_path / "worker.log") as worker:
         pool = Process(worker.pid).children()

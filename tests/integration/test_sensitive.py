@@ -1,4 +1,4 @@
-"""Sensitive arguments: they are in the message for the worker, and nowhere else."""
+"""Sensitive arguments are in the message to the worker and nowhere else."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def pay(card: Annotated[Card, Sensitive], amount: float = 1.0) -> float:
 
 @app.task(bind=True, max_retries=1)
 def knock(self, key: Key) -> bool:
-    """Succeed at the second attempt."""
+    """Succeed in the second attempt."""
     if not self.request.retries:
         raise Retryable("nobody there", after_s=0.1)
     return True
@@ -105,7 +105,7 @@ unlock.delay("front", "{SECRET}", "{SECRET}").get(timeout=20, propagate=False)
 
 
 def unpacked(text: str) -> str:
-    """Add to a text what is in Base64 in there, as the bodies of kombu's messages are."""
+    """Append to a text what its Base64 parts contain, such as bodies of kombu's messages."""
     words = re.findall(r"[A-Za-z0-9+/]{16,}={0,2}", text)
     packed = [base64.b64decode(word[: len(word) // 4 * 4]).decode("latin-1") for word in words]
     return " ".join([text, *packed])
@@ -121,7 +121,7 @@ class Place:
     published: list[str] = field(default_factory=list)
 
     def holding(self) -> set[str]:
-        """Name every key in Redis that holds the secret."""
+        """List the keys in Redis whose values contain the secret."""
         return {key for key in self.redis.scan_iter() if SECRET in unpacked(self._read(key))}
 
     def _read(self, key: str) -> str:
@@ -143,12 +143,12 @@ class Place:
             yield
 
     async def ended(self, task_id: str) -> dict[str, Any]:
-        """Wait until a task has ended, and read what is shown of it."""
+        """Wait until a task has ended, and return what the API shows of it."""
         await self.client.events(ENDED, id=task_id)
         return (await self.client.execute(SHOWN, id=task_id))["task"]
 
-    def told(self) -> str:
-        """Read all that was logged, and all that was published."""
+    def logged_and_published(self) -> str:
+        """Return all log lines and all published events."""
         logs = "".join(path.read_text() for path in sorted(self.folder.glob("*.log")))
         return unpacked(logs + "".join(self.published))
 
@@ -170,14 +170,14 @@ def place(copy_project, tmp_path_factory) -> Iterator[Place]:
             listener.join()
 
 
-async def test_only_its_message_holds_it_and_only_until_the_task_has_run(place):
+async def test_only_the_message_contains_it_and_only_until_the_task_has_run(place):
     execute = place.client.execute
     single = (await execute(UNLOCK, key=SECRET))["enqueueUnlock"]["task"]["id"]
     items = (await execute(BATCH, key=SECRET))["enqueueBatch"]["items"]
     first = 'unlock: {door: "a", key: $key}'
     workflow = (await execute(WORKFLOW % first, key=SECRET))["enqueueWorkflow"]["task"]["id"]
     knock = await place.client.enqueue("knock", key=SECRET)
-    waiting = f"celeryql:signatures:{workflow}"  # what will be the message of the second step
+    waiting = f"celeryql:signatures:{workflow}"  # the later message of the second step
 
     assert place.holding() == {"celery", "celeryql:outbox", waiting}
     assert "door" in items[1]["error"]["message"]
@@ -185,16 +185,16 @@ async def test_only_its_message_holds_it_and_only_until_the_task_has_run(place):
         ids = [single, items[0]["task"]["id"], workflow, knock]
         states = [(await place.ended(id_))["state"] for id_ in ids]
         slipped = await place.ended(items[2]["task"]["id"])
-        wait_until(lambda: not place.holding(), "nothing to hold it")
+        wait_until(lambda: not place.holding(), "secret is stored nowhere")
 
     assert states == ["SUCCEEDED"] * 4
     assert slipped["state"] == "FAILED"
     assert SECRET not in str(slipped)
-    assert "task-received" in place.told()
-    assert SECRET not in place.told()
+    assert "task-received" in place.logged_and_published()
+    assert SECRET not in place.logged_and_published()
 
 
-async def test_nothing_holds_it_once_a_task_was_skipped_or_canceled(place):
+async def test_it_is_stored_nowhere_after_a_task_was_skipped_or_canceled(place):
     execute = place.client.execute
     workflow = (await execute(WORKFLOW % "slip: {key: $key}", key=SECRET))["enqueueWorkflow"]
     later = (await execute(LATER, key=SECRET))["enqueueSlip"]["task"]["id"]
@@ -203,7 +203,7 @@ async def test_nothing_holds_it_once_a_task_was_skipped_or_canceled(place):
     await execute(CANCEL, id=later)
     with place.worker():
         assert (await place.ended(workflow["task"]["id"]))["state"] == "FAILED"
-        wait_until(lambda: not place.holding(), "nothing to hold it")
+        wait_until(lambda: not place.holding(), "secret is stored nowhere")
 
 
 @pytest.mark.parametrize(
@@ -221,17 +221,17 @@ async def test_nothing_holds_it_once_a_task_was_skipped_or_canceled(place):
         ("enqueuePay", "PayInput", {"card": SECRET}),
     ],
 )
-async def test_what_is_wrong_with_it_is_not_logged(place, mutation, input_type, given):
+async def test_an_invalid_secret_is_not_logged(place, mutation, input_type, given):
     answer = await place.client.answer(VARIED % (input_type, mutation), input=given)
 
     member = (answer["data"] or {}).get(mutation, {})
     assert "errors" in answer or member["__typename"] == "InvalidInput"
     assert SECRET not in str(member)
-    assert SECRET not in place.told()
+    assert SECRET not in place.logged_and_published()
     assert place.holding() == set()
 
 
-async def test_who_retries_it_is_told_that_it_was_not_kept(place):
+async def test_a_retry_reports_that_the_secret_was_not_stored(place):
     enqueued = await place.client.execute(UNLOCK, key=SECRET)
     task_id = enqueued["enqueueUnlock"]["task"]["id"]
     with place.worker():
@@ -243,10 +243,10 @@ async def test_who_retries_it_is_told_that_it_was_not_kept(place):
     assert "takes sensitive arguments (key), which are not stored" in told["message"]
 
 
-def test_plain_callers_secrets_are_kept_as_well(place):
+def test_secrets_of_plain_callers_are_protected_as_well(place):
     with place.worker("-E", "--loglevel", "DEBUG"):
         done = run_to_end(["-c", PLAIN], place.project, **place.environment)
-        wait_until(lambda: not place.holding(), "nothing to hold it")
+        wait_until(lambda: not place.holding(), "secret is stored nowhere")
 
     assert done.returncode == 0, done.stderr
-    assert SECRET not in place.told()
+    assert SECRET not in place.logged_and_published()

@@ -1,4 +1,4 @@
-"""The end of an API process: it answers what it was asked, and tells the others to go elsewhere."""
+"""A stopping API process answers pending requests and closes sockets, so clients reconnect."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WATCH = "subscription { tasks { task { id } } }"
 
 
 async def watch(url, watching):
-    """Subscribe, and give the code with which the socket is closed."""
+    """Subscribe, and return the code with which the socket is closed."""
     url = url.replace("http", "ws", 1) + "/graphql"
     async with connect(url, subprotocols=["graphql-transport-ws"]) as socket:
         await socket.send(json.dumps({"type": "connection_init"}))
@@ -44,7 +44,7 @@ async def watch(url, watching):
 
 
 async def enqueue(url, stopped, answered):
-    """Enqueue until the server is gone, and give the key of what was left without an answer."""
+    """Enqueue until the server stops, and return the key of the request without a response."""
     async with httpx.AsyncClient(base_url=url) as http:
         while not stopped.is_set():
             key = str(uuid4())
@@ -62,7 +62,7 @@ def is_accepted(redis, key):
     return redis.exists(f"celeryql:idempotency:9:anonymous:{key}") == 1
 
 
-async def test_it_drains_within_five_seconds(tmp_path):
+async def test_a_stopping_api_drains_within_five_seconds(tmp_path):
     with private_redis(tmp_path / "redis") as redis_url:
         log = tmp_path / "api.log"
         with running_api_process({"REDIS_URL": redis_url}, log) as (url, process):
@@ -84,8 +84,8 @@ async def test_it_drains_within_five_seconds(tmp_path):
             with Redis.from_url(redis_url) as redis:
                 done = [key for key in (*keys, *unanswered) if is_accepted(redis, key)]
 
-    assert code in (0, -signal.SIGTERM)  # uvicorn ends by the signal, once all is done
+    assert code in (0, -signal.SIGTERM)  # uvicorn ends with the signal after its shutdown
     assert took_s < 5
     assert closed_with == [1012] * SOCKETS
-    assert done == keys  # and nothing that the process had not read when it was told to end
+    assert done == keys  # and no request that the process had not read before the signal
     assert "Traceback" not in log.read_text()

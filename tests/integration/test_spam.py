@@ -1,4 +1,4 @@
-"""Spam detection from the door to the worker: batches with progress, models that are replaced."""
+"""Spam detection from the API to the worker: batches with progress, and replaced models."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def detect(client, message, channel="SMS"):
     return events[-1]["task"]
 
 
-async def test_a_batch_shows_how_far_it_is_and_gives_one_verdict_each(client, workers):
+async def test_a_batch_reports_progress_and_returns_one_verdict_per_message(client, workers):
     messages = ["Txt CLAIM to 80086 to win a FREE prize", "See you at lunch, mum"] * 500
 
     answer = await client.execute(BATCH, messages=messages)
@@ -59,14 +59,14 @@ async def test_a_batch_has_one_to_a_thousand_messages(client, count):
     assert [problem["path"] for problem in answer["problems"]] == [["input", "messages"]]
 
 
-async def test_a_channel_without_a_model_fails_and_says_how_to_train_it(client, workers):
+async def test_a_channel_without_a_model_fails_and_explains_how_to_train_it(client, workers):
     task = await detect(client, "Subject: Hi\n\nLunch?", "EMAIL")
 
     assert task["state"] == "FAILED"
     assert "python -m ml.train_spam_detector --channel email --out" in task["failure"]["message"]
 
 
-async def test_a_running_worker_takes_up_new_models_and_refuses_a_forged_one(tmp_path, model_dir):
+async def test_a_running_worker_loads_new_models_and_refuses_a_forged_one(tmp_path, model_dir):
     models = shutil.copytree(model_dir, tmp_path / "models")
     few = tmp_path / "few.tsv"
     names = "abcdefghijkl"
@@ -89,7 +89,7 @@ async def test_a_running_worker_takes_up_new_models_and_refuses_a_forged_one(tmp
             (models / "sms" / "manifest.json").write_text("{}")
             versions.append((await detect(client, "Hello"))["result"]["modelVersion"])
             refusal = f"spam model {versions[1]} stays in use: The spam model in"
-            wait_until(lambda: refusal in log.read_text(), "the refusal in the worker's log")
+            wait_until(lambda: refusal in log.read_text(), "refusal in the worker's log")
 
     assert versions[0] != versions[1] == versions[2] != email["result"]["modelVersion"]
     assert email["result"]["label"] == "SPAM"

@@ -1,4 +1,4 @@
-"""`./dev up` for real, in a copy of the project: it serves, stops, leaves nothing behind."""
+"""`./dev up` in a copy of the project: it serves, stops, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ MAKE_BOTH_BUSY = "from tasks.general import wait; [wait.delay(seconds=60) for _ 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Path:
-    """A copy of the project, with a `.data` of its own and stand-ins for what is made once."""
+    """A copy of the project with its own `.data`, and stand-ins for what setup creates once."""
     folder = tmp_path_factory.mktemp("project")
     for package in ("celeryql", "graphql_api", "tasks", "ml"):
         shutil.copytree(PROJECT_ROOT / package, folder / package)
@@ -55,7 +55,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Path:
 
 
 class Up:
-    """One run of what `./dev up` runs."""
+    """One run of `./dev up`."""
 
     def __init__(self, project: Path, *options: str, **environment: str) -> None:
         self.project = project
@@ -142,7 +142,7 @@ def test_it_serves_until_ctrl_c(project: Path, up: Callable[..., Up]) -> None:
     assert not (project / ".data" / "running.env").exists()
 
 
-def test_kill_9_leaves_no_process_and_nothing_in_the_way(
+def test_kill_9_leaves_no_process_and_the_next_run_starts(
     project: Path, up: Callable[..., Up]
 ) -> None:
     killed = up()
@@ -166,12 +166,12 @@ def test_kill_9_leaves_no_process_and_nothing_in_the_way(
     again.until_ready()
     assert again.settings()["REDIS_URL"] != url
     again.process.send_signal(signal.SIGTERM)
-    again.process.send_signal(signal.SIGTERM)  # the tasks of before may be running
+    again.process.send_signal(signal.SIGTERM)  # tasks of the first run may be running
     again.end()
 
 
 def named(run: Up, word: str) -> psutil.Process:
-    """The program whose command line has this word."""
+    """Find the program whose command line contains this word."""
     (found,) = [p for p in run.process.children() if word in " ".join(p.cmdline())]
     return found
 
@@ -180,7 +180,7 @@ def test_a_dead_program_is_restarted(project: Path, up: Callable[..., Up]) -> No
     run = up()
     run.until_ready()
     url = str(run.settings()["REDIS_URL"])
-    redis = f"127.0.0.1:{urlsplit(url).port}"  # the server names itself so
+    redis = f"127.0.0.1:{urlsplit(url).port}"  # the command line of the server contains this
 
     for name, word in {"celery": "celery@%h", "api": "graphql_api.server", "redis": redis}.items():
         named(run, word).kill()
@@ -204,7 +204,7 @@ def test_a_dead_program_is_restarted(project: Path, up: Callable[..., Up]) -> No
     assert run.end() == 0
 
 
-def test_no_program_sees_a_secret_that_it_does_not_need(up: Callable[..., Up]) -> None:
+def test_no_program_gets_a_secret_that_it_does_not_need(up: Callable[..., Up]) -> None:
     secrets = {"AUTH_JWT_SECRET": "k" * 32, "metrics_token": "m", "SMTP_PASSWORD": "p"}
     run = up(**secrets, SMTP_USERNAME="ann")
     run.until_ready()
@@ -232,7 +232,7 @@ def is_ready(api: str) -> bool:
         return False
 
 
-def test_without_restarts_a_worker_that_dies_takes_its_children_and_the_others_along(
+def test_without_restarts_a_dead_worker_stops_everything(
     up: Callable[..., Up],
 ) -> None:
     run = up("--no-restart")

@@ -1,4 +1,4 @@
-"""Arguments of every kind reach a task by way of a batch and of a workflow, as they were given."""
+"""Arguments of every kind reach a task unchanged through a batch and through a workflow."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def order(
     price: Decimal = Decimal(1),
     copies: list[int] = [],
 ) -> str:
-    """Say what is ordered."""
+    """Describe the order."""
     said = [f"{a.article_number} {a.colours} {a.note}" for a in articles]
     return "; ".join([*said, how_fast.name, str(due_at), str(price + 1), str(copies)])
 
@@ -56,13 +56,13 @@ def weigh(
     net_kg: Annotated[float, Field(ge=0)],
     sizes: Annotated[tuple[int, ...], Field(max_length=1)] = (),
 ) -> float:
-    """Have limits."""
+    """Take arguments with limits."""
     return net_kg
 
 
 @app.task
 def close_shop() -> str:
-    """Have no arguments."""
+    """Take no arguments."""
     return "closed"
 '''
 FULL = {
@@ -101,7 +101,7 @@ class Shop:
     client: Client
 
     async def end_of(self, task_id: str) -> dict:
-        """Wait until it has ended, and tell how."""
+        """Wait until a task has ended, and return how."""
         return (await self.client.events(WATCH, id=task_id))[-1]["task"]
 
     async def batch(self, *tasks: dict) -> list[dict]:
@@ -115,7 +115,7 @@ def shop(copy_project, running_project):
         yield Shop(running.client)
 
 
-async def test_in_a_batch(shop):
+async def test_arguments_in_a_batch_reach_the_task(shop):
     items = await shop.batch({"order": FULL}, {"order": LEAST}, {"closeShop": True})
 
     full, least, closed = [await shop.end_of(item["task"]["id"]) for item in items]
@@ -123,7 +123,7 @@ async def test_in_a_batch(shop):
     assert closed["closed"] == "closed"
 
 
-async def test_in_a_workflow(shop):
+async def test_arguments_in_a_workflow_reach_the_task(shop):
     steps = [{"step": {"task": task}} for task in ({"order": FULL}, {"order": LEAST})]
 
     data = await shop.client.execute(WORKFLOW, canvas={"group": steps})
@@ -132,7 +132,7 @@ async def test_in_a_workflow(shop):
     assert [step["result"] for step in ended["output"]] == [SAID, SAID_LEAST]
 
 
-async def test_null_where_there_must_be_a_value_refuses_its_own_item_only(shop):
+async def test_null_for_a_required_value_refuses_only_its_own_item(shop):
     items = await shop.batch({"order": LEAST | {"howFast": None}}, {"order": LEAST})
 
     (problem,) = items[0]["error"]["problems"]
@@ -140,7 +140,7 @@ async def test_null_where_there_must_be_a_value_refuses_its_own_item_only(shop):
     assert items[1]["error"] is None
 
 
-async def test_a_problem_is_at_the_place_that_was_sent(shop):
+async def test_a_problem_has_the_path_that_the_client_sent(shop):
     weighed = {"netKg": -1, "sizes": [1, 2]}
     data = await shop.client.execute(WEIGH, input=weighed)
     (item,) = await shop.batch({"weigh": weighed})

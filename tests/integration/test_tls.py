@@ -1,4 +1,4 @@
-"""`rediss://`: API, worker and plain callers speak TLS on every connection, and verify it."""
+"""`rediss://`: API, worker and plain callers use verified TLS on every connection."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def authority(tmp_path: Path) -> Authority:
 
 @pytest.fixture
 def port(redis_url: str) -> int:
-    """A Redis without TLS, where `ann` may do everything."""
+    """The port of a Redis without TLS, where `ann` may do everything."""
     with Redis.from_url(redis_url) as redis:
         redis.acl_setuser(
             "ann",
@@ -95,20 +95,22 @@ async def test_everything_works_over_tls_with_certificates_on_both_sides(authori
 
 
 @pytest.mark.parametrize("has_ca", [False, True], ids=["unknown authority", "another host"])
-def test_a_server_that_cannot_be_verified_gets_nothing(authority, port, tmp_path, has_ca):
+def test_a_server_that_cannot_be_verified_gets_no_data(authority, port, tmp_path, has_ca):
     options = {"ssl_ca_certs": authority.certificate} if has_ca else {}
     with tls_front("127.0.0.1", server_context(authority, "127.9.9.9"), port) as front:
         url = url_of("127.0.0.1", front.port, **options)
         with running_api({"REDIS_URL": url}, tmp_path / "api.log") as api:
             log = tmp_path / "worker.log"
             with running(["celery", "-A", "tasks", "worker"], {"REDIS_URL": url}, log):
-                wait_until(lambda: "CERTIFICATE_VERIFY_FAILED" in log.read_text(), "refusal")
+                wait_until(
+                    lambda: "CERTIFICATE_VERIFY_FAILED" in log.read_text(), "certificate refused"
+                )
             assert not is_ready(api)
 
     assert front.accepted == 0
 
 
-def test_no_connection_sends_its_password_in_clear(tmp_path):
+def test_no_connection_sends_its_password_unencrypted(tmp_path):
     with listening("127.0.0.1") as listener:
         environment = {"REDIS_URL": f"rediss://:sekret@127.0.0.1:{listener.port}/0"}
         worker = ["celery", "-A", "tasks", "worker"]
@@ -118,7 +120,9 @@ def test_no_connection_sends_its_password_in_clear(tmp_path):
             running_api(environment, tmp_path / "api.log") as api,
         ):
             assert not is_ready(api)
-            wait_until(lambda: log.read_text().count("Cannot connect") > 1, "worker that connects")
+            wait_until(
+                lambda: log.read_text().count("Cannot connect") > 1, "worker trying to connect"
+            )
             said = run_to_end(
                 ["-m", "graphql_api.local.redis_prompt", "PING"], PROJECT_ROOT, **environment
             )

@@ -1,4 +1,4 @@
-"""Traces of real programs, as a collector gets them over OTLP."""
+"""Traces of real programs, as a collector receives them over OTLP."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.processes import run_to_end, running_api, running_worker, wait_until
 pytestmark = pytest.mark.slow
 
 TASKS = '''
-"""A task that is not always in the mood."""
+"""Tasks that fail in their first attempt."""
 
 from tasks.celery_app import app
 from celeryql import Retryable
@@ -30,7 +30,7 @@ from celeryql import Retryable
 
 @app.task(max_retries=1)
 def stumble() -> float:
-    """Succeed at the second attempt."""
+    """Succeed in the second attempt."""
     if not stumble.request.retries:
         raise Retryable("once", after_s=0.1)
     return 1.0
@@ -38,7 +38,7 @@ def stumble() -> float:
 
 @app.task
 def stumble_again(value: float) -> str:
-    """Succeed at the second attempt, too."""
+    """Succeed in the second attempt as well."""
     if not stumble_again.request.retries:
         raise Retryable("once", after_s=0.1)
     return f"Subject {value}"
@@ -48,7 +48,7 @@ STATES = "subscription($id: ID!) { task(id: $id) { task { state } } }"
 
 @dataclass(frozen=True)
 class Span:
-    """What matters here of a span that a collector was sent."""
+    """The parts of a received span that the tests check."""
 
     service: str
     name: str
@@ -60,7 +60,7 @@ class Span:
 
 @dataclass
 class Collector:
-    """A collector that keeps what it is sent."""
+    """A collector that keeps the spans that it receives."""
 
     port: int = 0
     spans: list[Span] = field(default_factory=list)
@@ -83,7 +83,7 @@ class Collector:
                 ]
 
     def of_trace(self, trace: str) -> dict[str, list[Span]]:
-        """Find the spans of one trace by their names."""
+        """Return the spans of one trace by name."""
         found: dict[str, list[Span]] = {}
         for span in self.spans:
             if span.trace == trace:
@@ -106,7 +106,7 @@ def collector() -> Iterator[Collector]:
             self.end_headers()
 
         def log_message(self, *_: Any) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         made.port = server.server_address[1]
@@ -123,7 +123,7 @@ def client(
     copy_project: Callable[[str], Path],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Client]:
-    """An API and two workers that send traces often."""
+    """An API and two workers that send their spans often."""
     project, folder = copy_project(TASKS), tmp_path_factory.mktemp("traces")
     with ExitStack() as stack:
         environment = {
@@ -139,7 +139,7 @@ def client(
         yield Client(api)
 
 
-async def test_a_chain_over_two_workers_is_one_trace(client, collector):
+async def test_a_chain_on_two_workers_is_one_trace(client, collector):
     steps = [
         {"step": {"task": {"stumble": True}}},
         {"step": {"task": {"stumbleAgain": {}}}},
@@ -175,7 +175,7 @@ async def test_a_chain_over_two_workers_is_one_trace(client, collector):
     assert {s.attributes["celeryql.request_id"] for s in (operation, first, last)} == {"traced"}
 
 
-async def test_a_subscription_that_is_broken_off_has_an_ended_span(client, collector):
+async def test_an_aborted_subscription_has_an_ended_span(client, collector):
     task = await client.enqueue("wait", {"start": {"inSeconds": 3_600}}, seconds=1)
 
     async with aclosing(client.watch(STATES, id=task)) as messages:
@@ -188,7 +188,7 @@ async def test_a_subscription_that_is_broken_off_has_an_ended_span(client, colle
     assert span.attributes["graphql.operation.type"] == "subscription"
 
 
-async def test_no_span_is_named_by_a_client(client, collector):
+async def test_no_span_contains_names_that_a_client_chose(client, collector):
     await client.answer("query Mine { alias: queues { name } }")
 
     wait_until(
@@ -210,7 +210,7 @@ create_app()
 
 @pytest.mark.parametrize("program", [API, WORKER])
 @pytest.mark.parametrize("package", ["opentelemetry.sdk.trace", "opentelemetry.exporter"])
-def test_nothing_of_the_extra_is_loaded_where_no_collector_is_named(program, package):
+def test_without_a_collector_opentelemetry_is_not_loaded(program, package):
     done = run_to_end(["-c", program + LOADED.format(package)], PROJECT_ROOT)
 
     assert (done.stdout, done.returncode) == ("False\n", 0), done.stderr
@@ -219,7 +219,7 @@ def test_nothing_of_the_extra_is_loaded_where_no_collector_is_named(program, pac
 @pytest.mark.parametrize(
     ("endpoint", "said"), [("http://127.0.0.1:1", "install requirements-otel.lock"), ("", "")]
 )
-def test_without_the_extra_there_are_no_traces_and_it_says_what_is_missing(endpoint, said):
+def test_without_the_extra_a_log_line_names_what_is_missing(endpoint, said):
     done = run_to_end(["-c", WITHOUT_EXTRA], PROJECT_ROOT, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)
 
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""Outages of Redis: what the API answers meanwhile, and that it goes on where it was afterwards."""
+"""Outages of Redis: how the API responds, and that it continues afterwards."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ UNKNOWN = (
 
 
 class Api:
-    """An API, and how long it takes for its answers."""
+    """An API, and how long its responses take."""
 
     def __init__(self, http, url):
         self.client = Client(url)
@@ -74,7 +74,7 @@ async def api(redis, tmp_path):
 
 
 async def answers_during_outage(api):
-    """Ask all at once, over kept and new connections, and give what the mutations answered."""
+    """Send requests concurrently over old and new connections; return the mutations' responses."""
     (healthy, _), (ready, ready_s), (query, query_s), *mutations = await asyncio.gather(
         api.timed("GET", "/healthz"),
         api.timed("GET", "/readyz"),
@@ -95,7 +95,7 @@ async def answers_during_outage(api):
 
 
 async def accept(api, operation=ADD, mutation="enqueueAdd", **variables):
-    """Enqueue as soon as the API can, and give the task's id."""
+    """Enqueue as soon as the API can, and return the task's id."""
     async with asyncio.timeout(DEADLINE_S):
         while True:
             answer, _ = await api.ask(operation, **variables)
@@ -104,7 +104,7 @@ async def accept(api, operation=ADD, mutation="enqueueAdd", **variables):
             await asyncio.sleep(0.05)
 
 
-async def test_an_api_that_starts_before_redis_says_so_and_serves_once_it_is_there(redis, api):
+async def test_an_api_that_starts_before_redis_serves_once_redis_is_there(redis, api):
     messages = await answers_during_outage(api)
     redis.start()
     nothing_was_accepted = redis.messages() == 0
@@ -139,7 +139,7 @@ async def test_a_mutation_while_redis_is_dead_accepts_nothing(redis, api):
     }
 
 
-async def test_a_mutation_while_redis_is_frozen_says_what_it_cannot_know(redis, api):
+async def test_a_mutation_while_redis_is_frozen_reports_an_unknown_outcome(redis, api):
     redis.start()
     await accept(api)
     redis.freeze()
@@ -154,7 +154,7 @@ async def test_a_mutation_while_redis_is_frozen_says_what_it_cannot_know(redis, 
     assert redis.messages() == 2
 
 
-async def test_many_mutations_of_one_request_wait_for_a_frozen_redis_once(redis, api):
+async def test_mutations_of_one_request_wait_only_once_for_a_frozen_redis(redis, api):
     redis.start()
     await accept(api)
     redis.freeze()
@@ -172,7 +172,7 @@ async def test_many_mutations_of_one_request_wait_for_a_frozen_redis_once(redis,
 
 
 @pytest.mark.parametrize("outage", ["dead", "frozen"])
-async def test_a_stream_outlives_an_outage_with_nothing_missed(redis, api, tmp_path, outage):
+async def test_a_stream_survives_an_outage_without_a_missing_event(redis, api, tmp_path, outage):
     redis.start()
     with running_worker("celery", {"REDIS_URL": redis.url}, tmp_path / "worker.log"):
         task_id = await accept(api, WAIT, "enqueueWait")
@@ -182,7 +182,7 @@ async def test_a_stream_outlives_an_outage_with_nothing_missed(redis, api, tmp_p
             told.append(message["payload"]["data"]["task"])
             if len(told) == 3:
                 (redis.kill if outage == "dead" else redis.freeze)()
-                await asyncio.sleep(1)  # how long the outage lasts
+                await asyncio.sleep(1)  # the length of the outage
                 (redis.start if outage == "dead" else redis.thaw)()
         kept = await api.client.events(WATCH, id=task_id, after=told[0]["cursor"])
 
@@ -192,7 +192,7 @@ async def test_a_stream_outlives_an_outage_with_nothing_missed(redis, api, tmp_p
     assert versions == list(range(versions[0], versions[0] + len(told)))
 
 
-async def test_a_stream_that_is_asked_for_during_an_outage_is_refused(redis, api):
+async def test_a_subscription_during_an_outage_is_refused(redis, api):
     redis.start()
     task_id = await accept(api)
     redis.kill()

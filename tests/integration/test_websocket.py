@@ -1,4 +1,4 @@
-"""GraphQL over WebSocket as clients get it wrong, and as they do many things at once."""
+"""GraphQL over WebSocket: errors, and several operations on one socket."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ subscription Watch($id: ID!, $after: EventCursor) {
 
 
 class Socket:
-    """One WebSocket that speaks graphql-transport-ws."""
+    """A WebSocket with the protocol graphql-transport-ws."""
 
     def __init__(self, socket):
         self._socket = socket
@@ -36,7 +36,7 @@ class Socket:
             return json.loads(await self._socket.recv())
 
     async def until_complete(self, *ids):
-        """Gather the messages of some operations until each is complete."""
+        """Collect the messages of some operations until each is complete."""
         messages = {}
         is_open = set(ids)
         while is_open:
@@ -72,7 +72,7 @@ def codes(errors):
     ],
     ids=["unknown task", "missing variable", "unknown subscription", "unknown query", "syntax"],
 )
-async def test_a_refused_operation_is_an_error_message_of_its_id_alone(
+async def test_a_refused_operation_is_an_error_message_with_its_id(
     client, operation, variables, code
 ):
     async with open_socket(client) as socket:
@@ -87,7 +87,7 @@ async def test_a_refused_operation_is_an_error_message_of_its_id_alone(
 
 
 @pytest.mark.parametrize("after", ["", "yesterday", "12", "1-x"])
-async def test_a_cursor_that_is_none_is_bad_user_input(client, after):
+async def test_an_invalid_cursor_is_bad_user_input(client, after):
     task_id = await client.enqueue("add", x=1, y=2)
 
     async with open_socket(client) as socket:
@@ -97,7 +97,7 @@ async def test_a_cursor_that_is_none_is_bad_user_input(client, after):
     assert (error["type"], codes(error["payload"])) == ("error", ["BAD_USER_INPUT"])
 
 
-async def test_many_subscriptions_share_a_socket_and_complete_one_by_one(client, start_worker):
+async def test_many_subscriptions_on_one_socket_complete_independently(client, start_worker):
     start_worker("celery")
     tasks = [await client.enqueue("wait", seconds=i / 10) for i in range(10)]
 
@@ -112,14 +112,14 @@ async def test_many_subscriptions_share_a_socket_and_complete_one_by_one(client,
         assert events[-1]["state"] == "SUCCEEDED"
 
 
-async def test_a_client_may_leave_one_subscription_and_keep_the_other(client, start_worker):
+async def test_a_client_may_end_one_subscription_and_keep_the_other(client, start_worker):
     start_worker("celery")
     task_id = await client.enqueue("wait", seconds=1)
 
     async with open_socket(client) as socket:
         await socket.subscribe("left", id=task_id)
         await socket.receive()
-        await socket.receive()  # behind the snapshot: it follows what comes
+        await socket.receive()  # after the snapshot, it waits for events
         await socket.send(id="left", type="complete")
         await socket.subscribe("other", "{ viewer { subject } }")
         await socket.until_complete("other")

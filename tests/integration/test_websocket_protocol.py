@@ -1,4 +1,4 @@
-"""graphql-transport-ws to the letter: messages, close codes, limits."""
+"""The protocol graphql-transport-ws: messages, close codes and limits."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def client(request):
 
 @pytest.fixture(scope="module", params=KINDS)
 def hasty(request, environment, logs, tmp_path_factory):
-    """An API with little patience and room for few."""
+    """An API with short timeouts and low limits."""
     few = {
         "CONNECTION_INIT_TIMEOUT_S": "0.3",
         "MAX_OPERATIONS_PER_SOCKET": "3",
@@ -103,7 +103,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("message", MALFORMED.values(), ids=MALFORMED)
-async def test_what_is_no_message_ends_the_socket_with_4400(client, message):
+async def test_an_invalid_message_closes_the_socket_with_4400(client, message):
     async with open_socket(client) as socket:
         await socket.send(message)
 
@@ -114,7 +114,9 @@ async def test_what_is_no_message_ends_the_socket_with_4400(client, message):
     ("method", "content", "more", "status"),
     [("POST", b"", 0, 405), ("POST", b"x", 0, 400), ("GET", b"x", 0, 400), ("GET", b"", 200, 431)],
 )
-async def test_what_opens_no_websocket_is_answered(client, method, content, more, status):
+async def test_an_upgrade_that_opens_no_websocket_gets_a_response(
+    client, method, content, more, status
+):
     headers = {"connection": "upgrade", "upgrade": "websocket"}
     headers |= {f"x-{number}": "x" for number in range(more)}
     async with httpx.AsyncClient(timeout=2) as http:
@@ -126,7 +128,7 @@ async def test_what_opens_no_websocket_is_answered(client, method, content, more
 
 @pytest.fixture
 def untroubled(client, logs):
-    """No traceback comes into the log."""
+    """Check that no traceback is logged."""
     log = logs / "api.log"
     before = log.read_text().count("Traceback")
     yield
@@ -134,7 +136,7 @@ def untroubled(client, logs):
 
 
 @pytest.mark.usefixtures("untroubled")
-async def test_text_that_is_no_utf_8_ends_the_socket_and_leaves_no_traceback(client):
+async def test_invalid_utf_8_closes_the_socket_without_a_traceback(client):
     async with open_socket(client) as socket:
         await socket.send(b"\xff", text=True)
 
@@ -142,7 +144,7 @@ async def test_text_that_is_no_utf_8_ends_the_socket_and_leaves_no_traceback(cli
 
 
 @pytest.mark.usefixtures("untroubled")
-async def test_a_broken_frame_behind_messages_ends_the_socket_and_leaves_no_traceback(client):
+async def test_a_broken_frame_after_messages_closes_the_socket_without_a_traceback(client):
     async with open_socket(client) as socket:
         asked = json.dumps({"type": "subscribe", "id": "1", "payload": QUERY}).encode()
         frames = [Frame(Opcode.TEXT, asked).serialize(mask=True) for _ in range(2)]
@@ -152,7 +154,7 @@ async def test_a_broken_frame_behind_messages_ends_the_socket_and_leaves_no_trac
 
 
 @pytest.mark.parametrize("payload", ["x", 1, []])
-async def test_an_init_payload_that_is_none_ends_the_socket_with_4400(client, payload):
+async def test_an_invalid_init_payload_closes_the_socket_with_4400(client, payload):
     async with open_socket(client, init=False) as socket:
         await send(socket, type="connection_init", payload=payload)
 
@@ -167,7 +169,7 @@ async def test_an_init_may_have_a_payload(client, payload):
         assert await receive(socket) == {"type": "connection_ack"}
 
 
-async def test_to_subscribe_before_the_acknowledgement_is_4401(client):
+async def test_subscribing_before_the_acknowledgement_closes_with_4401(client):
     async with open_socket(client, init=False) as socket:
         await send(socket, type="subscribe", id="1", payload=QUERY)
 
@@ -175,17 +177,17 @@ async def test_to_subscribe_before_the_acknowledgement_is_4401(client):
 
 
 @pytest.mark.parametrize("subprotocols", [None, ["graphql-ws"], ["soap"]])
-async def test_another_subprotocol_is_4406(client, subprotocols):
+async def test_another_subprotocol_closes_with_4406(client, subprotocols):
     async with open_socket(client, init=False, subprotocols=subprotocols) as socket:
         assert await close_code(socket) == 4406
 
 
-async def test_no_init_in_time_is_4408(hasty):
+async def test_no_init_in_time_closes_with_4408(hasty):
     async with open_socket(hasty, init=False) as socket:
         assert await close_code(socket) == 4408
 
 
-async def test_an_empty_query_is_refused_alone(client):
+async def test_only_the_empty_query_is_refused(client):
     async with open_socket(client) as socket:
         await send(socket, type="subscribe", id="1", payload={"query": ""})
         refused = await receive(socket)
@@ -198,8 +200,10 @@ async def test_an_empty_query_is_refused_alone(client):
         assert (await receive(socket))["type"] == "next"
 
 
-@pytest.mark.parametrize("id_", ["1", "ä" * 255])  # the reason names it, in 123 bytes at most
-async def test_the_same_id_twice_is_4409(client, id_):
+@pytest.mark.parametrize(
+    "id_", ["1", "ä" * 255]
+)  # the close reason contains it, in at most 123 bytes
+async def test_a_duplicate_id_closes_with_4409(client, id_):
     async with open_socket(client) as socket:
         await send(socket, type="subscribe", id=id_, payload=CLUSTER)
         await send(socket, type="subscribe", id=id_, payload=CLUSTER)
@@ -207,7 +211,7 @@ async def test_the_same_id_twice_is_4409(client, id_):
         assert await close_code(socket) == 4409
 
 
-async def test_a_socket_does_not_keep_what_it_began_with(redis_url):
+async def test_a_socket_does_not_keep_its_first_request_in_memory(redis_url):
     async with (
         serving(Settings(redis_url=redis_url)) as client,
         open_socket(client, init=False) as socket,
@@ -227,7 +231,7 @@ async def test_an_id_can_be_used_again_once_its_operation_has_ended(client):
             assert await receive(socket) == {"id": "1", "type": "complete"}
 
 
-async def test_a_second_init_is_4429(client):
+async def test_a_second_init_closes_with_4429(client):
     async with open_socket(client) as socket:
         await send(socket, type="connection_init")
 
@@ -242,7 +246,7 @@ async def test_a_ping_is_answered_at_any_time(client, init):
         assert await receive(socket) == {"type": "pong"}
 
 
-async def test_an_unasked_pong_and_an_unknown_complete_are_left_alone(client):
+async def test_an_unsolicited_pong_and_an_unknown_complete_are_ignored(client):
     async with open_socket(client) as socket:
         await send(socket, type="pong")
         await send(socket, type="complete", id="never")
@@ -251,7 +255,7 @@ async def test_an_unasked_pong_and_an_unknown_complete_are_left_alone(client):
         assert await receive(socket) == {"type": "pong"}
 
 
-async def test_an_operation_too_many_is_refused_alone(hasty):
+async def test_only_the_operation_beyond_the_limit_is_refused(hasty):
     async with open_socket(hasty) as socket:
         for id_ in "123":
             await send(socket, type="subscribe", id=id_, payload=CLUSTER)
@@ -274,7 +278,7 @@ async def until_complete(socket, id_):
             yield message
 
 
-async def test_a_socket_too_many_of_one_address_is_refused(hasty):
+async def test_a_socket_beyond_the_limit_of_its_address_is_refused(hasty):
     async with (
         open_socket(hasty),
         open_socket(hasty),
@@ -285,14 +289,14 @@ async def test_a_socket_too_many_of_one_address_is_refused(hasty):
             async with open_socket(hasty):
                 pass
         await last.close()
-        async with open_socket(hasty):  # there is room again
+        async with open_socket(hasty):  # the limit is no longer reached
             pass
 
     assert refused.value.response.status_code == 429
     assert json.loads(refused.value.response.body)["errors"]
 
 
-async def test_a_message_too_long_ends_the_socket(hasty):
+async def test_a_message_that_is_too_long_closes_the_socket(hasty):
     async with open_socket(hasty) as socket:
         await socket.send(json.dumps({"type": "ping", "payload": {"x": "x" * 20_000}}))
 
@@ -300,7 +304,7 @@ async def test_a_message_too_long_ends_the_socket(hasty):
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example.com", "http://127.0.0.1:1", "null"])
-async def test_a_page_of_another_site_opens_no_socket(client, origin):
+async def test_a_page_of_another_site_cannot_open_a_socket(client, origin):
     with pytest.raises(InvalidStatus) as refused:
         async with open_socket(client, origin=origin):
             pass
@@ -308,13 +312,13 @@ async def test_a_page_of_another_site_opens_no_socket(client, origin):
     assert refused.value.response.status_code == 403
 
 
-async def test_a_page_of_the_api_opens_one(client):
+async def test_a_page_of_the_api_can_open_a_socket(client):
     async with open_socket(client, origin=client.url):
         pass
 
 
-async def test_a_mutation_ends_though_its_client_has_left(client):
-    """As over HTTP: what was sent is done, whoever still listens."""
+async def test_a_mutation_completes_after_its_client_has_disconnected(client):
+    """As over HTTP, a mutation that was sent is executed."""
     tag = "left"
     mutation = f"""mutation {{
       {" ".join(f'a{i}: enqueueEcho(input: {{message: "{i}"}}, options: {{tags: ["{tag}"]}})'
@@ -335,7 +339,7 @@ async def test_a_mutation_ends_though_its_client_has_left(client):
     assert [message["id"] for message in told] == ["2"]
 
 
-async def test_mutations_that_were_left_count_until_they_have_ended(tmp_path):
+async def test_abandoned_mutations_count_until_they_have_completed(tmp_path):
     redis = Server(tmp_path / "redis")
     redis.start()
     few = {"REDIS_URL": redis.url, "MAX_OPERATIONS_PER_SOCKET": "3"}

@@ -45,13 +45,13 @@ def step(task: str, key: str | None = None, /, **arguments: Any) -> dict:
 
 
 async def run(client: Any, canvas: dict) -> tuple[dict, list[dict]]:
-    """Enqueue a canvas, watch it from its beginning to its end, and read it."""
+    """Run a canvas to its end; return its record and its events."""
     answer = (await client.execute(ENQUEUE, canvas=canvas))["enqueueWorkflow"]
     events = await client.events(WATCH, id=answer["task"]["id"], after="0-0")
     return (await client.execute(READ, id=answer["task"]["id"]))["task"], events
 
 
-async def test_a_group_runs_side_by_side_and_has_several_outputs(client, workers):
+async def test_a_group_runs_concurrently_and_has_several_outputs(client, workers):
     canvas = {"group": [step("add", "a", x=1, y=2), step("mul", "b", x=3, y=4)]}
 
     workflow, _ = await run(client, canvas)
@@ -62,7 +62,7 @@ async def test_a_group_runs_side_by_side_and_has_several_outputs(client, workers
     assert workflow["progress"] == {"current": 2, "total": 2, "fraction": 1}
 
 
-async def test_a_chord_hands_its_results_to_its_body_in_order(client, workers):
+async def test_a_chord_passes_its_results_to_its_body_in_order(client, workers):
     header = [step("echo", message=f"{name}@example.org") for name in ("ann", "bob", "cy")]
     body = step("sendEmail", "mail", subject="Hello", text="...")
 
@@ -76,7 +76,7 @@ async def test_a_chord_hands_its_results_to_its_body_in_order(client, workers):
     ]  # fmt: skip
 
 
-async def test_a_value_goes_to_all_members_of_a_group_and_on_along_their_chains(client, workers):
+async def test_a_result_is_passed_to_all_members_of_a_group_and_along_their_chains(client, workers):
     members = [
         step("mul", "double", y=2),
         {"chain": [step("add", "more", x=1), step("mul", "triple", y=3)]},
@@ -91,7 +91,7 @@ async def test_a_value_goes_to_all_members_of_a_group_and_on_along_their_chains(
     assert [task["stepKey"] for task in workflow["output"]] == ["double", "triple", "beside"]
 
 
-async def test_what_depends_on_a_failure_is_skipped_and_the_rest_goes_on(client, workers):
+async def test_steps_that_depend_on_a_failure_are_skipped_and_the_others_run(client, workers):
     header = [
         step("add", "bad", x=1e308, y=1e308),  # its result is not finite
         {"chain": [step("add", "good", x=1, y=2), step("mul", "better", y=2)]},
@@ -111,7 +111,7 @@ async def test_what_depends_on_a_failure_is_skipped_and_the_rest_goes_on(client,
     assert (events[-1]["task"]["stepKey"], events[-1]["task"]["state"]) == (None, "FAILED")
 
 
-async def test_the_stream_of_a_workflow_is_in_order_and_agrees_with_itself(client, workers):
+async def test_the_stream_of_a_workflow_is_ordered_and_consistent(client, workers):
     canvas = {"chain": [step("echo", message="a"), {"group": [step("echo", message="b")] * 5}]}
 
     _, events = await run(client, canvas)
@@ -187,7 +187,7 @@ async def test_the_stream_of_a_workflow_is_in_order_and_agrees_with_itself(clien
         ),
     ],
 )
-async def test_a_canvas_that_cannot_run_is_refused_with_each_problem(client, canvas, path, message):
+async def test_an_invalid_canvas_is_refused_with_each_problem(client, canvas, path, message):
     answer = (await client.execute(ENQUEUE, canvas=canvas))["enqueueWorkflow"]
 
     assert answer["__typename"] == "InvalidInput"
@@ -205,7 +205,7 @@ async def test_the_depth_of_a_canvas_is_bounded(client, workers):
     assert refused["problems"][0]["message"] == "Nested deeper than 8"
 
 
-async def test_a_body_must_take_the_list_of_its_headers_results(client):
+async def test_a_chord_body_must_take_the_list_of_its_headers_results(client):
     header = [step("add", x=1, y=2), step("echo", message="a")]
     canvas = {"chord": {"header": header, "body": step("sendEmail", "mail", subject="", text="")}}
 
@@ -232,7 +232,7 @@ async def test_a_workflow_of_a_thousand_steps_ends(client, workers, shape):
     assert (workflow["state"], workflow["counts"]["succeeded"]) == ("SUCCEEDED", 1_000)
 
 
-async def test_the_same_key_and_canvas_are_one_workflow(client):
+async def test_the_same_key_and_canvas_create_one_workflow(client):
     canvas, options = {"group": [step("echo", message="a")]}, {"idempotencyKey": "one-canvas"}
     other = {"chain": [step("echo", message="a")] * 2}
 

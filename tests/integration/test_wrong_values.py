@@ -1,4 +1,4 @@
-"""Wrong values at every place of every input: each is refused in words, at a place that exists."""
+"""Wrong values at every place of every input are refused with a message and a valid path."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ FITTING: dict[str, Any] = {
     "CanvasInput": {"chain": [{"step": {"task": ADD}}, {"step": {"task": {"add": {"x": 1}}}}]},
     "StartInput": {"inSeconds": 60},
 }
-DEEPEST = 6  # a canvas may lie in a canvas without end
-# What only those know who know how the API is made; `float` and `str` stand in a mismatch of types.
+DEEPEST = 6  # canvases can be nested without a limit in the types
+# Words of the implementation. `float` and `str` are allowed: a type mismatch names them.
 PYTHON = re.compile(
     r"Tuple|NoneType|\bNone\b|\bTrue\b|\bdict|int\(\)|Exception|Traceback|object at 0x|Maybe|: :"
 )
@@ -74,7 +74,7 @@ PYTHON = re.compile(
 
 @dataclass
 class Root:
-    """A field of the root types, with arguments that fit."""
+    """A field of a root type, with valid arguments."""
 
     kind: str
     name: str
@@ -90,9 +90,9 @@ class Root:
         return f"{self.kind}({declared}) {{ {self.name}({passed}) {{ __typename {below} }} }}"
 
     def asked(self) -> Iterator[dict[str, Any]]:
-        needed = {n: fitting(t) for n, t in self.types.items() if is_non_null_type(t)}
+        needed = {n: valid_value(t) for n, t in self.types.items() if is_non_null_type(t)}
         for name, type_ in self.types.items():
-            for value in spoilt(type_, fitting(type_), 0):
+            for value in with_wrong_values(type_, valid_value(type_), 0):
                 yield needed | {name: value}
 
 
@@ -105,35 +105,37 @@ def roots() -> Iterator[Root]:
                 yield Root(kind, name, types, kind == "mutation")
 
 
-def fitting(type_: GraphQLInputType) -> Any:
+def valid_value(type_: GraphQLInputType) -> Any:
     if is_non_null_type(type_):
-        return fitting(type_.of_type)
+        return valid_value(type_.of_type)
     if is_list_type(type_):
-        return [fitting(type_.of_type)]
+        return [valid_value(type_.of_type)]
     if is_enum_type(type_):
         return next(iter(type_.values))
     if type_.name in FITTING:
         return FITTING[type_.name]
     needed = {name: field.type for name, field in type_.fields.items()}
-    return {name: fitting(of) for name, of in needed.items() if is_non_null_type(of)}
+    return {name: valid_value(of) for name, of in needed.items() if is_non_null_type(of)}
 
 
-def spoilt(type_: GraphQLInputType, value: Any, depth: int) -> Iterator[Any]:
-    """Give a value with something else in each of its places, one at a time."""
+def with_wrong_values(type_: GraphQLInputType, value: Any, depth: int) -> Iterator[Any]:
+    """Yield copies of a value, each with a wrong value in one place."""
     yield from WRONG
     type_ = type_.of_type if is_non_null_type(type_) else type_
     if is_list_type(type_):
-        for wrong in spoilt(type_.of_type, value[0], depth + 1):
+        for wrong in with_wrong_values(type_.of_type, value[0], depth + 1):
             yield [value[0], wrong]
     elif is_input_object_type(type_) and depth < DEEPEST:
         for name, field in type_.fields.items():
             if name in value or type_.name not in FITTING:
-                for wrong in spoilt(field.type, value.get(name) or fitting(field.type), depth + 1):
+                for wrong in with_wrong_values(
+                    field.type, value.get(name) or valid_value(field.type), depth + 1
+                ):
                     yield value | {name: wrong}
 
 
-def leads_somewhere(path: list[str], given: Any) -> bool:
-    """Tell whether a path leads to a value that was sent, or to where one is missing."""
+def is_valid_path(path: list[str], given: Any) -> bool:
+    """Tell whether a path leads to a value that was sent, or to a missing one."""
     for i, key in enumerate(path):
         if isinstance(given, list):
             if int(key) >= len(given):
@@ -143,21 +145,21 @@ def leads_somewhere(path: list[str], given: Any) -> bool:
             if key not in given:
                 return i == len(path) - 1
             given = given[key]
-        elif key != "0":  # one value stands for a list of one
+        elif key != "0":  # a single value is accepted as a list of one
             return False
     return True
 
 
-def refusals_of(answer: Any) -> Iterator[dict[str, Any]]:
-    """Find each refusal in the data of an answer."""
+def find_refusals(answer: Any) -> Iterator[dict[str, Any]]:
+    """Yield each refusal in the data of a response."""
     if isinstance(answer, dict):
         if "message" in answer:
             yield answer
         for part in answer.values():
-            yield from refusals_of(part)
+            yield from find_refusals(part)
     elif isinstance(answer, list):
         for part in answer:
-            yield from refusals_of(part)
+            yield from find_refusals(part)
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +170,7 @@ def http(client: Client) -> Iterator[httpx.Client]:
 
 
 @pytest.mark.parametrize("root", list(roots()), ids=lambda root: root.name)
-def test_a_wrong_value_is_refused_in_words_at_its_place(http, root):
+def test_a_wrong_value_is_refused_with_a_message_and_its_path(http, root):
     refused = 0
     for given in root.asked():
         body = json.dumps({"query": root.operation(given), "variables": given})
@@ -179,10 +181,10 @@ def test_a_wrong_value_is_refused_in_words_at_its_place(http, root):
             assert error["extensions"]["code"] == "BAD_USER_INPUT", (given, error)
             assert not PYTHON.search(error["message"]), (given, error)
             assert error.get("locations") or "more errors" in error["message"], (given, error)
-        for refusal in refusals_of(answer.get("data")):
+        for refusal in find_refusals(answer.get("data")):
             refused += 1
             assert not PYTHON.search(refusal["message"]), (given, refusal)
             for problem in refusal.get("problems", []):
-                assert leads_somewhere(problem["path"], given), (given, problem)
+                assert is_valid_path(problem["path"], given), (given, problem)
                 assert problem["message"], given
     assert refused

@@ -1,4 +1,4 @@
-"""An installation that plain Celery calls: more of its features, and a process that calls."""
+"""Plain Celery callers: tasks that use more of Celery, and a process that calls them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.client import Client
 from tests.processes import wait_until
 
 KITCHEN = '''
-"""Tasks that use more of Celery than ours do."""
+"""Tasks that use more features of Celery."""
 
 import sys
 import time
@@ -32,7 +32,7 @@ from celeryql import Sensitive
 
 @app.task(bind=True)
 def cook(self: Task, seconds: float) -> str:
-    """Tell of a state of its own."""
+    """Write a custom state."""
     self.update_state(state="COOKING", meta={"pan": 1})
     time.sleep(seconds)
     return "done"
@@ -40,7 +40,7 @@ def cook(self: Task, seconds: float) -> str:
 
 @app.task(ignore_result=True)
 def forget(x: int) -> None:
-    """Have no result."""
+    """Ignore the result."""
 
 
 @app.task(bind=True, max_retries=2)
@@ -59,13 +59,13 @@ def log_in(user: str, password: Annotated[str, Sensitive]) -> str:
 
 @app.task
 def give_up(text: str) -> None:
-    """Do as a library does that exits."""
+    """Exit, as some libraries do."""
     sys.exit(text)
 
 
 @app.task
 def total(values: list[float]) -> float:
-    """Add up."""
+    """Add numbers."""
     return sum(values)
 '''
 CALLER = """
@@ -99,7 +99,7 @@ subscription Watch($id: ID!, $after: EventCursor) {
 
 @dataclass(frozen=True)
 class Kitchen:
-    """An installation with one more file of tasks, and a process that calls it by Celery alone."""
+    """A project with more tasks, and a process that calls them with plain Celery."""
 
     project: Path
     environment: dict[str, str]
@@ -108,7 +108,7 @@ class Kitchen:
     caller: subprocess.Popen
 
     def python(self, code: str):
-        """Run code in the calling process, and give back its `answer`."""
+        """Run code in the calling process, and return its `answer`."""
         self.caller.stdin.write(json.dumps(code) + "\n")
         self.caller.stdin.flush()
         return json.loads(self.caller.stdout.readline())
@@ -129,14 +129,14 @@ class Kitchen:
         return (await self.client.execute(TASK, id=task_id))["task"]
 
     async def states(self, task_id: str, after: str | None = "0-0") -> list[str]:
-        """Watch a task to its end: from its beginning, or as it is now."""
+        """Watch a task to its end, from its first event or from now."""
         self.wait_for_record(task_id)
         events = await self.client.events(WATCH, id=task_id, after=after)
         return [event["task"]["celeryState"] for event in events]
 
     @contextmanager
     def elsewhere(self) -> Iterator[Kitchen]:
-        """Call from one more process."""
+        """Call from another process."""
         with calling(self.project, self.environment) as caller:
             yield replace(self, caller=caller)
 

@@ -1,4 +1,4 @@
-"""Plain Celery beside GraphQL: what its callers and canvases do works, and is seen."""
+"""Plain Celery callers and canvases work, and GraphQL shows their tasks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 
-async def test_a_chain_gives_105_and_its_tasks_are_seen(kitchen):
+async def test_a_chain_returns_105_and_graphql_shows_its_tasks(kitchen):
     value, ids = kitchen.python(
         "result = chain(add.s(4, 5), add.s(6), mul.s(7))()\n"
         "answer = result.get(timeout=10), [result.parent.parent.id, result.parent.id, result.id]"
@@ -25,7 +25,7 @@ async def test_a_chain_gives_105_and_its_tasks_are_seen(kitchen):
     assert tasks[0]["createdAt"] <= tasks[0]["startedAt"] <= tasks[0]["finishedAt"]
 
 
-def test_a_task_that_exits_does_not_end_the_process_that_asks_for_its_result(kitchen):
+def test_getting_the_result_of_a_task_that_exits_does_not_exit(kitchen):
     answer = kitchen.python(
         "try:\n    give_up.delay('cannot go on').get(timeout=10)\n"
         "except Exception as error:\n    answer = type(error).__name__, str(error)"
@@ -60,7 +60,7 @@ def test_a_saved_group_is_restored_by_another_process(kitchen):
     assert kitchen.redis.exists(f"celery-taskset-meta-{group_id}")
 
 
-async def test_a_chord_gathers_what_its_header_gave(kitchen):
+async def test_a_chord_gets_the_results_of_its_header(kitchen):
     value, body = kitchen.python(
         "result = chord([add.s(i, 1) for i in range(4)])(total.s())\n"
         "answer = result.get(timeout=10), result.id"
@@ -70,7 +70,7 @@ async def test_a_chord_gathers_what_its_header_gave(kitchen):
     assert (await kitchen.task(body))["definition"]["name"] == "total"
 
 
-def test_a_countdown_holds_a_task_back(kitchen):
+def test_a_countdown_delays_a_task(kitchen):
     waited, value = kitchen.python(
         "import time\nbegan = time.monotonic()\n"
         "value = add.apply_async((1, 2), countdown=1).get(timeout=10)\n"
@@ -81,7 +81,7 @@ def test_a_countdown_holds_a_task_back(kitchen):
     assert waited >= 1
 
 
-def test_a_sensitive_argument_is_nowhere_once_the_task_has_ended(kitchen):
+def test_a_sensitive_argument_is_stored_nowhere_after_the_end(kitchen):
     kitchen.python("answer = log_in.delay('ann', 'correct-horse').get(timeout=10)")
 
     texts = [

@@ -1,4 +1,4 @@
-"""Celery's own command line beside GraphQL."""
+"""Celery's own command line works beside GraphQL."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from celery import Celery
 pytestmark = pytest.mark.slow
 
 
-def test_celerys_command_line_finds_the_worker_and_what_it_runs(kitchen):
+def test_celerys_command_line_shows_the_worker_and_its_tasks(kitchen):
     task_id = kitchen.python(
         "result = wait.delay(60)\nwhile result.state == 'PENDING': pass\nanswer = result.id"
     )
@@ -26,7 +26,7 @@ def test_celerys_command_line_finds_the_worker_and_what_it_runs(kitchen):
     assert {"tasks.arithmetic.add", "tasks.kitchen.cook"} <= set(registered)
 
 
-def test_a_client_that_knows_nothing_of_this_project_is_served(kitchen):
+def test_a_client_without_the_code_of_the_project_can_call_its_tasks(kitchen):
     url = kitchen.environment["REDIS_URL"]
     with Celery(broker=url, backend=url, set_as_current=False) as stock:
         pongs = [pong for node in stock.control.ping(timeout=2) for pong in node.values()]
@@ -47,7 +47,7 @@ async def test_celerys_command_line_enqueues_and_reads(kitchen):
     assert (await kitchen.task(task_id))["result"] == 9
 
 
-async def test_a_task_that_no_worker_knows_fails_and_says_so(kitchen):
+async def test_a_task_that_no_worker_knows_fails_with_a_reason(kitchen):
     task_id = kitchen.celery("call", "tasks.kitchen.burn").strip()
     await kitchen.states(task_id)
 

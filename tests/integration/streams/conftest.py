@@ -1,4 +1,4 @@
-"""An installation without a worker: a process of the test's own tells what one would."""
+"""An API without a worker: another process writes the states that a worker would write."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from graphql_api.local.redis_server import private_redis
 from tests.client import Client
 from tests.processes import running_api
 
-# Tells of each task in turn what a worker would: that it is tried again, or of its progress; and at
-# the very end, that each has succeeded. Arguments: kind, events in all, events a second, ids.
+# Writes states of the tasks in turn, as a worker would: retries or progress, and at the end a
+# success for each. Arguments: kind, total number of events, events per second, ids.
 PRODUCE = """
 import sys, time
 from celery.app.task import Context
@@ -60,7 +60,7 @@ def client(environment: dict[str, str], logs: Path) -> Iterator[Client]:
 
 @pytest.fixture
 def producing(redis_url: str) -> Callable[..., AbstractContextManager[None]]:
-    """Write events from a process of its own, which must have come to its end.
+    """Write events from another process, which must have ended at the end of the block.
 
     Called with kind, how many, how many a second, and the ids.
     """
@@ -81,7 +81,7 @@ def producing(redis_url: str) -> Callable[..., AbstractContextManager[None]]:
 
 @pytest.fixture
 def accept() -> Callable:
-    """Have sums accepted that no worker takes; gives their ids."""
+    """Enqueue tasks that no worker takes, and return their ids."""
 
     async def enqueue(client: Client, count: int, tag: str = "stream") -> list[str]:
         item = {"task": {"add": {"x": 1, "y": 2}}, "options": {"tags": [tag]}}

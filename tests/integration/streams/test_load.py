@@ -1,4 +1,4 @@
-"""Two thousand subscriptions on one API process: each gets every event, and memory stays flat.
+"""Two thousand subscriptions on one API process get every event, and memory stays flat.
 
 `STREAM_LOAD_S=30 ./dev test -k two_thousand -o log_cli=true -o log_cli_level=INFO` takes longer and
 tells figures that mean something.
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 class Counting:
-    """Counts what subscribers get, and notices what is missing."""
+    """Counts the events that subscribers get, and detects missing ones."""
 
     def __init__(self):
         self.seen = {}
@@ -57,7 +57,7 @@ class Counting:
 
 
 async def subscribe_many(url: str, number: int, ids: list[str], counting: Counting) -> None:
-    """Hold one socket with a subscription to each task, until all have completed."""
+    """Open one socket with a subscription to each task until all have completed."""
     ws = connect(
         url.replace("http", "ws", 1) + "/graphql",
         subprotocols=["graphql-transport-ws"],
@@ -126,6 +126,6 @@ async def test_two_thousand_subscriptions_get_every_event_in_flat_memory(
         counting.delivered, took_s, p50_s, p99_s, min(rss_mb), max(rss_mb),
     )  # fmt: skip
 
-    # Of each task: started, what was produced, succeeded.
+    # For each task: started, the produced events, succeeded.
     assert counting.delivered == SUBSCRIPTIONS // TASKS * (count + 2 * TASKS)
     assert max(rss_mb) - rss_mb[len(rss_mb) // 4] < 15

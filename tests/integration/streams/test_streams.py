@@ -1,4 +1,4 @@
-"""Streams from real processes, under load and through faults: each event once, in order."""
+"""Streams of real processes have each event once and in order, under load and faults."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ query($id: ID!, $after: EventCursor) {
 """
 
 
-async def kept(client, task_id: str) -> list:
-    """Read a whole history, page by page."""
+async def read_history(client, task_id: str) -> list:
+    """Read a complete history, page by page."""
     events = []
     while True:
         after = events[-1]["cursor"] if events else None
@@ -49,11 +49,13 @@ def versions(events) -> list[int]:
     return [event["task"]["version"] for event in events]
 
 
-async def test_from_a_query_to_the_stream_nothing_is_missed_under_load(client, producing, accept):
+async def test_no_event_is_missed_between_a_query_and_the_stream_under_load(
+    client, producing, accept
+):
     ids = await accept(client, 4)
 
     async def hand_over(task_id: str, delay_s: float) -> tuple[int, list]:
-        await asyncio.sleep(delay_s)  # somewhere in the middle of it all
+        await asyncio.sleep(delay_s)  # while events are written
         query = "query($id: ID!) { task(id: $id) { version cursor } }"
         task = (await client.execute(query, id=task_id))["task"]
         return task["version"], await client.events(WATCH, id=task_id, after=task["cursor"])
@@ -65,12 +67,14 @@ async def test_from_a_query_to_the_stream_nothing_is_missed_under_load(client, p
 
     for seen, events in handovers:
         assert versions(events) == list(range(seen + 1, 304))
-        # None, where a slow machine handed over after the end.
+        # None if a slow machine subscribed only after the end.
         assert {event["kind"] for event in events} <= {"STATE"}
     assert any(events for _, events in handovers)
 
 
-async def test_from_a_list_to_the_stream_nothing_is_missed_under_load(client, producing, accept):
+async def test_no_event_is_missed_between_a_list_and_the_stream_under_load(
+    client, producing, accept
+):
     ids = await accept(client, 4, "list")
     filter_ = {"tags": ["list"]}
 
@@ -84,7 +88,7 @@ async def test_from_a_list_to_the_stream_nothing_is_missed_under_load(client, pr
         async with aclosing(stream) as messages:
             async for message in messages:
                 task = message["payload"]["data"]["tasks"]["task"]
-                # The list may show more than its cursor promises: what it shows may come again.
+                # The list may be newer than its cursor, so events that it includes may come again.
                 assert task["version"] <= seen[task["id"]] + 1
                 seen[task["id"]] = max(seen[task["id"]], task["version"])
                 ended += task["state"] == "SUCCEEDED"
@@ -96,14 +100,14 @@ async def test_from_a_list_to_the_stream_nothing_is_missed_under_load(client, pr
         await asyncio.gather(*[hand_over() for _ in range(8)])
 
 
-async def test_killed_connections_cost_no_event(client, redis_url, producing, accept):
+async def test_killed_connections_lose_no_event(client, redis_url, producing, accept):
     ids = await accept(client, 4, "killed")
     watching = [asyncio.create_task(client.events(WATCH, id=id_)) for id_ in ids * 2]
     watching_all = asyncio.create_task(all_until(client, "killed", 4))
 
     with producing("RETRY", 2_000, 500, *ids), Redis.from_url(redis_url) as redis:
         for _ in range(6):
-            await asyncio.sleep(0.6)  # spread over the four seconds of the events
+            await asyncio.sleep(0.6)  # spread over the four seconds in which events are written
             redis.client_kill_filter(_type="normal", skipme=True)
         streams = await asyncio.gather(*watching)
     told = await watching_all
@@ -111,7 +115,7 @@ async def test_killed_connections_cost_no_event(client, redis_url, producing, ac
     for task_id, (snapshot, *events) in zip(ids * 2, streams, strict=True):
         seen = snapshot["task"]["version"]
         assert versions(events) == list(range(seen + 1, seen + 1 + len(events)))
-        assert events == (await kept(client, task_id))[-len(events) :]
+        assert events == (await read_history(client, task_id))[-len(events) :]
         assert [e["task"] for e in told if e["task"]["id"] == task_id][-1]["state"] == "SUCCEEDED"
     assert len(told) == len({event["cursor"] for event in told})
     for task_id in ids:
@@ -120,7 +124,7 @@ async def test_killed_connections_cost_no_event(client, redis_url, producing, ac
 
 
 async def all_until(client, tag: str, ends: int) -> list:
-    """Watch all tasks with a tag until so many of them have ended."""
+    """Watch all tasks with a tag until this many have ended."""
     told = []
     async with aclosing(client.watch(WATCH_ALL, filter={"tags": [tag]})) as messages:
         async for message in messages:
@@ -131,7 +135,7 @@ async def all_until(client, tag: str, ends: int) -> list:
     return told
 
 
-async def test_an_api_that_is_restarted_costs_no_event(environment, logs, producing, accept):
+async def test_a_restarted_api_loses_no_event(environment, logs, producing, accept):
     told = []
     with ExitStack() as production:
         for log in ("first.log", "second.log", "third.log"):
@@ -145,7 +149,7 @@ async def test_an_api_that_is_restarted_costs_no_event(environment, logs, produc
                         told.append(event)
                         if len(told) % 100 == 0 and log != "third.log":
                             break
-                history = await kept(api, task_id)
+                history = await read_history(api, task_id)
 
     assert told[1:] == history[-len(told) + 1 :]
     assert told[-1]["task"]["state"] == "SUCCEEDED"
@@ -158,7 +162,7 @@ async def watch_after(client, task_id: str, told: list):
             yield message["payload"]["data"]["task"]
 
 
-async def test_a_client_that_reads_one_event_a_second_sees_every_state(client, producing, accept):
+async def test_a_client_that_reads_one_event_a_second_gets_every_state(client, producing, accept):
     (task_id,) = await accept(client, 1)
     with producing("RETRY", 3_000, 1_500, task_id):
         told = []
@@ -171,28 +175,28 @@ async def test_a_client_that_reads_one_event_a_second_sees_every_state(client, p
     assert versions(told[1:]) == list(range(told[0]["task"]["version"] + 1, 3_004))
 
 
-async def test_a_history_is_what_the_stream_gave(client, producing, accept):
+async def test_a_history_has_the_events_of_the_stream(client, producing, accept):
     (task_id,) = await accept(client, 1)
     with producing("PROGRESS", 300, 200, task_id):
         snapshot, *events = await client.events(WATCH, id=task_id)
 
-    history = await kept(client, task_id)
+    history = await read_history(client, task_id)
     assert [event for event in history if event in events] == events
     assert versions(history) == list(range(1, 304))
     assert snapshot["kind"] == "SNAPSHOT"
 
 
-async def test_who_comes_back_for_what_was_cut_off_a_history_is_told(
+async def test_a_client_that_resumes_before_a_trimmed_history_gets_a_gap(
     client, producing, accept, monkeypatch
 ):
-    monkeypatch.setenv("HISTORY_KEPT", "100")  # read by the process that writes
+    monkeypatch.setenv("HISTORY_KEPT", "100")  # for the process that writes the events
     (task_id,) = await accept(client, 1)
-    (first,) = await kept(client, task_id)
+    (first,) = await read_history(client, task_id)
     with producing("RETRY", 300, 1_000, task_id):
         pass
 
     events = await client.events(WATCH, id=task_id, after=first["cursor"])
-    history = await kept(client, task_id)
+    history = await read_history(client, task_id)
     rest = await client.events(WATCH, id=task_id, after=history[0]["cursor"])
 
     assert [(e["kind"], e["task"]["version"]) for e in events] == [("GAP", 303), ("SNAPSHOT", 303)]
@@ -200,7 +204,7 @@ async def test_who_comes_back_for_what_was_cut_off_a_history_is_told(
     assert rest == history[1:]
 
 
-async def test_the_cluster_is_told_at_most_once_a_second(client, accept):
+async def test_the_cluster_is_sent_at_most_once_a_second(client, accept):
     times = []
     async with aclosing(client.watch("subscription { cluster { at queues { depth } } }")) as told:
         async for _ in told:
