@@ -1,4 +1,4 @@
-"""What may be in a request: documents, JSON of any shape, and what is nearly one of them."""
+"""Strategies for request bodies: valid and damaged documents, JSON of any shape, and bytes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.fuzz.target import ENDED, WAITING
 
-#: Clients may send any, beside the token of whom they are.
+#: Any client with a token may send these.
 DOCUMENTS = (
     "{ viewer { subject scopes } }",
     "{ __schema { types { name } } }",
@@ -21,7 +21,7 @@ DOCUMENTS = (
     'subscription($after: EventCursor) { tasks(after: $after) { cursor } task(id: "x") { kind } }',
     f'subscription {{ task(id: "{WAITING}") {{ kind task {{ state }} }} }}',
 )
-# With lone surrogates, which JSON can escape.
+# Includes lone surrogates, which JSON can escape.
 _TEXT = st.text(st.characters(), max_size=20)
 _LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | _TEXT
 VALUES = st.recursive(
@@ -33,7 +33,7 @@ VALUES = st.recursive(
 
 @st.composite
 def _spliced(draw):
-    """A document with a piece of it replaced."""
+    """A document in which a piece is replaced."""
     document = draw(st.sampled_from(DOCUMENTS))
     start = draw(st.integers(0, len(document)))
     end = start + draw(st.integers(0, 8))
@@ -58,13 +58,13 @@ def _requests(draw):
     return request
 
 
-#: The parameters of a request, with at most one of them of another kind.
+#: The parameters of a request; at most one of them has a wrong type.
 REQUESTS = _requests()
 
 
 @dataclass(frozen=True)
 class Repeated:
-    """A body too large to be shown."""
+    """A body that is too large to print."""
 
     before: bytes
     what: bytes
@@ -93,7 +93,7 @@ def _encoded(value):
     return json.dumps(value).encode()
 
 
-#: Bodies of any kind, half of them JSON; all are made bytes by `bytes`.
+#: Bodies of any kind, half of them JSON; convert them with `bytes`.
 BODIES = st.one_of(
     REQUESTS.map(_encoded),
     REQUESTS.map(_encoded),

@@ -1,4 +1,4 @@
-"""One API for all that is thrown at it, and what must hold of it after each test."""
+"""Provide one API to fuzz, and check it after each test."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _ENQUEUE = """mutation { enqueueEcho(input: {message: "fuzz"}) {
 def target(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Target]:
-    """An API with authentication and a Redis of its own; no worker runs what is enqueued.
+    """Run an API with authentication, its own Redis and no worker.
 
-    With the kind "public_host", it knows published keys, too, pages of others and a proxy.
+    With the kind "public_host" it also has a JWKS, allowed origins and a trusted proxy.
     """
     folder = tmp_path_factory.mktemp("fuzz")
     log = folder / "api.log"
@@ -51,11 +51,11 @@ def target(
 
 
 @pytest.fixture(autouse=True)
-def unharmed(target: Target) -> Iterator[None]:
-    """The API is alive, ready and quiet afterwards, and has let go of all that was opened."""
+def api_stays_healthy(target: Target) -> Iterator[None]:
+    """The API stays ready, logs no error and closes all connections."""
     before, logged = target.gauges(), len(target.log.read_bytes())
     yield
-    wait_until(lambda: target.gauges() == before, "what was opened is closed", 5)
+    wait_until(lambda: target.gauges() == before, "connections are closed", 5)
     assert target.process.is_running()
     assert target.get("/readyz").status == 200
     lines = map(json.loads, target.log.read_bytes()[logged:].splitlines())

@@ -1,4 +1,4 @@
-"""WebSocket frames, right and wrong, and a peer that sends them as they are."""
+"""Valid and invalid WebSocket frames, and a client that sends any bytes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FIN, RSV1, MASKED = 0x80, 0x40, 0x80
 
 
 def frame(opcode: int, data: bytes, *, flags: int = FIN, masked: bool = True) -> bytes:
-    """Write one frame; a mask of zeros leaves its data as they are."""
+    """Build one frame; a mask of zeros leaves the data unchanged."""
     size = len(data)
     if size < 126:
         length = struct.pack("!B", MASKED * masked | size)
@@ -32,12 +32,12 @@ def frame(opcode: int, data: bytes, *, flags: int = FIN, masked: bool = True) ->
 
 
 def message(**members: Any) -> bytes:
-    """Write a message of graphql-transport-ws."""
+    """Build a message of graphql-transport-ws."""
     return frame(Opcode.TEXT, json.dumps(members).encode())
 
 
 class Peer:
-    """A WebSocket on which any bytes can be sent."""
+    """A WebSocket client that can send any bytes."""
 
     def __init__(self, target: Target) -> None:
         self._target = target
@@ -50,36 +50,36 @@ class Peer:
             self._pump()
 
     def send(self, data: bytes) -> None:
-        """Send bytes, which the API need not take once it has refused what came before."""
+        """Send bytes; ignore errors, because the API may have closed the socket already."""
         with suppress(ConnectionError):
-            self._socket.sendall(self._target.filled(data))
+            self._socket.sendall(self._target.with_ids(data))
 
-    def texts_until(self, id_: str) -> list[dict[str, Any]]:
-        """Read what is told, until it is about this operation or the socket has ended.
+    def messages_until(self, id_: str) -> list[dict[str, Any]]:
+        """Read messages until one about this operation arrives, or the socket is closed.
 
         Raises:
-            TimeoutError: the API has fallen silent.
+            TimeoutError: the API sends nothing.
         """
-        told = []
+        messages = []
         while True:
             while self._texts:
-                told.append(json.loads(self._texts.popleft()))
-                if told[-1].get("id") == id_:
-                    return told
+                messages.append(json.loads(self._texts.popleft()))
+                if messages[-1].get("id") == id_:
+                    return messages
             if self._protocol.state is State.CLOSED:
-                return told
+                return messages
             self._pump()
 
     @property
     def close_code(self) -> int | None:
-        """With which code the API has closed it; None while it is open."""
+        """Return the code with which the API closed the socket; None while it is open."""
         if self._protocol.state is not State.CLOSED:
             return None
         received = self._protocol.close_rcvd
         return received.code if received else CloseCode.ABNORMAL_CLOSURE
 
     def close(self) -> None:
-        """Vanish."""
+        """Close the connection without a closing handshake."""
         self._socket.close()
 
     def _pump(self) -> None:
@@ -92,7 +92,7 @@ class Peer:
             self._protocol.receive_eof()
         for event in self._protocol.events_received():
             if isinstance(event, Frame) and event.opcode is Opcode.TEXT:
-                assert event.fin, "the API sends messages whole"
+                assert event.fin, "the API must not fragment messages"
                 self._texts.append(event.data.decode())
 
     def _received(self) -> bytes:

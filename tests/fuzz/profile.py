@@ -1,4 +1,4 @@
-"""How much is tried: the same few cases in each run, or, with FUZZ=long, many and others."""
+"""Own the number of examples: a few that are the same in each run, or many with FUZZ=long."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _TIMES = 100 if IS_LONG else 1
 
 
 def bounded(examples: int) -> settings:
-    """Give the settings of a test that tries so many cases where it is not to try more."""
+    """Return the settings of a test with this number of examples, or 100 times as many if long."""
     return settings(
         max_examples=examples * _TIMES,
         derandomize=not IS_LONG,
         database=None,
-        # The machine's load is not what is tested; each answer has its own deadline.
+        # A busy machine must not fail a test; each response has its own deadline.
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )

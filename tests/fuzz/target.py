@@ -1,4 +1,4 @@
-"""The API that is fuzzed: a process of its own, its bytes on the wire, and how it fares."""
+"""The fuzzed API: exchange bytes with its process, and read its health."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from tests.serving import METRICS_TOKEN
 HOST = "127.0.0.1"
 READ_S = 1.0
 SECRET = "a secret of the forty-one bytes that it has"
-#: Allows all.
+#: Has all scopes.
 TOKEN = jwt.encode({"sub": "fuzz", "exp": 2**32, "scope": " ".join(Scope)}, SECRET, "HS256")
-#: What stands for ids that are known only once the API runs; as long as those.
+#: Placeholders of equal length for ids that are known only when the API runs.
 WAITING, ENDED = f"{'waiting-task':_<36}", f"{'ended-task':_<36}"
 _STREAMS = ("text/event-stream", "multipart/mixed")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back over HTTP; of a stream, its beginning only."""
+    """An HTTP response; the body of a stream is left out."""
 
     status: int
     media_type: str
@@ -42,8 +42,8 @@ class Target:
     """One API process.
 
     Attributes:
-        waiting: id of a task that no worker will run.
-        ended: id of one that was canceled.
+        waiting: the id of a task that no worker runs.
+        ended: the id of a canceled task.
     """
 
     port: int
@@ -52,21 +52,21 @@ class Target:
     waiting: str = WAITING
     ended: str = ENDED
 
-    def filled(self, text: bytes) -> bytes:
-        """Put in the ids; no length changes."""
+    def with_ids(self, text: bytes) -> bytes:
+        """Replace the placeholders by ids; the length does not change."""
         text = text.replace(WAITING.encode(), self.waiting.encode())
         return text.replace(ENDED.encode(), self.ended.encode())
 
     def exchange(self, request: bytes, method: str = "POST", *, is_whole: bool = True) -> Answer:
-        """Send bytes, and read the answer to the first request in them.
+        """Send bytes, and read the response to the first request in them.
 
         Raises:
-            TimeoutError: the API has fallen silent.
-            http.client.HTTPException: what came is no answer.
+            TimeoutError: the API sends nothing.
+            http.client.HTTPException: the API does not answer with HTTP.
         """
         with socket.create_connection((HOST, self.port), timeout=READ_S) as peer:
-            with suppress(OSError):  # it need not take all of them; what it answers tells
-                peer.sendall(self.filled(request))
+            with suppress(OSError):  # the API may respond before it has read everything
+                peer.sendall(self.with_ids(request))
                 if not is_whole:
                     peer.shutdown(socket.SHUT_WR)
             answer = HTTPResponse(peer, method=method)
@@ -83,7 +83,7 @@ class Target:
         return self.exchange(request.encode(), "GET")
 
     def post(self, operation: str) -> dict[str, Any]:
-        """Run an operation as every client does, and give its answer."""
+        """Run an operation as a usual client does, and return the response."""
         body = json.dumps({"query": operation}).encode()
         head = (
             f"POST /graphql HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {TOKEN}\r\n"
@@ -94,19 +94,19 @@ class Target:
         return graphql_of(answer.body)
 
     def gauges(self) -> tuple[float, ...]:
-        """Count what is open: live subscriptions, and sockets and streams."""
+        """Return the number of live subscriptions, and of open sockets and streams."""
         families = text_string_to_metric_families(self.get("/metrics").body.decode())
         values = {family.name: family.samples[0].value for family in families if family.samples}
         return values["celeryql_live_subscriptions"], values["celeryql_open_sockets"]
 
     def rss(self) -> int:
-        """Measure its resident memory in bytes."""
+        """Return the resident memory of the API in bytes."""
         resident: int = self.process.memory_info().rss
         return resident
 
 
 def graphql_of(body: bytes | str) -> dict[str, Any]:
-    """Parse an answer, which must be one of GraphQL in which nothing unexpected has happened."""
+    """Parse a GraphQL response, and check its form and that its errors are expected ones."""
     answer = json.loads(body)
     assert isinstance(answer, dict), answer
     assert answer.keys() <= {"data", "errors", "extensions"}, answer
@@ -117,7 +117,7 @@ def graphql_of(body: bytes | str) -> dict[str, Any]:
 
 
 def assert_expected(errors: list[dict[str, Any]]) -> None:
-    """Check that every error has a text and one of our codes, but that of what went wrong here."""
+    """Check that every error has a message and one of our codes except INTERNAL."""
     for error in errors:
         assert isinstance(error["message"], str), error
         assert error["extensions"]["code"] in set(ErrorCode) - {ErrorCode.INTERNAL}, error

@@ -1,4 +1,4 @@
-"""Whatever bytes come over HTTP: they are answered, in time, and never with a failure of ours."""
+"""Test that the API answers any bytes over HTTP, in time and never with an internal error."""
 
 from __future__ import annotations
 
@@ -88,31 +88,31 @@ def chunked(body, size=7):
     return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts)
 
 
-# Headers that say where a body ends, and what is sent of it.
-WHOLE = {
+# Ways to frame a body: the headers, and the bytes that are sent.
+COMPLETE = {
     "exact": lambda body: ({"Content-Length": len(body)}, body),
     "chunked": lambda body: ({"Transfer-Encoding": "chunked"}, chunked(body) + b"0\r\n\r\n"),
     "none": lambda body: ({}, body),
-    "more than said": lambda body: ({"Content-Length": len(body) // 2}, body),
-    "said twice": lambda body: (
+    "longer than declared": lambda body: ({"Content-Length": len(body) // 2}, body),
+    "declared twice": lambda body: (
         {"Content-Length": len(body), "Transfer-Encoding": "chunked"},
         chunked(body) + b"0\r\n\r\n",
     ),
-    "no number": lambda body: ({"Content-Length": "x"}, body),
+    "not a number": lambda body: ({"Content-Length": "x"}, body),
     "negative": lambda body: ({"Content-Length": -1}, body),
     "beyond 64 bits": lambda body: ({"Content-Length": 10**30}, body),
 }
-UNENDED = {
-    "less than said": lambda body: ({"Content-Length": len(body) + 10}, body),
+INCOMPLETE = {
+    "shorter than declared": lambda body: ({"Content-Length": len(body) + 10}, body),
     "endless": lambda body: ({"Content-Length": 10**12}, body),
-    "without last chunk": lambda body: ({"Transfer-Encoding": "chunked"}, chunked(body)),
-    "no chunks": lambda body: ({"Transfer-Encoding": "chunked"}, body),
-    "unknown": lambda body: ({"Transfer-Encoding": "gzip"}, body),
+    "without the last chunk": lambda body: ({"Transfer-Encoding": "chunked"}, chunked(body)),
+    "not chunked": lambda body: ({"Transfer-Encoding": "chunked"}, body),
+    "unknown encoding": lambda body: ({"Transfer-Encoding": "gzip"}, body),
 }
 
 
-def written(headers, body, *, method="POST", path="/graphql", version="1.1"):
-    """Write a request, with what every client sends unless it is changed."""
+def build_request(headers, body, *, method="POST", path="/graphql", version="1.1"):
+    """Build a request with the usual headers, some of them changed."""
     usual = {"Host": HOST, "Authorization": f"Bearer {TOKEN}", "Content-Type": JSON[0]}
     lines = [f"{method} {path} HTTP/{version}"]
     lines += [f"{name}: {value}" for name, value in (usual | headers).items()]
@@ -126,22 +126,22 @@ def check(answer):
 
 
 @bounded(300)
-@given(BODIES, CHANGES, st.sampled_from(["exact", "chunked"]) | st.sampled_from(sorted(WHOLE)))
+@given(BODIES, CHANGES, st.sampled_from(["exact", "chunked"]) | st.sampled_from(sorted(COMPLETE)))
 def test_every_body_is_answered(target: Target, body, headers, framing):
-    told, sent = WHOLE[framing](bytes(body))
+    declared, sent = COMPLETE[framing](bytes(body))
 
-    check(target.exchange(written(headers | told, sent)))
+    check(target.exchange(build_request(headers | declared, sent)))
 
 
 @bounded(40)
-@given(BODIES, CHANGES, st.sampled_from(sorted(UNENDED)))
-def test_a_body_that_breaks_off_does_no_harm(target: Target, body, headers, framing):
-    told, sent = UNENDED[framing](bytes(body))
+@given(BODIES, CHANGES, st.sampled_from(sorted(INCOMPLETE)))
+def test_an_incomplete_body_is_tolerated(target: Target, body, headers, framing):
+    declared, sent = INCOMPLETE[framing](bytes(body))
 
     try:
-        answer = target.exchange(written(headers | told, sent), is_whole=False)
+        answer = target.exchange(build_request(headers | declared, sent), is_whole=False)
     except RemoteDisconnected:
-        return  # there is nobody to answer to
+        return  # the API need not answer a client that is gone
     check(answer)
 
 
@@ -156,13 +156,13 @@ def test_every_method_and_query_string_is_answered(target: Target, method, given
     texts = {n: v if isinstance(v, str) else json.dumps(v) for n, v in given.items()}
     path = "/graphql?" + urlencode(texts, errors="surrogatepass")
 
-    request = written(headers, b"", method=method, path=path, version=version)
+    request = build_request(headers, b"", method=method, path=path, version=version)
     check(target.exchange(request, method))
 
 
 @bounded(150)
 @given(CHANGES, VALUE, st.sampled_from(["graphql-transport-ws", "x"]) | VALUE)
-def test_every_opening_of_a_websocket_is_answered(target: Target, headers, query, subprotocol):
+def test_every_websocket_handshake_is_answered(target: Target, headers, query, subprotocol):
     opening = {
         "Connection": "Upgrade",
         "Upgrade": "websocket",
@@ -171,14 +171,14 @@ def test_every_opening_of_a_websocket_is_answered(target: Target, headers, query
         "Sec-WebSocket-Protocol": subprotocol,
     }
     path = "/graphql?" + urlencode({"query": query})
-    request = written(opening | headers, b"", method="GET", path=path)
+    request = build_request(opening | headers, b"", method="GET", path=path)
 
     check(target.exchange(request, "GET"))
 
 
 @bounded(100)
 @given(st.binary(max_size=200), st.binary(max_size=60))
-def test_bytes_that_are_hardly_http_are_answered(target: Target, head, path):
+def test_malformed_http_is_answered(target: Target, head, path):
     request = b"GET /graphql?%s HTTP/1.1\r\n%s\r\n\r\n" % (path, head)
 
     try:

@@ -1,4 +1,4 @@
-"""Every query and mutation, with arguments and selections that the schema allows, or just not."""
+"""Test every query and mutation with valid and slightly invalid arguments and selections."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CASES = [
     for strategy, root in ROOTS
     for name, field in root.fields.items()
     for mode in Mode
-    if mode is Mode.POSITIVE or field.args  # what takes nothing cannot be asked for wrongly
+    if mode is Mode.POSITIVE or field.args  # a field without arguments has no invalid ones
 ]
 
 

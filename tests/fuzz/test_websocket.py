@@ -1,4 +1,4 @@
-"""Whatever frames and messages come over a WebSocket: it is served, or closed with a reason."""
+"""Test that a WebSocket is served, or closed with a reason, whatever frames it receives."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ pytestmark = [
     *([pytest.mark.timeout(0)] if IS_LONG else []),
 ]
 
-# Those of graphql-transport-ws, and those of WebSockets themselves. Neither 1006, which stands for
-# no reason at all, nor 1011, which is a failure of ours.
+# Close codes of graphql-transport-ws and of WebSocket, without 1006 (no reason given) and 1011 (an
+# internal error).
 CODES = {4400, 4401, 4403, 4406, 4408, 4409, 4429, 1000, 1002, 1003, 1007, 1009, 1012}
 INIT = message(type="connection_init", payload={"Authorization": f"Bearer {TOKEN}"})
 IDS = st.sampled_from(["1", "2", ""]) | st.text(max_size=5)
@@ -42,7 +42,7 @@ MESSAGES = st.one_of(
     st.builds(partial(message, type="complete"), id=IDS),
     st.sampled_from([message(type="ping"), message(type="pong", payload={"n": 1})]),
 )
-NO_MESSAGES = st.one_of(
+INVALID_MESSAGES = st.one_of(
     VALUES.map(text),
     st.fixed_dictionaries(
         {"type": st.sampled_from(["connection_init", "subscribe", "complete", "ping", "x"])},
@@ -55,7 +55,7 @@ NO_MESSAGES = st.one_of(
 
 @st.composite
 def _fragmented(draw):
-    """A message in parts, with whatever may come in between."""
+    """A fragmented message, with other frames in between."""
     whole = json.dumps({"type": "ping", "payload": {"text": draw(st.text(max_size=40))}})
     data, parts = whole.encode(), draw(st.integers(2, 5))
     size = -(-len(data) // parts)
@@ -77,26 +77,26 @@ FRAMES = st.one_of(
     ),
     st.binary(max_size=125).map(lambda data: frame(Opcode.CLOSE, data)),
     st.integers(0, 5_000).map(lambda n: frame(Opcode.CLOSE, n.to_bytes(2, "big") + b"bye")),
-    st.just(b"\x81\xff" + (2**40).to_bytes(8, "big") + bytes(4)),  # says that a terabyte follows
+    st.just(b"\x81\xff" + (2**40).to_bytes(8, "big") + bytes(4)),  # announces a terabyte
     st.just(b"\x81\xff" + b"\xff" * 8 + bytes(4)),
 )
-HABITS = st.lists(MESSAGES | NO_MESSAGES | FRAMES, max_size=8)
-POLITE = st.lists(SUBSCRIBE | MESSAGES, max_size=20).map(lambda messages: [INIT, *messages])
+ANY_FRAMES = st.lists(MESSAGES | INVALID_MESSAGES | FRAMES, max_size=8)
+VALID_MESSAGES = st.lists(SUBSCRIBE | MESSAGES, max_size=20).map(lambda sent: [INIT, *sent])
 
 
 @pytest.fixture(scope="module")
 def bystander(target: Target):
-    """A socket that someone else opened before, and watches the cluster with."""
+    """Open the socket of another client, which watches the cluster."""
     with closing(Peer(target)) as peer:
         peer.send(INIT)
         query = {"query": "subscription { cluster { at } }"}
         peer.send(message(type="subscribe", id="cluster", payload=query))
-        assert peer.texts_until("cluster")[-1]["type"] == "next"
+        assert peer.messages_until("cluster")[-1]["type"] == "next"
         yield peer
 
 
-def echo(data):
-    """Give the code that answers a frame, where it is one that closes: its own."""
+def echoed_close_code(data):
+    """Return the close code that the API echoes if a frame is a close frame, else None."""
     code = data[6:8]
     is_close = data[0] == FIN | Opcode.CLOSE
     return (int.from_bytes(code, "big") if code else 1005) if is_close else None
@@ -105,23 +105,23 @@ def echo(data):
 OPERATIONS = map(str, count())
 
 
-def ask(peer, id):
-    """Ask something, and give what is told until there is an answer, or the socket has ended."""
+def query_typename(peer, id):
+    """Send a query, and return the messages until its answer or the end of the socket."""
     peer.send(message(type="subscribe", id=id, payload={"query": "{ __typename }"}))
-    return peer.texts_until(id)
+    return peer.messages_until(id)
 
 
 @bounded(200)
-@given(HABITS | POLITE)
-def test_a_socket_is_served_or_closed_with_a_reason(target: Target, bystander, habits):
+@given(ANY_FRAMES | VALID_MESSAGES)
+def test_a_socket_is_served_or_closed_with_a_reason(target: Target, bystander, frames):
     with closing(Peer(target)) as peer:
-        for data in habits:
+        for data in frames:
             peer.send(data)
-        told = ask(peer, "the last one")
+        messages = query_typename(peer, "the last one")
         code = peer.close_code
 
-    assert code is None or code in CODES | set(map(echo, habits))
-    for one in told:
-        assert_expected(one["payload"] if one["type"] == "error" else [])
-        assert_expected(one["payload"].get("errors", []) if one["type"] == "next" else [])
-    assert ask(bystander, f"operation {next(OPERATIONS)}")[-1]["type"] == "next"
+    assert code is None or code in CODES | set(map(echoed_close_code, frames))
+    for each in messages:
+        assert_expected(each["payload"] if each["type"] == "error" else [])
+        assert_expected(each["payload"].get("errors", []) if each["type"] == "next" else [])
+    assert query_typename(bystander, f"operation {next(OPERATIONS)}")[-1]["type"] == "next"
