@@ -1,5 +1,5 @@
-// Apollo Client: HTTP, and subscriptions over WebSocket or, by HTTP too, as multipart. It may also
-// send digests of its documents first: it is told that nobody knows them, and sends the documents.
+// Apollo Client: HTTP, and subscriptions over WebSocket or as multipart over HTTP. With `persisted`,
+// it sends the hash of a document first. The API does not know it, so Apollo sends the document.
 
 import { createHash } from "node:crypto";
 import "./browser.js";
@@ -15,7 +15,7 @@ import { PersistedQueryLink } from "@apollo/client/link/persisted-queries";
 import { GraphQLWsLink } from "@apollo/client/link/subscriptions";
 import { OperationTypeNode } from "graphql";
 import { createClient } from "graphql-ws";
-import { change, codes, url, use, webSocketUrl, words } from "./operations.js";
+import { change, codes, parameters, url, use, webSocketUrl } from "./operations.js";
 
 const httpLink = new HttpLink({ uri: url });
 const webSocketLink = new GraphQLWsLink(createClient({ url: webSocketUrl }));
@@ -32,7 +32,7 @@ const links = {
   multipart: httpLink,
   persisted: persistedLink.concat(httpLink),
 };
-const [transport] = words;
+const [transport] = parameters;
 const client = new ApolloClient({ link: links[transport], cache: new InMemoryCache() });
 
 function refusal(error) {

@@ -1,7 +1,7 @@
-// The audits of graphql-http: what GraphQL over HTTP asks of a server, MUST, SHOULD and MAY.
+// The audits of graphql-http: the MUST, SHOULD and MAY of GraphQL over HTTP.
 
 import { auditServer } from "graphql-http";
-import { tell, url } from "./operations.js";
+import { report, url } from "./operations.js";
 
 const results = await auditServer({ url });
-tell(results.map(({ id, name, status, reason }) => ({ id, name, status, reason })));
+report(results.map(({ id, name, status, reason }) => ({ id, name, status, reason })));

@@ -1,4 +1,4 @@
-// What browsers have of their own, and Node only from some version on.
+// Browser APIs that older versions of Node lack.
 
 import { EventSource } from "eventsource";
 import WebSocket from "ws";

@@ -1,4 +1,4 @@
-"""The unmodified clients of package-lock.json, installed once, and run by Node."""
+"""Install the unmodified clients of package-lock.json once, and run scripts with Node."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from tests.processes import DEADLINE_S
 FOLDER = Path(__file__).parent
 LOCK = FOLDER / "package-lock.json"
 STAMP = FOLDER / "node_modules" / "installed-lock"
-WRONG_LOCK = ("EUSAGE", "EINTEGRITY")  # npm's words for a fault of ours and not the machine's
+WRONG_LOCK = ("EUSAGE", "EINTEGRITY")  # npm errors caused by a bad lock file, not by the machine
 
 
-class Told:
-    """What a running script tells, each thing a line of JSON."""
+class ScriptOutput:
+    """The reports of a running script, one line of JSON each."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
     async def next(self) -> Any:
-        """Wait for the next thing; a script that ends without it fails with its last words."""
+        """Wait for the next report; fail with standard error if the script ends without one."""
         async with asyncio.timeout(DEADLINE_S):
             if line := await self._process.stdout.readline():
                 return json.loads(line)
-            last_words = (await self._process.stderr.read()).decode()
-            pytest.fail(f"It ended with {await self._process.wait()}: {last_words}")
+            stderr = (await self._process.stderr.read()).decode()
+            pytest.fail(f"The script exited with {await self._process.wait()}: {stderr}")
 
 
-RunningScript = Callable[..., AbstractAsyncContextManager[Told]]
+RunningScript = Callable[..., AbstractAsyncContextManager[ScriptOutput]]
 
 
 def install(digest: str) -> None:
-    """Install the clients; skip where this machine's Node is too old, or has no packages."""
+    """Install the clients; skip the tests if Node is too old or the registry is unreachable."""
     done = subprocess.run(["npm", "ci"], cwd=FOLDER, capture_output=True, text=True, check=False)
     if done.returncode:
         found = re.search(r"^npm \S+ code (\w+)", done.stderr, re.MULTILINE)
@@ -55,28 +55,28 @@ def install(digest: str) -> None:
 
 @pytest.fixture(scope="session")
 def clients() -> None:
-    """Have the clients of the lock beside their scripts, put there by one process at a time."""
+    """Install the clients into node_modules, in one process at a time."""
     if not (shutil.which("node") and shutil.which("npm")):
         pytest.skip("the clients need Node.js 20 or newer with npm, and PATH has none")
     digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()
-    with LOCK.open() as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX)
+    with LOCK.open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         if not STAMP.exists() or STAMP.read_text() != digest:
             install(digest)
 
 
 @pytest.fixture(scope="session")
 def running_script(clients: None) -> RunningScript:
-    """Run a script against a GraphQL endpoint, and read what it tells."""
+    """Run a script against a GraphQL endpoint and read its reports."""
 
     @asynccontextmanager
-    async def run(script: str, *arguments: str) -> AsyncIterator[Told]:
+    async def run(script: str, *arguments: str) -> AsyncIterator[ScriptOutput]:
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
             "node", f"{script}.js", *arguments, stdout=pipe, stderr=pipe, cwd=FOLDER
         )
         try:
-            yield Told(process)
+            yield ScriptOutput(process)
         finally:
             if process.returncode is None:
                 process.kill()

@@ -1,14 +1,14 @@
-// EventSource: a subscription that outlives its server. Tells each change as it comes.
+// EventSource: a subscription that survives a restart of the server. Reports each change.
 
 import "./browser.js";
-import { WATCH, change, tell, url, words } from "./operations.js";
+import { WATCH, change, parameters, report, url } from "./operations.js";
 
-const [id] = words;
+const [id] = parameters;
 const address = new URL(url);
 address.search = new URLSearchParams({ query: WATCH, variables: JSON.stringify({ id }) });
 const source = new EventSource(address);
-source.addEventListener("next", ({ data }) => tell(change(JSON.parse(data).data)));
+source.addEventListener("next", ({ data }) => report(change(JSON.parse(data).data)));
 source.addEventListener("complete", () => {
   source.close();
-  tell("complete");
+  report("complete");
 });

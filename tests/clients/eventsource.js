@@ -1,7 +1,7 @@
-// EventSource, as browsers have it: a subscription by GET.
+// EventSource, the API of browsers: a subscription with GET.
 
 import "./browser.js";
-import { INVALID_WATCH, WATCH, change, codes, tell, url, words } from "./operations.js";
+import { INVALID_WATCH, WATCH, change, codes, parameters, report, url } from "./operations.js";
 
 function watch(query, variables) {
   const address = new URL(url);
@@ -22,8 +22,8 @@ function watch(query, variables) {
   });
 }
 
-const [id] = words;
-tell({
+const [id] = parameters;
+report({
   changes: await watch(WATCH, { id }),
   notFound: await watch(WATCH, { id: "never" }),
   invalidWatch: await watch(INVALID_WATCH, {}),

@@ -1,11 +1,11 @@
-// graphql-sse: a subscription that outlives its server. Tells each change as it comes.
+// graphql-sse: a subscription that survives a restart of the server. Reports each change.
 
 import { createClient } from "graphql-sse";
-import { WATCH, change, tell, url, words } from "./operations.js";
+import { WATCH, change, parameters, report, url } from "./operations.js";
 
 const client = createClient({ url, singleConnection: false });
-const [id] = words;
+const [id] = parameters;
 for await (const { data } of client.iterate({ query: WATCH, variables: { id } })) {
-  tell(change(data));
+  report(change(data));
 }
-tell("complete");
+report("complete");

@@ -1,4 +1,4 @@
-// graphql-sse: each operation a request of its own, answered by a stream of events.
+// graphql-sse: each operation is a request that is answered with a stream of events.
 
 import { createClient } from "graphql-sse";
 import { change, codes, url, use } from "./operations.js";

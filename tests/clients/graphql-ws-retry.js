@@ -1,15 +1,15 @@
-// graphql-ws: a subscription that outlives its server. Tells each change as it comes.
+// graphql-ws: a subscription that survives a restart of the server. Reports each change.
 
 import "./browser.js";
 import { createClient } from "graphql-ws";
-import { WATCH, change, tell, webSocketUrl, words } from "./operations.js";
+import { WATCH, change, parameters, report, webSocketUrl } from "./operations.js";
 
 const client = createClient({
   url: webSocketUrl,
-  shouldRetry: () => true, // also where nothing listens yet, which is an error and no close
+  shouldRetry: () => true, // also while no server listens, which is an error and not a close
 });
-const [id] = words;
+const [id] = parameters;
 for await (const { data } of client.iterate({ query: WATCH, variables: { id } })) {
-  tell(change(data));
+  report(change(data));
 }
-tell("complete");
+report("complete");

@@ -1,14 +1,14 @@
-// graphql-ws: when its socket opens and closes, and what goes over it besides operations.
+// graphql-ws: when the socket opens and closes, pings, and duplicate operation ids.
 
 import { EventEmitter, once } from "node:events";
 import "./browser.js";
 import { createClient } from "graphql-ws";
-import { tell, webSocketUrl } from "./operations.js";
+import { report, webSocketUrl } from "./operations.js";
 
 const CLUSTER = { query: "subscription { cluster { __typename } }" };
 
 const steps = [];
-const happening = new EventEmitter();
+const events = new EventEmitter();
 const client = createClient({
   url: webSocketUrl,
   connectionParams: async () => ({ client: "graphql-ws" }),
@@ -16,25 +16,25 @@ const client = createClient({
   on: {
     connecting: () => steps.push("connecting"),
     connected: () => steps.push("connected"),
-    pong: () => happening.emit("pong"),
-    closed: (event) => happening.emit("closed", event),
+    pong: () => events.emit("pong"),
+    closed: (event) => events.emit("closed", event),
   },
 });
 
 async function openUntilPong() {
   const cluster = client.iterate(CLUSTER);
-  const ponged = once(happening, "pong");
+  const pong = once(events, "pong");
   await cluster.next();
-  await ponged;
-  const closed = once(happening, "closed");
+  await pong;
+  const closed = once(events, "closed");
   await cluster.return();
   const [{ code, wasClean }] = await closed;
   return { code, wasClean };
 }
 
 async function useAnIdTwice() {
-  const careless = createClient({ url: webSocketUrl, generateID: () => "same" });
-  const twice = [careless.iterate(CLUSTER), careless.iterate(CLUSTER)];
+  const sameIds = createClient({ url: webSocketUrl, generateID: () => "same" });
+  const twice = [sameIds.iterate(CLUSTER), sameIds.iterate(CLUSTER)];
   const ended = twice.map(async (cluster) => {
     for await (const _ of cluster);
   });
@@ -42,4 +42,4 @@ async function useAnIdTwice() {
 }
 
 const stepsBeforeUse = [...steps];
-tell({ stepsBeforeUse, closed: await openUntilPong(), steps, duplicates: await useAnIdTwice() });
+report({ stepsBeforeUse, closed: await openUntilPong(), steps, duplicates: await useAnIdTwice() });

@@ -1,9 +1,9 @@
-// What each client is asked to do, and how its script tells the test what came of it.
+// The operations that each client runs, and the reports of its script to the test.
 
-export const [url, ...words] = process.argv.slice(2);
+export const [url, ...parameters] = process.argv.slice(2);
 export const webSocketUrl = url.replace("http", "ws");
 
-// Due in two seconds: so whoever watches it at once sees each of its states.
+// Starts in two seconds, so that a client that watches it at once sees every state.
 export const ADD = `
   mutation Add($x: Float!) {
     enqueueAdd(input: {x: $x, y: 2}, options: {start: {inSeconds: 2}}) {
@@ -26,11 +26,11 @@ export const INVALID = "query Invalid { nope }";
 export const INVALID_WATCH = "subscription InvalidWatch { nope }";
 const UNKNOWN = { id: "never" };
 
-// A client's `execute` gives data, or the codes of its errors; its `watch` what happened, in order.
+// `execute` returns data or the error codes; `watch` returns the changes and error codes in order.
 export async function use({ execute, watch }) {
   const { enqueueAdd: add } = await execute(ADD, { x: 1 });
   const { id } = add.task;
-  tell({
+  report({
     add,
     changes: await watch(WATCH, { id }),
     sum: (await execute(SUM, { id })).task,
@@ -49,6 +49,6 @@ export function codes(errors) {
   return errors.map((error) => error.extensions.code);
 }
 
-export function tell(saw) {
-  process.stdout.write(`${JSON.stringify(saw)}\n`);
+export function report(value) {
+  process.stdout.write(`${JSON.stringify(value)}\n`);
 }

@@ -1,4 +1,4 @@
-// What relay-compiler would make of the operations, by hand: each by its text.
+// The artifacts that relay-compiler would generate, written by hand and keyed by document.
 
 import { ADD, INVALID, INVALID_WATCH, SUM, WATCH } from "./operations.js";
 

@@ -1,4 +1,4 @@
-// Relay: fetch and graphql-ws as its network layer.
+// Relay with a network layer of fetch and graphql-ws.
 
 import "./browser.js";
 import { createClient } from "graphql-ws";

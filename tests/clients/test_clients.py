@@ -1,4 +1,4 @@
-"""GraphQL clients in the configuration of their own documentation get through, each in its way."""
+"""Test that GraphQL clients work when configured as in their own documentation."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ CANCEL = "mutation($id: ID!) { cancelTask(id: $id) { ... on CancelTaskSuccess { 
 
 
 @pytest.fixture
-def saw(running_script, client):
-    """Run a client's script, and give the one thing that it tells."""
+def report_of(running_script, client):
+    """Run a client's script and return its only report."""
 
-    async def run(script, *words):
-        async with running_script(script, f"{client.url}/graphql", *words) as told:
-            return await told.next()
+    async def run(script, *parameters):
+        async with running_script(script, f"{client.url}/graphql", *parameters) as output:
+            return await output.next()
 
     return run
 
 
-async def test_graphql_http_finds_every_audit_met(saw):
-    audits = await saw("audits")
+async def test_the_api_passes_every_audit_of_graphql_http(report_of):
+    audits = await report_of("audits")
 
     unmet = [f"{a['id']} {a['name']}: {a['reason']}" for a in audits if a["status"] != "ok"]
     assert unmet == []
     assert len(audits) == 61
 
 
-# An error ends a subscription; some clients tell of the end, too.
+# An error ends a subscription; some clients report the end as well.
 @pytest.mark.parametrize(
     ("script", "end"),
     [
@@ -55,15 +55,15 @@ async def test_graphql_http_finds_every_audit_met(saw):
     ],
     ids=lambda parameter: parameter if isinstance(parameter, str) else "",
 )
-async def test_a_client_adds_watches_and_reads_and_is_told_what_is_wrong(
-    saw, start_worker, script, end
+async def test_a_client_mutates_subscribes_queries_and_receives_errors(
+    report_of, start_worker, script, end
 ):
     start_worker("celery")
 
-    told = await saw(*script.split())
+    report = await report_of(*script.split())
 
-    task = {"__typename": "AddTask", "id": told["add"]["task"]["id"]}
-    assert told == {
+    task = {"__typename": "AddTask", "id": report["add"]["task"]["id"]}
+    assert report == {
         "add": {"__typename": "EnqueueAddSuccess", "task": task | {"state": "SCHEDULED"}},
         "changes": CHANGES,
         "sum": task | {"state": "SUCCEEDED", "result": 3},
@@ -74,23 +74,23 @@ async def test_a_client_adds_watches_and_reads_and_is_told_what_is_wrong(
     }
 
 
-async def test_an_event_source_watches_and_is_told_what_is_wrong(saw, client, start_worker):
+async def test_an_event_source_subscribes_and_receives_errors(report_of, client, start_worker):
     start_worker("celery")
     task_id = await client.enqueue("add", {"start": {"inSeconds": 3}}, x=1, y=2)
 
-    told = await saw("eventsource", task_id)
+    report = await report_of("eventsource", task_id)
 
-    assert told == {
+    assert report == {
         "changes": CHANGES,
         "notFound": ["NOT_FOUND", "complete"],
         "invalidWatch": ["BAD_USER_INPUT", "complete"],
     }
 
 
-async def test_graphql_ws_opens_when_used_pings_closes_and_is_stopped_at_a_duplicate(saw):
-    told = await saw("graphql-ws-socket")
+async def test_graphql_ws_connects_lazily_pings_closes_and_is_refused_duplicate_ids(report_of):
+    report = await report_of("graphql-ws-socket")
 
-    assert told == {
+    assert report == {
         "stepsBeforeUse": [],
         "closed": {"code": 1000, "wasClean": True},
         "steps": ["connecting", "connected"],
@@ -99,36 +99,36 @@ async def test_graphql_ws_opens_when_used_pings_closes_and_is_stopped_at_a_dupli
 
 
 @pytest.mark.parametrize("script", ["graphql-ws-retry", "graphql-sse-retry", "eventsource-retry"])
-async def test_a_client_goes_on_when_the_server_is_back(running_script, environment, logs, script):
+async def test_a_client_resumes_when_the_server_is_back(running_script, environment, logs, script):
     port, log = reserve_port(), logs / f"{script}.log"
     with ExitStack() as stack:
         url = stack.enter_context(running_api(environment, log, port=port))
         task_id = await Client(url).enqueue("add", IN_TEN_MINUTES, x=1, y=2)
-        async with running_script(script, f"{url}/graphql", task_id) as told:
-            before = await told.next()
+        async with running_script(script, f"{url}/graphql", task_id) as output:
+            before = await output.next()
             stack.close()
             with running_api(environment, log, port=port):
-                again = await told.next()
+                after = await output.next()
                 await Client(url).execute(CANCEL, id=task_id)
-                rest = [await told.next(), await told.next()]
+                rest = [await output.next(), await output.next()]
 
-    assert [before, again] == ["SNAPSHOT SCHEDULED"] * 2
+    assert [before, after] == ["SNAPSHOT SCHEDULED"] * 2
     assert rest == ["STATE CANCELED", "complete"]
 
 
-async def test_graphql_sse_leaves_one_stream_and_stays_in_another(running_script, client):
+async def test_graphql_sse_cancels_one_stream_and_continues_another(running_script, client):
     task_id = await client.enqueue("add", IN_TEN_MINUTES, x=1, y=2)
 
-    async with running_script("graphql-sse-abort", f"{client.url}/graphql", task_id) as told:
-        firsts, is_left = await told.next(), await told.next()
+    async with running_script("graphql-sse-abort", f"{client.url}/graphql", task_id) as output:
+        firsts, is_canceled = await output.next(), await output.next()
         await client.execute(CANCEL, id=task_id)
-        rest = [await told.next(), await told.next()]
+        rest = [await output.next(), await output.next()]
 
-    assert (firsts, is_left) == (["SNAPSHOT SCHEDULED"] * 2, True)
+    assert (firsts, is_canceled) == (["SNAPSHOT SCHEDULED"] * 2, True)
     assert rest == ["STATE CANCELED", "complete"]
 
 
-async def test_clients_send_a_token_and_are_told_that_they_need_one(
+async def test_clients_can_send_a_token_and_are_refused_without_one(
     running_script, redis_url, logs
 ):
     secret = "a secret that is long enough for everyone"
@@ -137,7 +137,12 @@ async def test_clients_send_a_token_and_are_told_that_they_need_one(
     token = Authenticator(Settings(auth_jwt_secret=secret)).sign(viewer)
 
     with running_api(environment, logs / "token_api.log") as url:
-        async with running_script("token", f"{url}/graphql", token) as told:
-            saw = await told.next()
+        async with running_script("token", f"{url}/graphql", token) as output:
+            report = await output.next()
 
-    assert saw == {"socket": "ann", "socketWithout": 4403, "events": "ann", "eventsWithout": 401}
+    assert report == {
+        "socket": "ann",
+        "socketWithout": 4403,
+        "events": "ann",
+        "eventsWithout": 401,
+    }

@@ -1,4 +1,4 @@
-"""Python's `gql` gets through: over HTTP, over WebSocket, and with the schema that it fetches."""
+"""Test the Python client `gql` over HTTP and WebSocket, and with the schema that it fetches."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def http(client):
 
 
 @pytest.fixture
-async def websocket(client):  # within a loop, or it makes one of its own and leaves it open
+async def websocket(client):  # async, because outside a loop gql creates one and leaves it open
     url = f"{client.url.replace('http', 'ws')}/graphql"
     return WebsocketsTransport(
         url, init_payload={"client": "gql"}, ping_interval=0.2, pong_timeout=10
     )
 
 
-async def test_it_adds_watches_and_reads(http, websocket, start_worker):
+async def test_gql_mutates_subscribes_and_queries(http, websocket, start_worker):
     start_worker("celery")
 
     async with Client(transport=http) as over_http, Client(transport=websocket) as over_socket:
@@ -65,7 +65,7 @@ async def test_it_adds_watches_and_reads(http, websocket, start_worker):
     assert answers == [{"task": {"state": "SUCCEEDED", "result": 3}}] * 2
 
 
-async def test_it_raises_what_the_api_refuses(http, websocket):
+async def test_gql_raises_the_errors_of_the_api(http, websocket):
     refused = []
 
     async with Client(transport=http) as over_http, Client(transport=websocket) as over_socket:
@@ -87,7 +87,7 @@ def printed(schema: GraphQLSchema) -> str:
     return print_schema(lexicographic_sort_schema(schema))
 
 
-async def test_the_schema_that_it_fetches_is_the_whole(http, websocket):
+async def test_gql_fetches_the_complete_schema(http, websocket):
     sdl = printed(build_schema(SDL_FILE.read_text()))
     asked = {"input_object_one_of": True}
 

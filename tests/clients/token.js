@@ -1,11 +1,11 @@
-// graphql-ws and graphql-sse: a token where each sends it, and none.
+// graphql-ws and graphql-sse with a token, and without one.
 
 import "./browser.js";
 import { createClient as createEventClient } from "graphql-sse";
 import { createClient as createSocketClient } from "graphql-ws";
-import { tell, url, webSocketUrl, words } from "./operations.js";
+import { parameters, report, url, webSocketUrl } from "./operations.js";
 
-const [token] = words;
+const [token] = parameters;
 const authorization = `Bearer ${token}`;
 
 async function subject(client) {
@@ -21,7 +21,7 @@ async function subject(client) {
 }
 
 const once = { retryAttempts: 0 };
-tell({
+report({
   socket: await subject(
     createSocketClient({ url: webSocketUrl, connectionParams: async () => ({ authorization }) }),
   ),

@@ -1,10 +1,10 @@
-// urql: HTTP, and subscriptions over WebSocket or, by HTTP too, as server-sent events.
+// urql: HTTP, and subscriptions over WebSocket or as server-sent events over HTTP.
 
 import "./browser.js";
 import { Client, fetchExchange, subscriptionExchange } from "@urql/core";
 import { createClient } from "graphql-ws";
 import { toAsyncIterable } from "wonka";
-import { change, codes, url, use, webSocketUrl, words } from "./operations.js";
+import { change, codes, parameters, url, use, webSocketUrl } from "./operations.js";
 
 const socket = createClient({ url: webSocketUrl });
 
@@ -13,7 +13,7 @@ function forwardSubscription(request) {
   return { subscribe: (sink) => ({ unsubscribe: socket.subscribe(input, sink) }) };
 }
 
-const [transport] = words;
+const [transport] = parameters;
 const client = new Client({
   url,
   ...(transport === "events"
@@ -38,7 +38,7 @@ async function watch(subscription, variables) {
   const changes = [];
   const results = toAsyncIterable(client.subscription(subscription, variables));
   for await (const { data, error, hasNext } of results) {
-    // Behind an error urql tells nothing, an end it tells by the last result once more.
+    // urql yields nothing after an error, and repeats the last result when a subscription ends.
     if (error) return [...changes, ...refusal(error)];
     changes.push(hasNext ? change(data) : "complete");
   }
