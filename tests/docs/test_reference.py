@@ -72,6 +72,14 @@ def test_the_options_are_those_of_the_schema():
     assert names(section("docs/operations.md", "Options")) == list(options)
 
 
+def test_the_variables_of_the_deployment_are_those_of_the_compose_file():
+    variables = re.findall(r"(?<!\$)\$\{(\w+)", (PROJECT_ROOT / "docker-compose.yml").read_text())
+
+    listed = names(section("docs/deployment.md", "Configuration"))
+
+    assert {name for name in listed if name.isupper()} == {*variables}
+
+
 def test_the_payload_errors_are_those_of_the_schema():
     members = [member.name for member in SCHEMA.get_implementations(SCHEMA.type_map["Error"])[0]]
 
