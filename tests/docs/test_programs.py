@@ -137,6 +137,7 @@ def test_commands_name_modules_that_exist(path):
         assert importlib.util.find_spec(module) or module == "pip", module
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["bench", "ml.test_spam_detector", "ml.train_spam_detector"])
 def test_commands_use_options_that_exist(module):
     known = run([sys.executable, "-m", module, "--help"], {})

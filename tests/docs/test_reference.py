@@ -90,6 +90,7 @@ def test_the_error_codes_are_those_of_the_api():
     assert names(section("docs/errors.md", "Top-level errors")) == list(ErrorCode)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("title", PROGRAMS)
 def test_the_options_of_a_program_are_those_that_its_help_lists(title):
     help_ = subprocess.run(
