@@ -18,7 +18,7 @@ from tests.public import HEADERS, public_environment
 
 
 @dataclass(frozen=True)
-class Place:
+class Site:
     """A running project: its client, its Redis, and its URL."""
 
     client: Client
@@ -56,7 +56,7 @@ def public_host(
         yield Client(url, HEADERS)
 
 
-RunningProject = Callable[..., AbstractContextManager[Place]]
+RunningProject = Callable[..., AbstractContextManager[Site]]
 
 
 @pytest.fixture(scope="session")
@@ -64,20 +64,20 @@ def running_project(tmp_path_factory: pytest.TempPathFactory) -> RunningProject:
     """Run a project with its own Redis, and a worker with the given pool, or none."""
 
     @contextmanager
-    def run(project: Path, *, pool: str | None = "prefork") -> Iterator[Place]:
-        folder = tmp_path_factory.mktemp("place")
+    def run(project: Path, *, pool: str | None = "prefork") -> Iterator[Site]:
+        folder = tmp_path_factory.mktemp("site")
         with (
             private_redis(folder / "redis") as url,
             Redis.from_url(url, decode_responses=True) as redis,
             running_api({"REDIS_URL": url}, folder / "api.log", project=project) as api,
         ):
-            place = Place(Client(api), redis, url)
+            site = Site(Client(api), redis, url)
             if pool is None:
-                yield place
+                yield site
                 return
             log = folder / "worker.log"
             with running_worker("celery", {"REDIS_URL": url}, log, project=project, pool=pool):
-                yield place
+                yield site
 
     return run
 

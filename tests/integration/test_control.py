@@ -122,9 +122,9 @@ query($id: ID!) { task(id: $id) { state ... on Workflow {
 
 
 @pytest.fixture(scope="module")
-def place(copy_project, running_project):
-    with running_project(copy_project(TASKS)) as place:
-        yield place
+def site(copy_project, running_project):
+    with running_project(copy_project(TASKS)) as site:
+        yield site
 
 
 def canvas(ledger: Path, **steps: dict) -> dict:
@@ -136,52 +136,52 @@ def canvas(ledger: Path, **steps: dict) -> dict:
     return made
 
 
-async def test_a_canceled_queued_task_never_runs(place, ledger):
-    busy = [await place.enqueue("nap", ledger, name="busy", seconds=1) for _ in range(2)]
+async def test_a_canceled_queued_task_never_runs(site, ledger):
+    busy = [await site.enqueue("nap", ledger, name="busy", seconds=1) for _ in range(2)]
     wait_until(lambda: ledger.read_text().count("busy") == 2, "all workers busy")
-    queued = await place.enqueue("nap", ledger, name="late")
+    queued = await site.enqueue("nap", ledger, name="late")
 
-    answer = await place.client.execute(CANCEL, id=queued)
+    answer = await site.client.execute(CANCEL, id=queued)
 
     assert answer["cancelTask"] == {
         "__typename": "CancelTaskSuccess", "canceled": 1, "task": {"state": "CANCELED"},
         "stillRunning": [],
     }  # fmt: skip
     for task_id in busy:
-        assert await place.ended(task_id) == "SUCCEEDED"
-    assert await place.ended(await place.enqueue("nap", ledger, name="next")) == "SUCCEEDED"
+        assert await site.ended(task_id) == "SUCCEEDED"
+    assert await site.ended(await site.enqueue("nap", ledger, name="next")) == "SUCCEEDED"
     assert "late" not in ledger.read_text()
 
 
-async def test_a_running_task_goes_on_unless_it_is_terminated(place, ledger):
-    task_id = await place.enqueue("nap", ledger, name="a", seconds=20)
+async def test_a_running_task_goes_on_unless_it_is_terminated(site, ledger):
+    task_id = await site.enqueue("nap", ledger, name="a", seconds=20)
     wait_until(ledger.read_text, "task running")
 
-    left = await place.client.execute(CANCEL, id=task_id)
-    stopped = await place.client.execute(CANCEL, id=task_id, terminate=True)
+    left = await site.client.execute(CANCEL, id=task_id)
+    stopped = await site.client.execute(CANCEL, id=task_id, terminate=True)
 
     assert (left["cancelTask"]["canceled"], left["cancelTask"]["task"]) == (0, {"state": "RUNNING"})
     assert left["cancelTask"]["stillRunning"] == [{"id": task_id}]
     assert (stopped["cancelTask"]["canceled"], stopped["cancelTask"]["stillRunning"]) == (1, [])
     async with asyncio.timeout(5):
-        assert await place.ended(task_id) == "CANCELED"
-    assert await place.ended(await place.enqueue("nap", ledger, name="b")) == "SUCCEEDED"
+        assert await site.ended(task_id) == "CANCELED"
+    assert await site.ended(await site.enqueue("nap", ledger, name="b")) == "SUCCEEDED"
     assert ledger.read_text().split() == ["a", "b"]
 
 
-async def test_finished_and_unknown_tasks_cannot_be_canceled(place, ledger):
-    task_id = await place.enqueue("nap", ledger, name="a")
-    await place.ended(task_id)
+async def test_finished_and_unknown_tasks_cannot_be_canceled(site, ledger):
+    task_id = await site.enqueue("nap", ledger, name="a")
+    await site.ended(task_id)
 
-    ended = await place.client.execute(CANCEL, id=task_id)
-    never = await place.client.execute(CANCEL, id="nothing")
+    ended = await site.client.execute(CANCEL, id=task_id)
+    never = await site.client.execute(CANCEL, id="nothing")
 
     assert ended["cancelTask"]["__typename"] == "AlreadyFinished"
     assert ended["cancelTask"]["task"] == {"state": "SUCCEEDED"}
     assert never["cancelTask"]["__typename"] == "NotFound"
 
 
-async def test_canceling_a_workflow_cancels_every_unfinished_step(place, ledger):
+async def test_canceling_a_workflow_cancels_every_unfinished_step(site, ledger):
     steps = canvas(
         ledger,
         quick={"nap": {"name": "quick"}},
@@ -189,26 +189,26 @@ async def test_canceling_a_workflow_cancels_every_unfinished_step(place, ledger)
         never={"join": {}},
     )
     chain = [{"group": [steps["quick"], steps["slow"]]}, steps["never"]]
-    task_id = (await place.client.execute(WORKFLOW, canvas={"chain": chain}))["enqueueWorkflow"]
+    task_id = (await site.client.execute(WORKFLOW, canvas={"chain": chain}))["enqueueWorkflow"]
     task_id = task_id["task"]["id"]
     wait_until(lambda: ledger.read_text().count("\n") == 2, "both steps running")
 
-    answer = (await place.client.execute(CANCEL, id=task_id))["cancelTask"]
+    answer = (await site.client.execute(CANCEL, id=task_id))["cancelTask"]
 
     assert (answer["canceled"], len(answer["stillRunning"])) == (1, 1)
-    assert await place.ended(task_id) == "CANCELED"
-    workflow = (await place.client.execute(STEPS, id=task_id))["task"]
+    assert await site.ended(task_id) == "CANCELED"
+    workflow = (await site.client.execute(STEPS, id=task_id))["task"]
     states = {step["key"]: step["task"]["state"] for step in workflow["steps"]}
     assert states == {"quick": "SUCCEEDED", "slow": "SUCCEEDED", "never": "CANCELED"}
     assert "join" not in ledger.read_text()
 
 
-async def test_a_cancellation_that_races_with_the_end_has_one_consistent_outcome(place, ledger):
+async def test_a_cancellation_that_races_with_the_end_has_one_consistent_outcome(site, ledger):
     async def race(i: int) -> tuple[str, str, str]:
-        task_id = await place.enqueue("nap", ledger, name=f"n{i}")
+        task_id = await site.enqueue("nap", ledger, name=f"n{i}")
         await asyncio.sleep(i % 7 / 300)  # the race: at any time between the queue and the end
-        answer = (await place.client.execute(CANCEL, id=task_id))["cancelTask"]
-        return f"n{i}", answer["__typename"], await place.ended(task_id)
+        answer = (await site.client.execute(CANCEL, id=task_id))["cancelTask"]
+        return f"n{i}", answer["__typename"], await site.ended(task_id)
 
     outcomes = [await race(i) for i in range(40)]
 
@@ -221,12 +221,12 @@ async def test_a_cancellation_that_races_with_the_end_has_one_consistent_outcome
             assert state in ("SUCCEEDED", "CANCELED")
 
 
-async def test_a_retry_is_a_new_task_with_the_same_input(place, ledger):
-    first = await place.enqueue("trip", ledger, name="a")
-    assert await place.ended(first) == "FAILED"
+async def test_a_retry_is_a_new_task_with_the_same_input(site, ledger):
+    first = await site.enqueue("trip", ledger, name="a")
+    assert await site.ended(first) == "FAILED"
 
     answers = [
-        (await place.client.execute(RETRY, id=first, key="once"))["retryTask"] for _ in range(2)
+        (await site.client.execute(RETRY, id=first, key="once"))["retryTask"] for _ in range(2)
     ]
 
     second = answers[0]["task"]
@@ -234,11 +234,11 @@ async def test_a_retry_is_a_new_task_with_the_same_input(place, ledger):
     assert second["retryOf"] == {"id": first}
     assert [answer["deduplicated"] for answer in answers] == [False, True]
     assert answers[1]["task"]["id"] == second["id"]
-    assert await place.ended(second["id"]) == "SUCCEEDED"
+    assert await site.ended(second["id"]) == "SUCCEEDED"
     assert ledger.read_text().split() == ["a", "a"]
 
 
-async def test_only_failed_steps_are_run_again(place, ledger):
+async def test_only_failed_steps_are_run_again(site, ledger):
     steps = canvas(
         ledger,
         a={"nap": {"name": "a"}},
@@ -250,15 +250,15 @@ async def test_only_failed_steps_are_run_again(place, ledger):
     )
     header = [steps["a"], {"chain": [steps["c"], steps["d"]]}, steps["e"]]
     canvas_ = {"chain": [steps["b"], {"chord": {"header": header, "body": steps["end"]}}]}
-    data = await place.client.execute(WORKFLOW, canvas=canvas_)
+    data = await site.client.execute(WORKFLOW, canvas=canvas_)
     first = data["enqueueWorkflow"]["task"]["id"]
-    assert await place.ended(first) == "FAILED"
+    assert await site.ended(first) == "FAILED"
 
-    answer = await place.client.execute(RETRY, id=first, **{"from": "FAILED_STEPS"})
+    answer = await site.client.execute(RETRY, id=first, **{"from": "FAILED_STEPS"})
 
     second = answer["retryTask"]["task"]["id"]
-    assert await place.ended(second) == "SUCCEEDED"
-    workflow = (await place.client.execute(STEPS, id=second))["task"]
+    assert await site.ended(second) == "SUCCEEDED"
+    workflow = (await site.client.execute(STEPS, id=second))["task"]
     tasks = {step["key"]: step["task"] for step in workflow["steps"]}
     assert {key: task["attempt"] for key, task in tasks.items()} == {
         "b": 2, "a": 1, "c": 1, "d": 1, "e": 1, "end": 1,
@@ -267,119 +267,119 @@ async def test_only_failed_steps_are_run_again(place, ledger):
     assert sorted(ledger.read_text().split()) == ["a", "b", "b", "c", "c", "d", "e", "join"]
 
 
-async def test_a_whole_workflow_can_be_run_again(place, ledger):
+async def test_a_whole_workflow_can_be_run_again(site, ledger):
     steps = canvas(ledger, a={"nap": {"name": "a"}}, end={"join": {}})
     canvas_ = {"chord": {"header": [steps["a"]], "body": steps["end"]}}
-    data = await place.client.execute(WORKFLOW, canvas=canvas_)
+    data = await site.client.execute(WORKFLOW, canvas=canvas_)
     first = data["enqueueWorkflow"]["task"]["id"]
-    assert await place.ended(first) == "SUCCEEDED"
+    assert await site.ended(first) == "SUCCEEDED"
 
-    again = (await place.client.execute(RETRY, id=first))["retryTask"]
-    nothing = await place.client.execute(RETRY, id=first, **{"from": "FAILED_STEPS"})
+    again = (await site.client.execute(RETRY, id=first))["retryTask"]
+    nothing = await site.client.execute(RETRY, id=first, **{"from": "FAILED_STEPS"})
 
-    assert await place.ended(again["task"]["id"]) == "SUCCEEDED"
+    assert await site.ended(again["task"]["id"]) == "SUCCEEDED"
     assert ledger.read_text().split() == ["a", "join", "a", "join"]
     assert "It did not fail" in nothing["retryTask"]["message"]
 
 
-async def test_a_task_that_cannot_be_retried_is_refused(place, ledger):
-    data = await place.client.execute(
+async def test_a_task_that_cannot_be_retried_is_refused(site, ledger):
+    data = await site.client.execute(
         'mutation { enqueueEnter(input: {password: "hush"}) '
         "{ ... on EnqueueEnterSuccess { task { id } } } }"
     )
     secret = data["enqueueEnter"]["task"]["id"]
-    await place.ended(secret)
-    running = await place.enqueue("nap", ledger, name="a", seconds=1)
+    await site.ended(secret)
+    running = await site.enqueue("nap", ledger, name="a", seconds=1)
 
-    refused = (await place.client.execute(RETRY, id=secret))["retryTask"]
-    early = (await place.client.execute(RETRY, id=running))["retryTask"]
-    never = (await place.client.execute(RETRY, id="nothing"))["retryTask"]
+    refused = (await site.client.execute(RETRY, id=secret))["retryTask"]
+    early = (await site.client.execute(RETRY, id=running))["retryTask"]
+    never = (await site.client.execute(RETRY, id="nothing"))["retryTask"]
 
     assert refused["__typename"] == "InvalidInput"
     assert "sensitive arguments (password), which are not stored" in refused["message"]
     assert (early["__typename"], never["__typename"]) == ("NotFinished", "NotFound")
-    await place.ended(running)
+    await site.ended(running)
 
 
-async def test_a_task_is_retried_until_it_has_no_attempts_left(place, ledger):
-    patient = await place.enqueue("stumble", ledger, name="a", times=2)
+async def test_a_task_is_retried_until_it_has_no_attempts_left(site, ledger):
+    patient = await site.enqueue("stumble", ledger, name="a", times=2)
     options = {"maxAttempts": 2}
-    limited = await place.enqueue("stumble", ledger, options, name="b", times=5)
+    limited = await site.enqueue("stumble", ledger, options, name="b", times=5)
 
-    assert await place.ended(patient) == "SUCCEEDED"
-    assert await place.ended(limited) == "FAILED"
+    assert await site.ended(patient) == "SUCCEEDED"
+    assert await site.ended(limited) == "FAILED"
     query = "query($id: ID!) { task(id: $id) { attempt maxAttempts failure { type retryable } } }"
-    task = (await place.client.execute(query, id=limited))["task"]
+    task = (await site.client.execute(query, id=limited))["task"]
     assert (task["attempt"], task["maxAttempts"]) == (2, 2)
     assert task["failure"] == {"type": "Retryable", "retryable": True}
     assert sorted(ledger.read_text().split()) == ["a", "a", "a", "b", "b"]
 
 
-async def test_a_task_that_waits_for_its_next_attempt_can_be_canceled(place, ledger):
-    task_id = await place.enqueue("stumble", ledger, name="a", times=9, after=60)
-    await place.reaches(task_id, "RETRYING")
+async def test_a_task_that_waits_for_its_next_attempt_can_be_canceled(site, ledger):
+    task_id = await site.enqueue("stumble", ledger, name="a", times=9, after=60)
+    await site.reaches(task_id, "RETRYING")
 
-    answer = (await place.client.execute(CANCEL, id=task_id))["cancelTask"]
+    answer = (await site.client.execute(CANCEL, id=task_id))["cancelTask"]
 
     assert (answer["canceled"], answer["task"]["state"]) == (1, "CANCELED")
-    assert place.redis.exists("celeryql:scheduled", "celeryql:scheduled_messages") == 0
+    assert site.redis.exists("celeryql:scheduled", "celeryql:scheduled_messages") == 0
 
 
-async def test_a_task_that_ignores_its_result_can_be_terminated(place, ledger):
-    task_id = await place.enqueue("napQuietly", ledger, seconds=20)
+async def test_a_task_that_ignores_its_result_can_be_terminated(site, ledger):
+    task_id = await site.enqueue("napQuietly", ledger, seconds=20)
     wait_until(ledger.read_text, "task running")
 
-    await place.client.execute(CANCEL, id=task_id, terminate=True)
+    await site.client.execute(CANCEL, id=task_id, terminate=True)
 
-    assert await place.ended(task_id) == "CANCELED"
+    assert await site.ended(task_id) == "CANCELED"
 
 
-async def test_a_task_that_kills_its_process_gets_no_extra_attempts(place, ledger):
+async def test_a_task_that_kills_its_process_gets_no_extra_attempts(site, ledger):
     options = {"maxAttempts": 2}
 
-    task_id = await place.enqueue("leave", ledger, options)
+    task_id = await site.enqueue("leave", ledger, options)
 
-    assert await place.ended(task_id) == "FAILED"
+    assert await site.ended(task_id) == "FAILED"
     query = "query($id: ID!) { task(id: $id) { attempt failure { type message } } }"
-    task = (await place.client.execute(query, id=task_id))["task"]
+    task = (await site.client.execute(query, id=task_id))["task"]
     assert (task["attempt"], task["failure"]["type"]) == (2, "WorkerLostError")
     assert task["failure"]["message"] == "Its worker was lost in run 2, the last it may have"
     assert ledger.read_text().split() == ["leave"] * 2
-    assert await place.ended(await place.enqueue("nap", ledger, name="next")) == "SUCCEEDED"
+    assert await site.ended(await site.enqueue("nap", ledger, name="next")) == "SUCCEEDED"
 
 
-async def test_a_retry_that_the_body_catches_has_no_effect(place, ledger):
-    ids = [await place.enqueue("swallow", ledger) for _ in range(4)]
+async def test_a_retry_that_the_body_catches_has_no_effect(site, ledger):
+    ids = [await site.enqueue("swallow", ledger) for _ in range(4)]
 
-    assert [await place.ended(task_id) for task_id in ids] == ["SUCCEEDED"] * 4
-    assert place.redis.exists("celeryql:scheduled", "celeryql:scheduled_messages") == 0
+    assert [await site.ended(task_id) for task_id in ids] == ["SUCCEEDED"] * 4
+    assert site.redis.exists("celeryql:scheduled", "celeryql:scheduled_messages") == 0
 
 
-async def test_revoking_a_workflow_with_celery_does_not_end_it(place, ledger):
+async def test_revoking_a_workflow_with_celery_does_not_end_it(site, ledger):
     steps = canvas(ledger, a={"nap": {"name": "a", "seconds": 1}}, end={"join": {}})
     asked = {"chord": {"header": [steps["a"]], "body": steps["end"]}}
-    data = await place.client.execute(WORKFLOW, canvas=asked)
+    data = await site.client.execute(WORKFLOW, canvas=asked)
     task_id = data["enqueueWorkflow"]["task"]["id"]
     wait_until(ledger.read_text, "task running")
 
-    with running_celery(place, ledger.with_name("control.log"), "control", "revoke", task_id):
-        assert await place.ended(task_id) == "SUCCEEDED"
+    with running_celery(site, ledger.with_name("control.log"), "control", "revoke", task_id):
+        assert await site.ended(task_id) == "SUCCEEDED"
 
     states = {
-        s["task"]["state"] for s in (await place.client.execute(STEPS, id=task_id))["task"]["steps"]
+        s["task"]["state"] for s in (await site.client.execute(STEPS, id=task_id))["task"]["steps"]
     }
     assert states == {"SUCCEEDED"}
 
 
-async def test_revoking_an_unknown_id_creates_no_task(place, ledger):
-    with running_celery(place, ledger.with_name("control.log"), "control", "revoke", "never") as it:
+async def test_revoking_an_unknown_id_creates_no_task(site, ledger):
+    with running_celery(site, ledger.with_name("control.log"), "control", "revoke", "never") as it:
         assert it.wait(30) == 0
     wait_until(
-        lambda: place.redis.exists("celery-task-meta-never"), "revocation stored by the worker"
+        lambda: site.redis.exists("celery-task-meta-never"), "revocation stored by the worker"
     )
 
-    assert (await place.client.execute(STEPS, id="never"))["task"] is None
+    assert (await site.client.execute(STEPS, id="never"))["task"] is None
 
 
-def running_celery(place, log: Path, *words: str):
-    return running(["celery", "-A", "tasks", *words], {"REDIS_URL": place.url}, log)
+def running_celery(site, log: Path, *words: str):
+    return running(["celery", "-A", "tasks", *words], {"REDIS_URL": site.url}, log)

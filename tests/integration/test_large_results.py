@@ -82,14 +82,14 @@ TRIES = 3  # delays that the machine itself causes do not happen each time
 
 
 @pytest.fixture(scope="module")
-def place(copy_project, running_project):
+def site(copy_project, running_project):
     with running_project(copy_project(TASKS)) as running:
         yield running
 
 
-async def done(place, task: str, n: int) -> str:
-    task_id = await place.client.enqueue(task, n=n)
-    assert await place.ended(task_id) == "SUCCEEDED"
+async def done(site, task: str, n: int) -> str:
+    task_id = await site.client.enqueue(task, n=n)
+    assert await site.ended(task_id) == "SUCCEEDED"
     return task_id
 
 
@@ -127,14 +127,12 @@ async def longest_wait(client: Client, reading) -> tuple[dict, float]:
         ("table", TABLE, 300_000, False),
     ],
 )
-async def test_reading_a_large_result_delays_no_other_client(place, task, operation, n, is_shown):
-    task_id = await done(place, task, n)
+async def test_reading_a_large_result_delays_no_other_client(site, task, operation, n, is_shown):
+    task_id = await done(site, task, n)
     waited_s: list[float] = []
 
     for _ in range(TRIES):
-        answer, wait_s = await longest_wait(
-            place.client, place.client.answer(operation, id=task_id)
-        )
+        answer, wait_s = await longest_wait(site.client, site.client.answer(operation, id=task_id))
         waited_s.append(wait_s)
         result = answer["data"]["task"]["result"]
         if is_shown:
@@ -146,26 +144,26 @@ async def test_reading_a_large_result_delays_no_other_client(place, task, operat
     assert min(waited_s) < LONGEST_WAIT_S
 
 
-async def test_reading_many_results_delays_no_other_client(place):
+async def test_reading_many_results_delays_no_other_client(site):
     for _ in range(60):
-        await done(place, "rows", 300)
+        await done(site, "rows", 300)
 
-    answer, _ = await longest_wait(place.client, place.client.answer(LIST))
-    again = [await longest_wait(place.client, place.client.answer(LIST)) for _ in range(TRIES)]
+    answer, _ = await longest_wait(site.client, site.client.answer(LIST))
+    again = [await longest_wait(site.client, site.client.answer(LIST)) for _ in range(TRIES)]
 
     results = [len(node["result"]) for node in answer["data"]["tasks"]["nodes"][:60]]
     assert results == [300] * 60
     assert min(wait_s for _, wait_s in again) < LONGEST_WAIT_S
 
 
-async def test_a_client_reads_a_large_result_in_parts(place):
+async def test_a_client_reads_a_large_result_in_parts(site):
     n = 120_000
-    task_id = await done(place, "rows", n)
+    task_id = await done(site, "rows", n)
     found: list[dict] = []
 
     while True:
         page = {"id": task_id, "first": 10_000, "after": len(found)}
-        part = (await place.client.execute(PART, **page))["task"]["result"]
+        part = (await site.client.execute(PART, **page))["task"]["result"]
         found += part
         if len(part) < 10_000:
             break
@@ -174,36 +172,36 @@ async def test_a_client_reads_a_large_result_in_parts(place):
 
 
 @pytest.mark.parametrize("n", [20, 3_000])  # a small result and a large one
-async def test_a_part_of_a_list_of_unions_keeps_its_types(place, n):
-    task_id = await done(place, "find", n)
+async def test_a_part_of_a_list_of_unions_keeps_its_types(site, n):
+    task_id = await done(site, "find", n)
 
     page = {"id": task_id, "first": 10, "after": n - 3}
-    part = (await place.client.execute(FIND, **page))["task"]["result"]
+    part = (await site.client.execute(FIND, **page))["task"]["result"]
 
     kinds = ["Missing" if i % 2 else "Found" for i in range(n)]
     assert part == [{"__typename": kinds[i], "a": i} for i in range(n - 3, n)]
 
 
-async def test_reading_a_part_at_the_end_delays_no_other_client(place):
-    task_id = await done(place, "rows", 900_000)
+async def test_reading_a_part_at_the_end_delays_no_other_client(site):
+    task_id = await done(site, "rows", 900_000)
     waited_s: list[float] = []
 
     for after in (899_990, 450_000, 700_000):
         page = {"id": task_id, "first": 10, "after": after}
-        answer, wait_s = await longest_wait(place.client, place.client.answer(PART, **page))
+        answer, wait_s = await longest_wait(site.client, site.client.answer(PART, **page))
         waited_s.append(wait_s)
         assert [row["a"] for row in answer["data"]["task"]["result"]] == [*range(after, after + 10)]
 
     assert min(waited_s) < LONGEST_WAIT_S
 
 
-async def test_a_large_passed_result_hides_only_the_input(place):
+async def test_a_large_passed_result_hides_only_the_input(site):
     steps = [{"task": {"rows": {"n": 100_000}}}, {"task": {"take": {}}}]
     canvas = {"chain": [{"step": step} for step in steps]}
-    workflow = await place.client.enqueue("workflow", canvas=canvas)
-    assert await place.ended(workflow) == "SUCCEEDED"
+    workflow = await site.client.enqueue("workflow", canvas=canvas)
+    assert await site.ended(workflow) == "SUCCEEDED"
 
-    answer, wait_s = await longest_wait(place.client, place.client.answer(PASSED_ON, id=workflow))
+    answer, wait_s = await longest_wait(site.client, site.client.answer(PASSED_ON, id=workflow))
 
     (_, taken) = answer["data"]["task"]["steps"]
     assert (taken["task"]["state"], taken["task"]["input"]) == ("SUCCEEDED", None)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import Place
+from tests.integration.conftest import Site
 
 pytestmark = pytest.mark.slow
 
@@ -202,54 +202,54 @@ SHOWN = {
 
 
 @pytest.fixture(scope="module")
-def place(copy_project, running_project):
+def site(copy_project, running_project):
     with running_project(copy_project(TASKS)) as running:
         yield running
 
 
-async def ended(place: Place, task: str, fields: str, **arguments: Any) -> dict[str, Any]:
+async def ended(site: Site, task: str, fields: str, **arguments: Any) -> dict[str, Any]:
     """Run a task to its end, and return its record."""
-    task_id = await place.client.enqueue(task, **arguments)
-    await place.ended(task_id)
+    task_id = await site.client.enqueue(task, **arguments)
+    await site.ended(task_id)
     name = task[0].upper() + task[1:]
     query = f"query($id: ID!) {{ task(id: $id) {{ ... on {name}Task {{ {fields} }} }} }}"
-    return (await place.client.execute(query, id=task_id))["task"]
+    return (await site.client.execute(query, id=task_id))["task"]
 
 
 FAILURE = "state failure { type message }"
 
 
-async def test_an_accepted_input_is_returned_by_the_mutation_and_later(place):
+async def test_an_accepted_input_is_returned_by_the_mutation_and_later(site):
     enqueue = f"""mutation {{ enqueueShow(input: {{all: {ALL}}}) {{
       ... on EnqueueShowSuccess {{ task {{ id input {{ all {FIELDS} }} }} }} }} }}"""
     read = f"""query($id: ID!) {{ task(id: $id) {{
       state ... on ShowTask {{ input {{ all {FIELDS} }} result {FIELDS} }} }} }}"""
 
-    task = (await place.client.execute(enqueue))["enqueueShow"]["task"]
-    state = await place.ended(task["id"])
-    later = (await place.client.execute(read, id=task["id"]))["task"]
+    task = (await site.client.execute(enqueue))["enqueueShow"]["task"]
+    state = await site.ended(task["id"])
+    later = (await site.client.execute(read, id=task["id"]))["task"]
 
     assert state == "SUCCEEDED"
     assert task["input"] == later["input"] == {"all": SHOWN}
     assert later["result"] == SHOWN
 
 
-async def test_a_batch_and_a_step_accept_the_same_input(place):
+async def test_a_batch_and_a_step_accept_the_same_input(site):
     batch = f"""mutation {{ enqueueBatch(tasks: [{{task: {{show: {{all: {ALL}}}}}}}]) {{
       ... on EnqueueBatchSuccess {{ items {{ task {{ id }} error {{ message }} }} }} }} }}"""
     step = f"""mutation {{ enqueueWorkflow(
       input: {{canvas: {{step: {{task: {{show: {{all: {ALL}}}}}}}}}}}) {{
       ... on EnqueueWorkflowSuccess {{ task {{ id }} }} }} }}"""
 
-    (item,) = (await place.client.execute(batch))["enqueueBatch"]["items"]
-    workflow = (await place.client.execute(step))["enqueueWorkflow"]["task"]
+    (item,) = (await site.client.execute(batch))["enqueueBatch"]["items"]
+    workflow = (await site.client.execute(step))["enqueueWorkflow"]["task"]
 
-    assert await place.ended(item["task"]["id"]) == "SUCCEEDED"
-    assert await place.ended(workflow["id"]) == "SUCCEEDED"
+    assert await site.ended(item["task"]["id"]) == "SUCCEEDED"
+    assert await site.ended(workflow["id"]) == "SUCCEEDED"
 
 
-async def test_integers_beyond_32_bits_are_results_and_arguments(place):
-    found = await ended(place, "sizeOf", "result input { offset }", gigabytes=3, offset=2**40)
+async def test_integers_beyond_32_bits_are_results_and_arguments(site):
+    found = await ended(site, "sizeOf", "result input { offset }", gigabytes=3, offset=2**40)
 
     assert found == {"result": 3 * 2**30 + 2**40, "input": {"offset": 2**40}}
 
@@ -266,8 +266,8 @@ async def test_integers_beyond_32_bits_are_results_and_arguments(place):
         ("number", {"text": "-inf"}, ": [0] is infinite or not a number"),
     ],
 )
-async def test_a_result_that_no_client_could_read_fails_the_task(place, task, arguments, message):
-    found = await ended(place, task, FAILURE, **arguments)
+async def test_a_result_that_no_client_could_read_fails_the_task(site, task, arguments, message):
+    found = await ended(site, task, FAILURE, **arguments)
 
     assert (found["state"], found["failure"]["type"]) == ("FAILED", "InvalidResult")
     assert message in found["failure"]["message"]
@@ -280,39 +280,39 @@ STEP = """mutation { enqueueWorkflow(input: {canvas: {step: {task: {weigh: {weig
 
 
 @pytest.mark.parametrize(
-    ("weight", "place_in_it"),
+    ("weight", "path_in_weight"),
     [("{netWeight: 1e400}", "netWeight"), ("{netWeight: 1, parts: [2, -1e400]}", "parts.1")],
 )
 async def test_a_number_that_json_cannot_represent_is_refused_by_its_path(
-    place, weight, place_in_it
+    site, weight, path_in_weight
 ):
-    (alone,) = (await place.client.execute(WEIGH % weight))["enqueueWeigh"]["problems"]
-    whole = (await place.client.execute(STEP % (weight, ", count: 1")))["enqueueWorkflow"]
-    partial = (await place.client.execute(STEP % (weight, "")))["enqueueWorkflow"]
+    (alone,) = (await site.client.execute(WEIGH % weight))["enqueueWeigh"]["problems"]
+    whole = (await site.client.execute(STEP % (weight, ", count: 1")))["enqueueWorkflow"]
+    partial = (await site.client.execute(STEP % (weight, "")))["enqueueWorkflow"]
 
     assert alone["message"] == "Value is infinite or not a number, which JSON cannot hold"
-    assert ".".join(alone["path"]) == f"input.weight.{place_in_it}"
+    assert ".".join(alone["path"]) == f"input.weight.{path_in_weight}"
     for step in (whole, partial):
         paths = [".".join(problem["path"]) for problem in step["problems"]]
-        assert f"input.canvas.step.task.weigh.weight.{place_in_it}" in paths
+        assert f"input.canvas.step.task.weigh.weight.{path_in_weight}" in paths
 
 
-async def test_a_text_result_with_a_lone_surrogate_fails(place):
-    data = await place.client.execute(
+async def test_a_text_result_with_a_lone_surrogate_fails(site):
+    data = await site.client.execute(
         "mutation { enqueueCut { ... on EnqueueCutSuccess { task { id } } } }"
     )
     task_id = data["enqueueCut"]["task"]["id"]
-    await place.ended(task_id)
+    await site.ended(task_id)
     query = "query($id: ID!) { task(id: $id) { state failure { type } } }"
 
-    assert (await place.client.execute(query, id=task_id))["task"] == {
+    assert (await site.client.execute(query, id=task_id))["task"] == {
         "state": "FAILED", "failure": {"type": "InvalidResult"},
     }  # fmt: skip
 
 
-async def test_the_largest_integer_and_float_are_returned(place):
-    large = await ended(place, "spoil", "result { rowCount }", how="whole")
-    wide = await ended(place, "number", "result", text="1e308")
+async def test_the_largest_integer_and_float_are_returned(site):
+    large = await ended(site, "spoil", "result { rowCount }", how="whole")
+    wide = await ended(site, "number", "result", text="1e308")
 
     assert (large["result"], wide["result"]) == ({"rowCount": 2**53 - 1}, [1e308])
 
@@ -322,9 +322,9 @@ NAMES = """result {
 }"""
 
 
-async def test_a_union_of_similar_models_keeps_its_type(place):
-    one = await ended(place, "lookUp", "result { __typename ... on Missing { name } }", name="x")
-    row = await ended(place, "lookAround", NAMES, name="x")
+async def test_a_union_of_similar_models_keeps_its_type(site):
+    one = await ended(site, "lookUp", "result { __typename ... on Missing { name } }", name="x")
+    row = await ended(site, "lookAround", NAMES, name="x")
 
     assert one["result"] == {"__typename": "Missing", "name": "x"}
     found, missing = {"__typename": "Found"}, {"__typename": "Missing"}
@@ -337,46 +337,46 @@ async def test_a_union_of_similar_models_keeps_its_type(place):
     ]
 
 
-async def test_plain_callers_get_the_unchanged_result_of_a_union(place):
-    task_id = await place.client.enqueue("lookUp", name="x")
-    await place.ended(task_id)
+async def test_plain_callers_get_the_unchanged_result_of_a_union(site):
+    task_id = await site.client.enqueue("lookUp", name="x")
+    await site.ended(task_id)
 
-    meta = json.loads(place.redis.get(f"celery-task-meta-{task_id}"))
+    meta = json.loads(site.redis.get(f"celery-task-meta-{task_id}"))
     assert meta["result"] == {"name": "x"}
 
 
 @pytest.mark.parametrize("classes", [None, [], ["Nothing"], ["Found", "Found"], ["Found"] * 9])
-async def test_class_names_of_another_release_are_harmless(place, classes):
-    task_id = await place.client.enqueue("lookUp", name="x")
-    await place.ended(task_id)
+async def test_class_names_of_another_release_are_harmless(site, classes):
+    task_id = await site.client.enqueue("lookUp", name="x")
+    await site.ended(task_id)
     key = f"celery-task-meta-{task_id}"
-    meta = json.loads(place.redis.get(key)) | {"result_classes": classes}
-    place.redis.set(key, json.dumps(meta))
+    meta = json.loads(site.redis.get(key)) | {"result_classes": classes}
+    site.redis.set(key, json.dumps(meta))
 
     found = "... on LookUpTask { result { ... on Found { name } } }"
     query = f"query($id: ID!) {{ task(id: $id) {{ {found} }} }}"
 
-    assert await place.client.execute(query, id=task_id) == {"task": {"result": {"name": "x"}}}
+    assert await site.client.execute(query, id=task_id) == {"task": {"result": {"name": "x"}}}
 
 
-async def enqueue_chain(place: Place, *steps: str) -> dict[str, Any]:
+async def enqueue_chain(site: Site, *steps: str) -> dict[str, Any]:
     members = " ".join(f"{{step: {{task: {step}}}}}" for step in steps)
     success = "... on EnqueueWorkflowSuccess { task { id } }"
     operation = f"""mutation {{ enqueueWorkflow(input: {{canvas: {{chain: [{members}]}}}}) {{
       __typename {success} ... on Error {{ message }} }} }}"""
-    return (await place.client.execute(operation))["enqueueWorkflow"]
+    return (await site.client.execute(operation))["enqueueWorkflow"]
 
 
-async def test_models_of_each_kind_are_passed_to_the_next_step(place):
-    aliased = await enqueue_chain(place, '{spoil: {how: "whole"}}', "{rows: {}}")
-    all_ = await enqueue_chain(place, f"{{show: {{all: {ALL}}}}}", "{show: {}}")
+async def test_models_of_each_kind_are_passed_to_the_next_step(site):
+    aliased = await enqueue_chain(site, '{spoil: {how: "whole"}}', "{rows: {}}")
+    all_ = await enqueue_chain(site, f"{{show: {{all: {ALL}}}}}", "{show: {}}")
 
-    assert await place.ended(aliased["task"]["id"]) == "SUCCEEDED"
-    assert await place.ended(all_["task"]["id"]) == "SUCCEEDED"
+    assert await site.ended(aliased["task"]["id"]) == "SUCCEEDED"
+    assert await site.ended(all_["task"]["id"]) == "SUCCEEDED"
 
 
-async def test_a_result_that_the_next_step_cannot_take_is_refused_before_any_run(place):
-    quiet = await enqueue_chain(place, "{quiet: {n: 1}}", "{sizeOf: {}}")
+async def test_a_result_that_the_next_step_cannot_take_is_refused_before_any_run(site):
+    quiet = await enqueue_chain(site, "{quiet: {n: 1}}", "{sizeOf: {}}")
 
     assert quiet["__typename"] == "WorkflowTypeMismatch"
     assert "takes int as 'gigabytes', but receives None from 'quiet'" in quiet["message"]
@@ -390,16 +390,16 @@ async def test_a_result_that_the_next_step_cannot_take_is_refused_before_any_run
         ("narrow", {"n": 1}, 2**31),
     ],
 )
-async def test_a_value_of_another_release_fails_only_its_own_field(place, task, arguments, stored):
-    task_id = await place.client.enqueue(task, **arguments)
-    await place.ended(task_id)
+async def test_a_value_of_another_release_fails_only_its_own_field(site, task, arguments, stored):
+    task_id = await site.client.enqueue(task, **arguments)
+    await site.ended(task_id)
     key = f"celery-task-meta-{task_id}"
-    meta = json.loads(place.redis.get(key)) | {"result": stored}
-    place.redis.set(key, json.dumps(meta))
+    meta = json.loads(site.redis.get(key)) | {"result": stored}
+    site.redis.set(key, json.dumps(meta))
     name = task[0].upper() + task[1:]
     query = f"query($id: ID!) {{ task(id: $id) {{ state ... on {name}Task {{ result }} }} }}"
 
-    answer = await place.client.answer(query, id=task_id)
+    answer = await site.client.answer(query, id=task_id)
 
     assert answer["data"]["task"] == {"state": "SUCCEEDED", "result": None}
     (error,) = answer["errors"]

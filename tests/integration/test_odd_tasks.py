@@ -64,7 +64,7 @@ EVENTS = 'subscription($id: ID!) { task(id: $id, after: "0-0") { task { celerySt
 
 
 @dataclass
-class Place:
+class Site:
     client: Client
     redis: Redis
 
@@ -85,45 +85,45 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(copy_project, running_project):
+def site(copy_project, running_project):
     with running_project(copy_project(TASKS)) as running:
-        yield Place(running.client, running.redis)
+        yield Site(running.client, running.redis)
 
 
-async def test_a_body_that_raises_ignore_fails_the_task(place):
-    task = await place.run("enqueueShrug", "")
+async def test_a_body_that_raises_ignore_fails_the_task(site):
+    task = await site.run("enqueueShrug", "")
 
     assert (task["state"], task["failure"]["type"]) == ("FAILED", "Ignore")
 
 
-async def test_a_task_that_calls_itself_sends_its_messages(place):
-    task = await place.run("enqueueCountDown", "CountDownTask", "{n: 3}")
+async def test_a_task_that_calls_itself_sends_its_messages(site):
+    task = await site.run("enqueueCountDown", "CountDownTask", "{n: 3}")
 
     assert (task["state"], task["result"]) == ("SUCCEEDED", 0)
     wait_until(
-        lambda: place.redis.get("celery-task-meta-sent-by-count-down"), "task sent by the body"
+        lambda: site.redis.get("celery-task-meta-sent-by-count-down"), "task sent by the body"
     )
 
 
-async def test_malformed_progress_is_a_custom_state(place):
-    task = await place.run("enqueueRamble", "RambleTask", '{page: "3"}')
-    other = await place.run("enqueueEcho", "EchoTask", '{message: "unaffected"}')
+async def test_malformed_progress_is_a_custom_state(site):
+    task = await site.run("enqueueRamble", "RambleTask", '{page: "3"}')
+    other = await site.run("enqueueEcho", "EchoTask", '{message: "unaffected"}')
 
     assert task["states"] == ["PENDING", "STARTED", "PROGRESS", "READING", "SUCCESS"]
     assert other["result"] == "unaffected"
 
 
-async def test_a_task_without_a_result_shows_its_retry(place):
-    task = await place.run("enqueueInsistQuietly", "InsistQuietlyTask")
+async def test_a_task_without_a_result_shows_its_retry(site):
+    task = await site.run("enqueueInsistQuietly", "InsistQuietlyTask")
 
     assert task["states"] == ["PENDING", "STARTED", "RETRY", "STARTED", "SUCCESS"]
     assert task["result"] is None
 
 
-async def test_an_optional_secret_is_stored_nowhere(place):
-    task = await place.run("enqueueEnter", "EnterTask", '{user: "ann", key: "hush-hush"}')
+async def test_an_optional_secret_is_stored_nowhere(site):
+    task = await site.run("enqueueEnter", "EnterTask", '{user: "ann", key: "hush-hush"}')
 
-    kept = {key: read(place.redis, key) for key in place.redis.scan_iter(f"*{task['id']}*")}
+    kept = {key: read(site.redis, key) for key in site.redis.scan_iter(f"*{task['id']}*")}
     assert task["result"] == "ann"
     assert len(kept) >= 4
     assert [key for key, text in kept.items() if "hush" in text] == []

@@ -172,21 +172,21 @@ def project(copy_project):
 
 @pytest.mark.parametrize("pool", ["prefork", "solo", "threads", "gevent", "eventlet"])
 async def test_a_task_fails_with_what_its_body_raised(project, running_project, pool):
-    with running_project(project, pool=pool) as place:
-        ids = {how: await place.client.enqueue("fail", how=how) for how in FAILURES}
-        ids["give up"] = await place.client.enqueue("giveUp", text="cannot go on")
-        ids["insist"] = await place.client.enqueue("insist", how="declined")
+    with running_project(project, pool=pool) as site:
+        ids = {how: await site.client.enqueue("fail", how=how) for how in FAILURES}
+        ids["give up"] = await site.client.enqueue("giveUp", text="cannot go on")
+        ids["insist"] = await site.client.enqueue("insist", how="declined")
         for _ in range(3):  # more than a thread pool has threads
-            workflow = (await place.client.execute(CHECKED_IN_THE_WORKER))["enqueueWorkflow"][
+            workflow = (await site.client.execute(CHECKED_IN_THE_WORKER))["enqueueWorkflow"][
                 "task"
             ]["id"]
-            assert await place.ended(workflow) == "FAILED"
-        checked = (await place.client.execute(FAILED_TASK, id=workflow))["task"]["failure"]
-        after = await place.client.enqueue("echo", message="still here")
-        states = [await place.ended(task_id) for task_id in [*ids.values(), after]]
-        tasks = {h: (await place.client.execute(FAILED_TASK, id=i))["task"] for h, i in ids.items()}
-        wait_until(lambda: place.redis.hlen("unacked") == 0, "all messages acknowledged")
-        metas = {h: json.loads(place.redis.get(f"celery-task-meta-{i}")) for h, i in ids.items()}
+            assert await site.ended(workflow) == "FAILED"
+        checked = (await site.client.execute(FAILED_TASK, id=workflow))["task"]["failure"]
+        after = await site.client.enqueue("echo", message="still here")
+        states = [await site.ended(task_id) for task_id in [*ids.values(), after]]
+        tasks = {h: (await site.client.execute(FAILED_TASK, id=i))["task"] for h, i in ids.items()}
+        wait_until(lambda: site.redis.hlen("unacked") == 0, "all messages acknowledged")
+        metas = {h: json.loads(site.redis.get(f"celery-task-meta-{i}")) for h, i in ids.items()}
 
     assert (checked["type"], checked["message"]) == ("SystemExit", "not this one")
     failures = {how: (t["failure"]["type"], t["failure"]["message"]) for how, t in tasks.items()}
@@ -204,9 +204,9 @@ async def test_a_task_fails_with_what_its_body_raised(project, running_project, 
 
 async def test_a_validator_that_exits_does_not_end_the_api(project, running_project):
     check = 'mutation { enqueueCheck(input: {text: "exit"}) { __typename } }'
-    with running_project(project, pool="solo") as place:
-        answer = await place.client.answer(check)
-        echo = await place.client.enqueue("echo", message="still here")
+    with running_project(project, pool="solo") as site:
+        answer = await site.client.answer(check)
+        echo = await site.client.enqueue("echo", message="still here")
 
         assert [error["extensions"]["code"] for error in answer["errors"]] == ["INTERNAL"]
-        assert await place.ended(echo) == "SUCCEEDED"
+        assert await site.ended(echo) == "SUCCEEDED"

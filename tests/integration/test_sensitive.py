@@ -112,7 +112,7 @@ def unpacked(text: str) -> str:
 
 
 @dataclass
-class Place:
+class Site:
     client: Client
     redis: Redis
     environment: dict[str, str]
@@ -154,56 +154,56 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(copy_project, tmp_path_factory) -> Iterator[Place]:
+def site(copy_project, tmp_path_factory) -> Iterator[Site]:
     project, folder = copy_project(TASKS), tmp_path_factory.mktemp("sensitive")
     with (
         private_redis(folder / "redis") as url,
         Redis.from_url(url, decode_responses=True) as redis,
         running_api({"REDIS_URL": url}, folder / "api.log", project=project) as api,
     ):
-        place = Place(Client(api), redis, {"REDIS_URL": url}, project, folder)
+        site = Site(Client(api), redis, {"REDIS_URL": url}, project, folder)
         with redis.pubsub() as channel:
-            channel.psubscribe(**{"*": lambda message: place.published.append(str(message))})
+            channel.psubscribe(**{"*": lambda message: site.published.append(str(message))})
             listener = channel.run_in_thread(0.05)
-            yield place
+            yield site
             listener.stop()
             listener.join()
 
 
-async def test_only_the_message_contains_it_and_only_until_the_task_has_run(place):
-    execute = place.client.execute
+async def test_only_the_message_contains_it_and_only_until_the_task_has_run(site):
+    execute = site.client.execute
     single = (await execute(UNLOCK, key=SECRET))["enqueueUnlock"]["task"]["id"]
     items = (await execute(BATCH, key=SECRET))["enqueueBatch"]["items"]
     first = 'unlock: {door: "a", key: $key}'
     workflow = (await execute(WORKFLOW % first, key=SECRET))["enqueueWorkflow"]["task"]["id"]
-    knock = await place.client.enqueue("knock", key=SECRET)
+    knock = await site.client.enqueue("knock", key=SECRET)
     waiting = f"celeryql:signatures:{workflow}"  # the later message of the second step
 
-    assert place.holding() == {"celery", "celeryql:outbox", waiting}
+    assert site.holding() == {"celery", "celeryql:outbox", waiting}
     assert "door" in items[1]["error"]["message"]
-    with place.worker("-E", "--loglevel", "DEBUG"):
+    with site.worker("-E", "--loglevel", "DEBUG"):
         ids = [single, items[0]["task"]["id"], workflow, knock]
-        states = [(await place.ended(id_))["state"] for id_ in ids]
-        slipped = await place.ended(items[2]["task"]["id"])
-        wait_until(lambda: not place.holding(), "secret is stored nowhere")
+        states = [(await site.ended(id_))["state"] for id_ in ids]
+        slipped = await site.ended(items[2]["task"]["id"])
+        wait_until(lambda: not site.holding(), "secret is stored nowhere")
 
     assert states == ["SUCCEEDED"] * 4
     assert slipped["state"] == "FAILED"
     assert SECRET not in str(slipped)
-    assert "task-received" in place.logged_and_published()
-    assert SECRET not in place.logged_and_published()
+    assert "task-received" in site.logged_and_published()
+    assert SECRET not in site.logged_and_published()
 
 
-async def test_it_is_stored_nowhere_after_a_task_was_skipped_or_canceled(place):
-    execute = place.client.execute
+async def test_it_is_stored_nowhere_after_a_task_was_skipped_or_canceled(site):
+    execute = site.client.execute
     workflow = (await execute(WORKFLOW % "slip: {key: $key}", key=SECRET))["enqueueWorkflow"]
     later = (await execute(LATER, key=SECRET))["enqueueSlip"]["task"]["id"]
-    assert "celeryql:scheduled_messages" in place.holding()
+    assert "celeryql:scheduled_messages" in site.holding()
 
     await execute(CANCEL, id=later)
-    with place.worker():
-        assert (await place.ended(workflow["task"]["id"]))["state"] == "FAILED"
-        wait_until(lambda: not place.holding(), "secret is stored nowhere")
+    with site.worker():
+        assert (await site.ended(workflow["task"]["id"]))["state"] == "FAILED"
+        wait_until(lambda: not site.holding(), "secret is stored nowhere")
 
 
 @pytest.mark.parametrize(
@@ -221,32 +221,32 @@ async def test_it_is_stored_nowhere_after_a_task_was_skipped_or_canceled(place):
         ("enqueuePay", "PayInput", {"card": SECRET}),
     ],
 )
-async def test_an_invalid_secret_is_not_logged(place, mutation, input_type, given):
-    answer = await place.client.answer(VARIED % (input_type, mutation), input=given)
+async def test_an_invalid_secret_is_not_logged(site, mutation, input_type, given):
+    answer = await site.client.answer(VARIED % (input_type, mutation), input=given)
 
     member = (answer["data"] or {}).get(mutation, {})
     assert "errors" in answer or member["__typename"] == "InvalidInput"
     assert SECRET not in str(member)
-    assert SECRET not in place.logged_and_published()
-    assert place.holding() == set()
+    assert SECRET not in site.logged_and_published()
+    assert site.holding() == set()
 
 
-async def test_a_retry_reports_that_the_secret_was_not_stored(place):
-    enqueued = await place.client.execute(UNLOCK, key=SECRET)
+async def test_a_retry_reports_that_the_secret_was_not_stored(site):
+    enqueued = await site.client.execute(UNLOCK, key=SECRET)
     task_id = enqueued["enqueueUnlock"]["task"]["id"]
-    with place.worker():
-        await place.ended(task_id)
+    with site.worker():
+        await site.ended(task_id)
 
-    told = (await place.client.execute(RETRY, id=task_id))["retryTask"]
+    told = (await site.client.execute(RETRY, id=task_id))["retryTask"]
 
     assert told["__typename"] == "InvalidInput"
     assert "takes sensitive arguments (key), which are not stored" in told["message"]
 
 
-def test_secrets_of_plain_callers_are_protected_as_well(place):
-    with place.worker("-E", "--loglevel", "DEBUG"):
-        done = run_to_end(["-c", PLAIN], place.project, **place.environment)
-        wait_until(lambda: not place.holding(), "secret is stored nowhere")
+def test_secrets_of_plain_callers_are_protected_as_well(site):
+    with site.worker("-E", "--loglevel", "DEBUG"):
+        done = run_to_end(["-c", PLAIN], site.project, **site.environment)
+        wait_until(lambda: not site.holding(), "secret is stored nowhere")
 
     assert done.returncode == 0, done.stderr
-    assert SECRET not in place.logged_and_published()
+    assert SECRET not in site.logged_and_published()
