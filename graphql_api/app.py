@@ -50,7 +50,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     engine = Engine(settings, api.definitions, api.queues)
     metrics = Metrics(engine.submitter.durations)
     services = Services(engine, api.present, authenticator, metrics)
-    endpoint = GraphQLEndpoint(api.schema, services)
+    page = partial(graphiql.page, settings.graphiql_dir)
+    endpoint = GraphQLEndpoint(api.schema, services, page)
 
     app = FastAPI(
         title="CeleryQL",

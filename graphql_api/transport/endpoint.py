@@ -39,7 +39,6 @@ from graphql_api.auth.trusted_hosts import is_trusted_host
 from graphql_api.auth.viewer import Viewer
 from graphql_api.context import Context, Services
 from graphql_api.execution.documents import is_mutation
-from graphql_api.pages import graphiql
 from graphql_api.transport.connection_limits import OpenConnections, TooManyConnections
 from graphql_api.transport.negotiation import JSON, RESPONSE, AcceptedFormats, negotiate
 from graphql_api.transport.request_body import decode_json, parse_request, read_parameters
@@ -83,7 +82,16 @@ class GraphQLEndpoint(GraphQL[Any, None]):
         MULTIPART_SUBSCRIPTION_PROTOCOL: MultipartStream,
     }
 
-    def __init__(self, schema: BaseSchema, services: Services) -> None:
+    def __init__(
+        self, schema: BaseSchema, services: Services, page: Callable[[], Response]
+    ) -> None:
+        """Serve a schema.
+
+        Args:
+            schema: the schema.
+            services: what all operations share.
+            page: returns the page for browsers.
+        """
         settings = services.engine.settings
         super().__init__(
             schema,
@@ -99,6 +107,7 @@ class GraphQLEndpoint(GraphQL[Any, None]):
         )
         self.engine = services.engine
         self._services = services
+        self._page = page
         self.unfinished_mutations: set[asyncio.Task[None]] = set()  # of WebSockets
         self._open_connections = OpenConnections(settings)
         services.metrics.open_sockets.set_function(lambda: self._open_connections.total)
@@ -150,7 +159,7 @@ class GraphQLEndpoint(GraphQL[Any, None]):
                 and request.method == "GET"
                 and "query" not in request.query_params
             ):
-                return graphiql.page(self.engine.settings.graphiql_dir)
+                return self._page()
             return await self._answer(request, await self._authenticate(request))
         except HTTPException as refusal:
             return _refusal(refusal.status_code, refusal.reason, request)

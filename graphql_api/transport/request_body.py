@@ -127,7 +127,7 @@ def parse_request(parameters: object) -> GraphQLRequestData:
         # After this message, clients that send only a hash send the whole document.
         raise HTTPException(400, "PersistedQueryNotSupported")
     if not given["query"]:
-        raise HTTPException(400, "There is no `query`")
+        raise HTTPException(400, "The request has no `query`")
     return GraphQLRequestData(
         query=given["query"],
         variables=given["variables"],
