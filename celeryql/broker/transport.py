@@ -27,7 +27,7 @@ from celeryql.broker.captured_messages import (
     from_kombu,
     queue_list,
 )
-from celeryql.broker.unacked import QoS, ReceivedMessage, log_rejected, outbox_script
+from celeryql.broker.unacked import QoS, ReceivedMessage, log_dropped, outbox_script
 from celeryql.outages import OUTAGES
 from celeryql.records import KEY, Priority
 
@@ -75,7 +75,7 @@ class Channel(redis.Channel):
         try:
             return super()._brpop_read(**options)  # type: ignore[no-untyped-call]
         except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-            log_rejected(getattr(error, "doc", getattr(error, "object", "")), error)
+            log_dropped(getattr(error, "doc", getattr(error, "object", "")), error)
             raise Empty from error
 
     def close(self) -> None:

@@ -43,7 +43,7 @@ class ReceivedMessage(virtual.Message):
             if expires_at_ms := payload.get("expires_at_ms"):
                 self.headers["expires"] = _in_utc(expires_at_ms).isoformat()
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            log_rejected(payload, error)
+            log_dropped(payload, error)
             raise Empty from error
 
     def mark_taken(self, at_ms: int) -> None:
@@ -59,7 +59,7 @@ def _in_utc(at_ms: float) -> datetime:
     return datetime.fromtimestamp(at_ms / 1_000, UTC)
 
 
-def log_rejected(message: Any, error: Exception) -> None:
+def log_dropped(message: Any, error: Exception) -> None:
     """Log why an entry of a queue is dropped."""
     shown = str(message)[:_SHOWN]
     logger.error("Dropped a queue entry that is not a Celery message (%r): %s", error, shown)
@@ -161,7 +161,7 @@ class QoS(redis.QoS):
                 # The worker that held it may still acknowledge the old tag.
                 message["properties"]["delivery_tag"] = new_tag = str(uuid4())
             except (KeyError, TypeError, ValueError) as error:
-                log_rejected(held, error)
+                log_dropped(held, error)
                 self._remove_from_indices(tag).execute()  # type: ignore[no-untyped-call]
                 return
             priority = self.channel._get_message_priority(message, reverse=False)  # noqa: SLF001

@@ -187,7 +187,9 @@ class TaskDefinition:
             return {missing[0]: args[0]} | kwargs
         names = list(self.arguments.model_fields)
         if len(args) > len(names):
-            raise InvalidArguments(f"{self.name} takes {len(names)} arguments, not {len(args)}")
+            plural = "" if len(names) == 1 else "s"
+            text = f"{self.name} takes {len(names)} argument{plural}, not {len(args)}"
+            raise InvalidArguments(text)
         named = dict(zip(names, args, strict=False))
         if twice := named.keys() & kwargs.keys():
             raise InvalidArguments(f"{self.name}: {', '.join(sorted(twice))} given twice")

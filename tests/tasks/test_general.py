@@ -71,7 +71,7 @@ def test_a_task_called_directly_is_a_function():
     [
         (([SECRET],), "echo: message: Input should be a valid string"),
         ((SECRET * 400,), "echo: message: String should have at most 8192 characters"),
-        ((SECRET, SECRET), "echo takes 1 arguments, not 2"),
+        ((SECRET, SECRET), "echo takes 1 argument, not 2"),
         ((), "echo: message: Field required"),
     ],
     ids=["wrong type", "too long", "too many", "none"],
