@@ -2,8 +2,8 @@
 
 A mutation binds both in the API (`graphql_api/transport/`). The headers of Celery's messages carry
 them to the workers: with a task, each task of a batch, and the first steps of a workflow. A worker
-binds them while it runs the task. So every line that is logged meanwhile contains them, and so does
-every message that is sent meanwhile: of a retry, of the next steps, and of the task's body.
+binds them while it runs the task, so all lines that are logged in that time contain them, and so do
+all messages that are sent: for a retry, for the next steps, and by the task's body.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ _START_TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A task as it is now; of kind GAP if it replaces events that are no longer kept.
+    """The current state of a task; of kind GAP if it replaces events that are no longer kept.
 
     Attributes:
         cursor: the record includes every event up to this one.

@@ -263,7 +263,7 @@ class Backend(RedisBackend):
         }
 
     def _input(self, request: Context) -> dict[str, str]:
-        """Give the arguments of a run; those that another step passed are known only now."""
+        """Return the arguments of a run; results that were passed to it are known only now."""
         task = self.app.tasks.get(request.task)
         # Invalid arguments, and whatever a validator raises, fail the run itself in a moment.
         with suppress(Exception):

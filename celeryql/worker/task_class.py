@@ -72,7 +72,7 @@ class TypedTask(Task):
         self.request.attempt = attempt
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function: as it is if called directly, with typed arguments in a worker.
+        """Call the function: unchanged if called directly, with typed arguments in a worker.
 
         In a worker, an exception is replaced if Celery or its pool could not report it.
         """

@@ -174,9 +174,9 @@ async def test_ten_subscribers_of_one_task_get_the_same_events(client, workers):
 
     streams = await asyncio.gather(*[client.events(WATCH, id=task_id) for _ in range(10)])
 
-    told = [
+    received = [
         {e["cursor"]: e["task"] for e in stream if e["kind"] != "SNAPSHOT"} for stream in streams
     ]
-    longest = max(told, key=len)
-    assert [cursor for part in told for cursor in part if longest[cursor] != part[cursor]] == []
+    longest = max(received, key=len)
+    assert [cursor for part in received for cursor in part if longest[cursor] != part[cursor]] == []
     assert {stream[-1]["task"]["state"] for stream in streams} == {"SUCCEEDED"}

@@ -144,7 +144,7 @@ def narrow(n: int) -> Annotated[int, Field(ge=0, le=9)]:
 
 @app.task(ignore_result=True)
 def quiet(n: int) -> int:
-    """Have no result."""
+    """Ignore the result."""
     return n
 
 

@@ -156,13 +156,13 @@ async def test_a_chain_waits_for_the_worker_of_its_middle_step(installation):
     chain = [{"step": {"key": key, "task": task}} for key, task in steps.items()]
     workflow_id = await installation.client.enqueue("workflow", canvas={"chain": chain})
     watch = "subscription($id: ID!) { task(id: $id) { task { stepKey state } } }"
-    told = []
+    received = []
 
     async def watch_until(stream, step, state):
         async for message in stream:
             event = message["payload"]["data"]["task"]["task"]
-            told.append((event["stepKey"], event["state"]))
-            if told[-1] == (step, state):
+            received.append((event["stepKey"], event["state"]))
+            if received[-1] == (step, state):
                 return
 
     async with aclosing(installation.client.watch(watch, id=workflow_id)) as stream:
@@ -175,7 +175,7 @@ async def test_a_chain_waits_for_the_worker_of_its_middle_step(installation):
             await watch_until(stream, None, "SUCCEEDED")
 
     assert queues["ml_service"]["depth"] == 1
-    assert told == [
+    assert received == [
         (None, "QUEUED"),
         ("first", "RUNNING"), (None, "RUNNING"), ("first", "SUCCEEDED"), ("spam", "QUEUED"),
         ("spam", "RUNNING"), ("spam", "SUCCEEDED"), ("mail", "QUEUED"),

@@ -237,10 +237,10 @@ async def test_a_retry_reports_that_the_secret_was_not_stored(site):
     with site.worker():
         await site.ended(task_id)
 
-    told = (await site.client.execute(RETRY, id=task_id))["retryTask"]
+    payload = (await site.client.execute(RETRY, id=task_id))["retryTask"]
 
-    assert told["__typename"] == "InvalidInput"
-    assert "takes sensitive arguments (key), which are not stored" in told["message"]
+    assert payload["__typename"] == "InvalidInput"
+    assert "takes sensitive arguments (key), which are not stored" in payload["message"]
 
 
 def test_secrets_of_plain_callers_are_protected_as_well(site):

@@ -177,19 +177,19 @@ async def test_a_stream_survives_an_outage_without_a_missing_event(redis, api, t
     with running_worker("celery", {"REDIS_URL": redis.url}, tmp_path / "worker.log"):
         task_id = await accept(api, WAIT, "enqueueWait")
         stream = api.client.watch(WATCH, id=task_id)
-        told = []
+        received = []
         async for message in stream:
-            told.append(message["payload"]["data"]["task"])
-            if len(told) == 3:
+            received.append(message["payload"]["data"]["task"])
+            if len(received) == 3:
                 (redis.kill if outage == "dead" else redis.freeze)()
                 await asyncio.sleep(1)  # the length of the outage
                 (redis.start if outage == "dead" else redis.thaw)()
-        kept = await api.client.events(WATCH, id=task_id, after=told[0]["cursor"])
+        kept = await api.client.events(WATCH, id=task_id, after=received[0]["cursor"])
 
-    assert told[1:] == kept
-    assert told[-1]["task"]["state"] == "SUCCEEDED"
-    versions = [event["task"]["version"] for event in told]
-    assert versions == list(range(versions[0], versions[0] + len(told)))
+    assert received[1:] == kept
+    assert received[-1]["task"]["state"] == "SUCCEEDED"
+    versions = [event["task"]["version"] for event in received]
+    assert versions == list(range(versions[0], versions[0] + len(received)))
 
 
 async def test_a_subscription_during_an_outage_is_refused(redis, api):

@@ -123,12 +123,12 @@ async def test_the_stream_of_a_workflow_is_ordered_and_consistent(client, worker
         task = event["task"]
         assert task["version"] > versions.get(task["id"], 0)
         versions[task["id"]] = task["version"]
-    told = [event["workflow"] for event in events if event["workflow"]]
-    assert [w["version"] for w in told] == sorted({w["version"] for w in told})
-    assert [w["counts"]["succeeded"] for w in told] == sorted(
-        w["counts"]["succeeded"] for w in told
+    summaries = [event["workflow"] for event in events if event["workflow"]]
+    assert [w["version"] for w in summaries] == sorted({w["version"] for w in summaries})
+    assert [w["counts"]["succeeded"] for w in summaries] == sorted(
+        w["counts"]["succeeded"] for w in summaries
     )
-    assert told[-1]["counts"]["succeeded"] == 6
+    assert summaries[-1]["counts"]["succeeded"] == 6
 
 
 @pytest.mark.parametrize(

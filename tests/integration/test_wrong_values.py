@@ -84,9 +84,9 @@ class Root:
     def operation(self, given: dict[str, Any]) -> str:
         declared = ", ".join(f"${name}: {self.types[name]}" for name in given)
         passed = ", ".join(f"{name}: ${name}" for name in given)
-        told = "message ... on InvalidInput { problems { path message } }"
-        of_items = f"... on EnqueueBatchSuccess {{ items {{ error {{ {told} }} }} }}"
-        below = f"... on Error {{ {told} }} {of_items}" if self.is_payload else ""
+        error_fields = "message ... on InvalidInput { problems { path message } }"
+        of_items = f"... on EnqueueBatchSuccess {{ items {{ error {{ {error_fields} }} }} }}"
+        below = f"... on Error {{ {error_fields} }} {of_items}" if self.is_payload else ""
         return f"{self.kind}({declared}) {{ {self.name}({passed}) {{ __typename {below} }} }}"
 
     def asked(self) -> Iterator[dict[str, Any]]:
