@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pkgutil
+from pathlib import Path
 from typing import Any
 
 from celery import Celery, signals
 from kombu.entity import Exchange, Queue
 
-import tasks
 from celeryql import install
 from celeryql.errors import exit_on_bad_configuration
 from tasks.settings import load_settings
@@ -17,7 +17,8 @@ DEFAULT_QUEUE = "celery"
 ROUTES = {"tasks.spam.*": "ml_service", "tasks.email.*": "email_service"}
 QUEUES = (DEFAULT_QUEUE, *ROUTES.values())
 
-app = Celery("tasks", include=[m.name for m in pkgutil.iter_modules(tasks.__path__, "tasks.")])
+_modules = pkgutil.iter_modules([str(Path(__file__).parent)], "tasks.")
+app = Celery("tasks", include=[module.name for module in _modules])
 install(app)
 app.conf.update(
     task_default_queue=DEFAULT_QUEUE,

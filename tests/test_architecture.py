@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 
 import pytest
 
@@ -19,6 +21,17 @@ FLOORS = {
     "tasks": {"celeryql", "ml"},
     "celeryql": set(),
     "ml": set(),
+}
+# Sub-packages from the top down: each imports those below it, and the files of the package itself.
+SUB_PACKAGES = {
+    "celeryql": (
+        *("adopt", "submission", "watching", "worker", "workflow"),
+        *("broker", "state", "definition", "observability"),
+    ),
+    "graphql_api": (
+        *("local", "transport", "pages", "resolvers", "derived"),
+        *("types", "execution", "observability", "auth"),
+    ),
 }
 # Where a library may be imported.
 LIBRARIES = {
@@ -89,6 +102,13 @@ def imports(file: str) -> Iterator[Import]:
 IMPORTS = [found for file in FILES for found in imports(file)]
 
 
+def floor_of(module: str, package: str) -> int:
+    """The height of a module's sub-package; files of the package itself are on no floor."""
+    first, *rest = module.split(".")
+    order = SUB_PACKAGES[package]
+    return order.index(rest[0]) if first == package and rest and rest[0] in order else -1
+
+
 def test_packages_import_only_what_is_below_them():
     above = [
         str(found)
@@ -98,6 +118,42 @@ def test_packages_import_only_what_is_below_them():
     ]
 
     assert above == []
+
+
+@pytest.mark.parametrize("package", SUB_PACKAGES)
+def test_sub_packages_import_only_what_is_below_them(package):
+    above = [
+        str(found)
+        for found in IMPORTS
+        if found.file.startswith(f"{package}/")
+        and 0 <= floor_of(found.module, package) < floor_of(module_of(found.file), package)
+    ]
+
+    assert above == []
+
+
+def test_no_import_cycle_between_files():
+    graph = defaultdict(set)
+    for found in IMPORTS:
+        if found.module in MODULES and MODULES[found.module] != found.file:
+            graph[found.file].add(MODULES[found.module])
+
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(" <- ".join(error.args[1]))
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_a_class_name_exists_once_in_a_package(package):
+    places = defaultdict(list)
+    for file, tree in FILES.items():
+        if file.startswith(f"{package}/"):
+            for node in ast.walk(tree):
+                if isinstance(node, ast.ClassDef):
+                    places[node.name].append(file)
+
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
