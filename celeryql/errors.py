@@ -117,7 +117,7 @@ class Problem:
     """One problem of an input.
 
     Attributes:
-        path: from the argument of the operation to the value.
+        path: the names from the argument of the operation to the value.
         message: what is wrong with it.
     """
 
@@ -132,8 +132,8 @@ def problems_of(error: ValidationError, path: tuple[str, ...] = ()) -> list[Prob
     """Convert the errors of pydantic, without the values, which may be sensitive.
 
     Args:
-        error: of the model that validated an input.
-        path: of that input in the operation.
+        error: the error of the model that validated an input.
+        path: the path of that input in the operation.
     """
     found = error.errors(include_url=False)
     return [Problem((*path, *map(str, e["loc"])), message_of(e)) for e in found]

@@ -135,7 +135,7 @@ def push(client: Any, message: CapturedMessage, *, is_spare: bool = False) -> No
     """Push a message, or hold it in Redis until it is due.
 
     Args:
-        client: of Redis.
+        client: the Redis client.
         message: the message.
         is_spare: drop it if another message of its task is held already.
     """

@@ -155,9 +155,9 @@ def json_examples(adapter: TypeAdapter[Any], annotation: Any, options: dict[str,
     """Dump the examples that a type accepts to JSON values.
 
     Args:
-        adapter: of the type.
+        adapter: the adapter of `annotation`.
         annotation: the type.
-        options: for the dump.
+        options: arguments for `dump_python`.
 
     Raises:
         ValueError: one cannot be dumped, or is read back as another value; it says where and why.

@@ -18,7 +18,7 @@ def union_class_names(annotation: Any, value: Any) -> Iterator[str]:
     """Yield the class name of each model that stands for a union, outer ones first.
 
     Args:
-        annotation: of the result.
+        annotation: the return type of the task.
         value: the result.
     """
     origin, parts = typing.get_origin(annotation), typing.get_args(annotation)

@@ -28,7 +28,7 @@ class DurationCounts:
 
     Attributes:
         at_most: how many took no longer than each of `BOUNDS_MS`; the last counts all.
-        sum_s: of all durations.
+        sum_s: the sum of all durations.
     """
 
     at_most: tuple[int, ...]

@@ -65,7 +65,7 @@ class _Block:
 
     Attributes:
         items: the items.
-        size_bytes: of their text.
+        size_bytes: the size of their text.
         end: offset of the next item in the document.
         is_end: there is no next item.
     """
@@ -114,7 +114,7 @@ class JsonDocumentReader:
         """Parse a whole document.
 
         Args:
-            document: from `find`.
+            document: a document from `find`.
             max_objects: how many objects it may have; ten texts or numbers count as one.
 
         Raises:
@@ -142,8 +142,8 @@ class JsonDocumentReader:
         """Read items of a list that is a member of a large document.
 
         Args:
-            document: from `find`.
-            name: of the member.
+            document: a document from `find`.
+            name: the name of the member.
             after: how many items to skip.
             count: how many to read at most.
             charge: called with the size of the items in bytes; it may raise to stop the reading.

@@ -123,9 +123,9 @@ async def list_page(
     Args:
         redis: holds the listings.
         store: reads the records.
-        owner: of the tasks; None for all owners.
+        owner: the owner of the tasks; None for all owners.
         filter_: what the records must match.
-        size: of the page, 1 or more.
+        size: how many records the page has at most, 1 or more.
         beyond: begin after this position; None to begin at the end of the listing.
         towards_newer: read from old to new; the page still has the newest record first.
 

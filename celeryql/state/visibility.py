@@ -12,8 +12,8 @@ class Visibility:
     """Which tasks a client may see; an attribute that is None allows all.
 
     Attributes:
-        owner: of the tasks.
-        definitions: names of their definitions.
+        owner: the owner of the tasks.
+        definitions: the names of their definitions.
         task_ids: their ids; the id of a workflow includes its steps.
     """
 

@@ -78,7 +78,7 @@ class Submission:
 
     Attributes:
         records: the task's; or the workflow's, then those of its steps.
-        messages: of the tasks that can start at once.
+        messages: the messages of the tasks that can start at once.
         content: JSON that is equal for equal submissions, for the idempotency key.
         workflow: the fields of its hash, and the signatures of the steps that wait.
         reused: Celery's result metas of the steps that do not run again, by id.
@@ -117,8 +117,8 @@ class Accepted:
     """An accepted submission.
 
     Attributes:
-        record: of the task.
-        deduplicated: it was accepted earlier, with the same idempotency key.
+        record: the record of the task.
+        deduplicated: whether it was accepted earlier, with the same idempotency key.
     """
 
     record: Record
@@ -130,10 +130,10 @@ class AcceptResult:
     """The outcomes of several submissions.
 
     Attributes:
-        cursor: of the last event before them.
+        cursor: the cursor of the last event before them.
         wait_s: seconds until the owner's rate has room for the input that was refused before; 0
             if it had room.
-        outcomes: in the order of the submissions.
+        outcomes: one for each submission, in order.
     """
 
     cursor: Cursor
@@ -153,8 +153,8 @@ async def accept(
 
     Args:
         script: `lua/accept.lua`.
-        settings: of the API.
-        owner: of the tasks.
+        settings: the settings of the API.
+        owner: the owner of the tasks.
         submissions: the tasks and workflows to accept.
         refused: how many tasks were refused before; they count against the owner's rate.
 

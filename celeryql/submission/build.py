@@ -84,8 +84,8 @@ def build_workflow(
     """Build the submission of a workflow.
 
     Args:
-        workflow: as it was planned.
-        options: of the workflow; the options of a step override them.
+        workflow: the planned workflow.
+        options: the options of the workflow; those of a step override them.
         content: JSON that is equal for equal workflows, for the idempotency key.
         reused: steps that do not run again, by their id in this workflow.
         retry_of: the workflow that this one retries.

@@ -49,7 +49,7 @@ class CancelResult:
     """The outcome of a cancellation.
 
     Attributes:
-        record: of the task or workflow, after it.
+        record: the record of the task or workflow after the cancellation.
         count: how many tasks are canceled, including those that their worker will terminate.
         still_running: tasks that go on running: they are not to be terminated, or cannot be.
     """

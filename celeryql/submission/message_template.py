@@ -33,7 +33,7 @@ def message_for(
     """Build the message that starts one task.
 
     Args:
-        definition: of the task.
+        definition: the definition of the task.
         task_id: its id.
         kwargs: its arguments, as JSON values.
         priority: Celery's number; 0 is taken first.

@@ -22,7 +22,7 @@ def input_mismatch(
     """Say why a stored input does not fit a definition; an empty text if it fits.
 
     Args:
-        definition: as it is now.
+        definition: the definition as it is now.
         given: the stored input.
         waits_for: the parameter whose value an earlier step will pass.
     """
@@ -39,8 +39,8 @@ def workflow_mismatches(workflow: Workflow, results: Mapping[TaskId, Any]) -> It
     """Say why the steps of a stored workflow do not fit their definitions as they are now.
 
     Args:
-        workflow: as it would run again.
-        results: of the steps that would not run again.
+        workflow: the workflow as it would run again.
+        results: the results of the steps that would not run again, by id.
     """
     output_types = {step.id: step.node.definition.output_type for step in workflow.steps}
     for step in workflow.steps:

@@ -84,7 +84,7 @@ class Submitter:
 
         Args:
             tasks: the tasks to accept.
-            owner: of the tasks.
+            owner: the owner of the tasks.
             refused: how many other tasks were refused; they count against the owner's rate.
 
         Raises:

@@ -34,7 +34,7 @@ class StepNode:
 
     Attributes:
         arguments: their JSON values, without the one that is piped.
-        options: of which a step has only tags, priority and attempts.
+        options: its options; a step has only tags, priority and attempts.
         path: where the arguments are in the input of the operation, for problems.
     """
 

@@ -27,8 +27,8 @@ def plan(name: str | None, canvas: Node, *, max_steps: int) -> Workflow:
     """Check a canvas, give each step a key and an id, and plan its joins.
 
     Args:
-        name: of the workflow.
-        canvas: its steps.
+        name: the name of the workflow; None without one.
+        canvas: the node that contains all steps.
         max_steps: how many steps it may have.
 
     Raises:
