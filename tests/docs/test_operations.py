@@ -14,6 +14,7 @@ from tests.docs.pages import PAGES, answered, blocks, name_of, page
 from tests.docs.transcript import Transcript
 from tests.processes import running_api
 
+SCHEMA = graphql.build_schema((PROJECT_ROOT / "schema.graphql").read_text())
 # These pages need more than the API and its workers: tests of their own run them.
 OWN_TASKS = "docs/tasks.md"
 FROZEN = "docs/inside-redis.md"
@@ -62,8 +63,6 @@ def test_the_pages_whose_operations_are_run_are_those_with_answers():
 def test_operations_fit_the_schema(path):
     if name_of(path) == OWN_TASKS:
         return
-    schema = graphql.build_schema((PROJECT_ROOT / "schema.graphql").read_text())
-
     for language, text in blocks(path.read_text()):
         if language == "graphql":
-            assert graphql.validate(schema, graphql.parse(text)) == [], text
+            assert graphql.validate(SCHEMA, graphql.parse(text)) == [], text
