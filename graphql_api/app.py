@@ -20,7 +20,7 @@ from celeryql.errors import exit_on_bad_configuration
 from celeryql.observability import traces
 from celeryql.settings import Settings, load_settings
 from graphql_api.auth.authenticator import Authenticator
-from graphql_api.context import Services
+from graphql_api.execution.context import Services
 from graphql_api.observability.metrics import Metrics
 from graphql_api.observability.metrics_endpoint import MetricsEndpoint
 from graphql_api.pages import graphiql

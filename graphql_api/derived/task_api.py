@@ -18,8 +18,8 @@ from celeryql.errors import BadTaskDefinition, problems_of
 from celeryql.records import TaskState
 from celeryql.state.json_documents import JsonDocument
 from graphql_api.auth.viewer import Scope
-from graphql_api.context import Info
 from graphql_api.derived.models import DerivedModels, Role, maybe
+from graphql_api.execution.context import Info
 from graphql_api.execution.input_validation import (
     UncheckedArguments,
     charge_invalid_input,

@@ -22,7 +22,7 @@ from graphql.pyutils import Path
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from graphql_api.api_errors import FIELD_ERRORS_MAX, ApiError, ErrorCode
-from graphql_api.context import CHARACTERS, CHEAP, Info
+from graphql_api.execution.context import CHARACTERS, CHEAP, Info
 from graphql_api.execution.document_limits import DocumentMeasure
 from graphql_api.execution.shared_answers import SharedAnswer
 from graphql_api.execution.stored_values import LargeValue

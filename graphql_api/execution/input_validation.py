@@ -25,7 +25,7 @@ from celeryql.errors import (
     plain_message,
 )
 from celeryql.task_errors import run_task_code
-from graphql_api.context import Info
+from graphql_api.execution.context import Info
 
 T = TypeVar("T")
 

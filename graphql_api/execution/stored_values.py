@@ -22,7 +22,7 @@ from celeryql.definition.unions import RESULT_CLASSES, has_unions
 from celeryql.errors import DocumentTooLarge, problems_of
 from celeryql.state.json_documents import JsonDocument
 from graphql_api.api_errors import ApiError, ErrorCode
-from graphql_api.context import CHEAP, Context
+from graphql_api.execution.context import CHEAP, Context
 
 PAGE_MAX = 10_000  # items of a result
 

@@ -11,7 +11,7 @@ from celeryql.engine import Engine
 from celeryql.submission.accept import Accepted, Submission
 from celeryql.submission.build import build_task
 from graphql_api.auth.viewer import Scope, Viewer
-from graphql_api.context import Info
+from graphql_api.execution.context import Info
 from graphql_api.execution.executor import weigh_item
 from graphql_api.execution.input_validation import charge_invalid_input, validate_in_time
 from graphql_api.resolvers.error_mapping import present_refusal

@@ -11,7 +11,7 @@ from celeryql.outages import unavailable_in_outage
 from celeryql.records import Record, TaskId
 from celeryql.submission.control import RetryFrom
 from graphql_api.auth.viewer import Scope
-from graphql_api.context import Info
+from graphql_api.execution.context import Info
 from graphql_api.types import decorators
 from graphql_api.types.node import IdArgument
 from graphql_api.types.options import checked_options

@@ -22,7 +22,7 @@ from strawberry.utils.str_converters import to_camel_case
 from celeryql import errors as engine
 from celeryql.outages import is_outage
 from graphql_api.api_errors import FIELD_ERRORS_MAX, ApiError, ErrorCode, log_and_mask, shorten
-from graphql_api.context import Info
+from graphql_api.execution.context import Info
 from graphql_api.types.enums import Scope
 from graphql_api.types.payload_errors import (
     AlreadyFinished,

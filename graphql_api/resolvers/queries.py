@@ -6,7 +6,7 @@ from typing import Annotated
 
 import strawberry
 
-from graphql_api.context import Info
+from graphql_api.execution.context import Info
 from graphql_api.types import decorators
 from graphql_api.types.cluster import Queue, TaskDefinition, Worker
 from graphql_api.types.enums import Scope

@@ -14,7 +14,7 @@ from celeryql.state.listing import RecordFilter
 from celeryql.watching.event_stream import Snapshot
 from graphql_api.api_errors import ApiError, ErrorCode, not_found
 from graphql_api.auth.viewer import Scope
-from graphql_api.context import Info
+from graphql_api.execution.context import Info
 from graphql_api.execution.shared_answers import SharedAnswer, SharingGroup
 from graphql_api.types import decorators
 from graphql_api.types.cluster import Cluster

@@ -14,7 +14,7 @@ from celeryql import errors
 from celeryql.records import WORKFLOW
 from graphql_api.auth.authenticator import TOKEN_MAX
 from graphql_api.auth.viewer import Viewer
-from graphql_api.context import Info
+from graphql_api.execution.context import Info
 from graphql_api.types import decorators
 from graphql_api.types.enums import Scope
 from graphql_api.types.payload_errors import Forbidden, InvalidInput

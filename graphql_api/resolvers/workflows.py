@@ -14,7 +14,7 @@ from celeryql.workflow.canvas import ChainNode, GroupNode, Node, StepNode, chord
 from celeryql.workflow.canvas import Workflow as PlannedWorkflow
 from celeryql.workflow.planner import plan
 from graphql_api.auth.viewer import Scope
-from graphql_api.context import Info
+from graphql_api.execution.context import Info
 from graphql_api.execution.input_validation import charge_invalid_input, validate_in_time
 from graphql_api.types import decorators
 from graphql_api.types.inputs import CanvasInput, StepInput, WorkflowInput, step_task

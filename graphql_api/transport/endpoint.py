@@ -37,7 +37,7 @@ from graphql_api.api_errors import ApiError, ErrorCode, log_and_mask
 from graphql_api.auth.authenticator import Unauthenticated
 from graphql_api.auth.trusted_hosts import is_trusted_host
 from graphql_api.auth.viewer import Viewer
-from graphql_api.context import Context, Services
+from graphql_api.execution.context import Context, Services
 from graphql_api.execution.documents import is_mutation
 from graphql_api.transport.connection_limits import OpenConnections, TooManyConnections
 from graphql_api.transport.negotiation import JSON, RESPONSE, AcceptedFormats, negotiate

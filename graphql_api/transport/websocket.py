@@ -37,7 +37,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
 
 from graphql_api.api_errors import ApiError, ErrorCode, log_and_mask
 from graphql_api.auth.viewer import Viewer
-from graphql_api.context import Context
+from graphql_api.execution.context import Context
 from graphql_api.execution.documents import is_mutation
 
 _TOKEN_EXPIRED = 4403

@@ -12,7 +12,7 @@ from celeryql.definition import task_definition as engine
 from celeryql.watching.cluster_poller import ClusterSnapshot
 from celeryql.watching.queues_and_workers import QueueStatus, WorkerStatus
 from graphql_api.auth.viewer import Scope
-from graphql_api.context import Info
+from graphql_api.execution.context import Info
 from graphql_api.types import decorators
 from graphql_api.types.node import Node
 

@@ -8,7 +8,7 @@ import strawberry
 
 from celeryql.state.listing import ListingPosition, RecordFilter, RecordPage, list_page
 from graphql_api.api_errors import QUOTED_MAX, ApiError, ErrorCode, shorten
-from graphql_api.context import Info
+from graphql_api.execution.context import Info
 from graphql_api.types import decorators
 from graphql_api.types.scalars import EventCursor
 from graphql_api.types.task import Task

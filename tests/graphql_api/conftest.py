@@ -14,7 +14,7 @@ from strawberry.types import ExecutionResult
 from celeryql.settings import Settings
 from celeryql.watching.cluster_poller import ClusterPoller
 from graphql_api.auth.authenticator import Authenticator, Scope, Viewer
-from graphql_api.context import Context, Services
+from graphql_api.execution.context import Context, Services
 from graphql_api.observability.metrics import Metrics
 from graphql_api.schema import build_schema
 from tests.celeryql.conftest import backend, engine, report, url
