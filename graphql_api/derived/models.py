@@ -66,23 +66,23 @@ class DerivedModels:
 
     def __init__(self, names: SchemaNames) -> None:
         self.names = names
-        self._made: dict[tuple[type, Role], Any] = {}
+        self._derived: dict[tuple[type, Role], Any] = {}
         self._enums: set[type] = set()
 
-    def annotation(self, annotation: Any, role: Role, limits: Limits = ()) -> Any:
+    def replace_models(self, annotation: Any, role: Role, limits: Limits = ()) -> Any:
         """Replace the models in an annotation by their clones."""
         origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
         if origin is Annotated:
-            inner = self.annotation(parts[0], role, limits + parts[1:])
+            inner = self.replace_models(parts[0], role, limits + parts[1:])
             # Only inputs have limits. A step is checked with its task's own model, because an error
             # here would refuse the whole operation and report a single problem.
             return Annotated[(inner, *parts[1:])] if role is Role.INPUT else inner
         if origin in (typing.Union, types.UnionType):
-            made = [self.annotation(part, role, limits) for part in parts]
+            clones = [self.replace_models(part, role, limits) for part in parts]
             is_tagged_union = role is Role.RESULT and len(union_members(parts)) > 1
-            return _tagged_union(parts, made) if is_tagged_union else reduce(or_, made)
+            return _tagged_union(parts, clones) if is_tagged_union else reduce(or_, clones)
         if origin is list or (origin is tuple and parts[1:] == (...,)):
-            return list[self.annotation(parts[0], role)]  # type: ignore[misc]  # made at run time
+            return list[self.replace_models(parts[0], role)]  # type: ignore[misc]  # evaluated at run time
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             text = (annotation.__doc__ or annotation.__name__).strip()
             return self.derive(annotation, _NESTED.get(role, role), annotation.__name__, text)
@@ -95,7 +95,7 @@ class DerivedModels:
     ) -> Any:
         """Return the clone of a model for a role, or None if it has no fields."""
         fields: dict[str, Any] = {}
-        if (model, role) not in self._made:
+        if (model, role) not in self._derived:
             for field_name, info in model.model_fields.items():
                 if field_name not in hidden:
                     fields[field_name] = self._field(field_name, info, role)
@@ -107,8 +107,8 @@ class DerivedModels:
             )
             is_input = role in _INPUT_ROLES
             decorate: Any = strawberry.pydantic.input if is_input else strawberry.pydantic.type
-            self._made[model, role] = decorate(clone, description=text) if fields else None
-        return self._made[model, role]
+            self._derived[model, role] = decorate(clone, description=text) if fields else None
+        return self._derived[model, role]
 
     def _field(self, name: str, info: FieldInfo, role: Role) -> tuple[Any, FieldInfo]:
         field = copy.copy(info)
@@ -117,7 +117,7 @@ class DerivedModels:
         if role in _INPUT_ROLES and isinstance(info.default, int):
             # The type must hold the default, too.
             limits += (Field(ge=-abs(info.default), le=abs(info.default)),)
-        annotation = self.annotation(info.annotation, role, limits)
+        annotation = self.replace_models(info.annotation, role, limits)
         if role is not Role.INPUT:
             _read_as_stored(field)
         if role is Role.STEP:
@@ -170,7 +170,7 @@ def _read_as_stored(field: FieldInfo) -> None:
 
 def maybe(annotation: Any) -> Any:
     """Make an input field optional, so that a missing value differs from null."""
-    return strawberry.Maybe[annotation]  # type: ignore[misc]  # made at run time
+    return strawberry.Maybe[annotation]  # type: ignore[misc]  # evaluated at run time
 
 
 def _description(name: str, info: FieldInfo) -> str:

@@ -51,10 +51,10 @@ class TaskApi:
     @cached_property
     def input(self) -> Any:
         """The input of the mutation, or None without parameters; the resolver checks it."""
-        made = self._arguments(Role.INPUT)
-        if made:
-            defer_validation(made)
-        return made
+        derived = self._arguments(Role.INPUT)
+        if derived:
+            defer_validation(derived)
+        return derived
 
     @cached_property
     def step_input(self) -> Any:
@@ -96,12 +96,12 @@ class TaskApi:
         """
         examples = self.definition.examples
         arguments = self._arguments(Role.ARGUMENTS)
-        shown: TypeAdapter[Any] = TypeAdapter(self._result | None, config=STORED_CONFIG)
+        result: TypeAdapter[Any] = TypeAdapter(self._result | None, config=STORED_CONFIG)
         try:
             for value in examples.arguments if arguments else ():
                 arguments.model_validate(value)
             for value in examples.results:
-                shown.validate_python(value)
+                result.validate_python(value)
         except ValidationError as error:
             reason = f"what pydantic writes cannot be read back ({problems_of(error)[0]})"
             hint = "make serializers return values that the type of their field accepts"
@@ -109,7 +109,7 @@ class TaskApi:
 
     @cached_property
     def _result(self) -> Any:
-        return self._models.annotation(self.definition.result_type, Role.RESULT)
+        return self._models.replace_models(self.definition.result_type, Role.RESULT)
 
     def _named(self, name: str) -> str:
         self._models.names.reserve(name, self.definition.arguments)
@@ -169,8 +169,8 @@ def _result_field(task: str, result: Any) -> Any:
 
 
 async def _result_document(task: Task, info: Info) -> JsonDocument | None:
-    is_there = task.record.state is TaskState.SUCCEEDED
-    return await info.context.result_metas.load(task.record.id) if is_there else None
+    has_result = task.record.state is TaskState.SUCCEEDED
+    return await info.context.result_metas.load(task.record.id) if has_result else None
 
 
 FirstItemsArgument = Annotated[
@@ -188,8 +188,8 @@ def _success(name: str, task: str, task_type: Any) -> Any:
             description="Whether `task` is an earlier task with the same idempotency key."
         ),
     }
-    made = type(name, (), members)
-    return strawberry.type(made, description=f"`{task}` was accepted.")
+    derived = type(name, (), members)
+    return strawberry.type(derived, description=f"`{task}` was accepted.")
 
 
 def _mutation(definition: TaskDefinition, input_type: Any, success: Any, payload: str) -> Any:

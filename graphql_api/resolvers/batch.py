@@ -16,7 +16,7 @@ from graphql_api.execution.executor import weigh_item
 from graphql_api.execution.input_validation import charge_invalid_input, validate_in_time
 from graphql_api.resolvers.error_mapping import present_refusal
 from graphql_api.types import decorators
-from graphql_api.types.inputs import BatchItemInput, step_task
+from graphql_api.types.inputs import BatchItemInput, task_and_arguments
 from graphql_api.types.options import parse_options
 from graphql_api.types.payload_errors import (
     Error,
@@ -135,7 +135,7 @@ def _attempt(engine: Engine, viewer: Viewer, item: BatchItemInput) -> Submission
 
 
 def _build(engine: Engine, viewer: Viewer, item: BatchItemInput) -> Submission:
-    name, given = step_task(item.task, ("task",))
+    name, given = task_and_arguments(item.task, ("task",))
     viewer.require_definitions([name])
     definition = engine.definitions[name]
     options = parse_options(item.options)

@@ -87,7 +87,7 @@ def _refusal_about_a_task(
         return IdempotencyConflict(message=message, existing=present(error.existing))
     # The usual message would reveal the id of a task that the viewer may not see.
     place = ("idempotencyKey",) if info.field_name == "retryTask" else ("options", "idempotencyKey")
-    problem = engine.Problem(place, "It is in use: take another")
+    problem = engine.Problem(place, "It is in use: choose another key")
     return _invalid_input(engine.InvalidInput([problem]), path)
 
 

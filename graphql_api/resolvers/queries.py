@@ -12,7 +12,7 @@ from graphql_api.types.cluster import Queue, TaskDefinition, Worker
 from graphql_api.types.enums import Scope
 from graphql_api.types.filters import FilterArgument, parse_filter
 from graphql_api.types.node import IdArgument, Node
-from graphql_api.types.pagination import PageArguments, TaskConnection, connect
+from graphql_api.types.pagination import PageArguments, TaskConnection, list_tasks
 from graphql_api.types.task import Task
 
 
@@ -94,7 +94,7 @@ class Query:
     ) -> TaskConnection:
         """List tasks, workflows and workflow steps, newest first."""
         wanted = parse_filter(filter, info.context.viewer)
-        return await connect(info, wanted, PageArguments.of(first, after, last, before))
+        return await list_tasks(info, wanted, PageArguments.of(first, after, last, before))
 
     @decorators.field(scopes=(Scope.READ,))
     def task_definitions(self, info: Info) -> list[TaskDefinition]:

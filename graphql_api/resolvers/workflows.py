@@ -17,7 +17,7 @@ from graphql_api.auth.viewer import Scope
 from graphql_api.execution.context import Info
 from graphql_api.execution.input_validation import charge_invalid_input, validate_in_time
 from graphql_api.types import decorators
-from graphql_api.types.inputs import CanvasInput, StepInput, WorkflowInput, step_task
+from graphql_api.types.inputs import CanvasInput, StepInput, WorkflowInput, task_and_arguments
 from graphql_api.types.options import OptionsArgument, parse_options
 from graphql_api.types.payload_errors import (
     Forbidden,
@@ -113,7 +113,7 @@ class _CanvasTranslator:
         return tuple(nodes), path
 
     def _step(self, step: StepInput, path: tuple[str, ...]) -> StepNode:
-        name, given = step_task(step.task, (*path, "task"))
+        name, given = task_and_arguments(step.task, (*path, "task"))
         return StepNode(
             key=step.key,
             definition=self._engine.definitions[name],

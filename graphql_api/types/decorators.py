@@ -1,7 +1,4 @@
-"""Strawberry's decorators, which take the description in the schema from the docstring.
-
-Those of fields also check the scopes that a field needs.
-"""
+"""Strawberry's decorators with two additions: docstrings as descriptions, and required scopes."""
 
 from __future__ import annotations
 
@@ -12,7 +9,6 @@ from enum import Enum
 from typing import Any, TypeVar, dataclass_transform
 
 import strawberry
-from pydantic import BaseModel
 from strawberry.extensions.field_extension import FieldExtension
 
 from celeryql.errors import Unavailable
@@ -20,7 +16,6 @@ from graphql_api.auth.viewer import Scope
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Enum)
-M = TypeVar("M", bound=BaseModel)
 
 
 @dataclass_transform(field_specifiers=(strawberry.field,))
@@ -45,11 +40,6 @@ def input(cls: builtins.type[T]) -> builtins.type[T]:
 def one_of(cls: builtins.type[T]) -> builtins.type[T]:
     """Turn a class into a OneOf input type, of which clients set exactly one field."""
     return strawberry.input(cls, description=inspect.getdoc(cls), one_of=True)
-
-
-def validated_input(cls: builtins.type[M]) -> builtins.type[M]:
-    """Make an input type of a pydantic model, whose limits then hold."""
-    return strawberry.pydantic.input(cls, description=inspect.getdoc(cls))
 
 
 class RequireScopes(FieldExtension):
@@ -121,7 +111,7 @@ def enum(
     summary, *lines = (inspect.getdoc(cls) or "").splitlines()
     listed = dict(line.strip().split(": ", 1) for line in lines if ": " in line)
     texts = listed | (descriptions or {})
-    made: Any = strawberry.enum(cls, description=summary, name=name)
-    for value in made.__strawberry_definition__.values:
+    decorated: Any = strawberry.enum(cls, description=summary, name=name)
+    for value in decorated.__strawberry_definition__.values:
         value.description = texts.get(value.name, f"{value.name.capitalize()}.")
     return cls

@@ -37,11 +37,11 @@ class StepTask:
 
     Attributes:
         name: the task's name; None unless exactly one task is given.
-        given: argument values by parameter. The task's own model checks them later.
+        arguments: the values by parameter. The task's own model checks them later.
     """
 
     name: str | None
-    given: dict[str, Any]
+    arguments: dict[str, Any]
 
     def require_name(self, path: tuple[str, ...]) -> str:
         """Return the name of the task.
@@ -65,13 +65,13 @@ def read_step_task(
     if not is_one_of(given):
         return StepTask(None, {})
     ((member, arguments),) = given.items()
-    name, parameters = _members()[member]
+    name, parameters = _task_fields()[member]
     values: dict[str, Any] = {}
     if parameters is not None:
         for key, value in arguments.items():
-            parameter, made_of = parameters[key]
+            parameter, type_ = parameters[key]
             values[parameter] = (
-                context.convert(value, made_of, *keys, member, key) if made_of else value
+                context.convert(value, type_, *keys, member, key) if type_ else value
             )
     return StepTask(name, values)
 
@@ -80,7 +80,7 @@ _Parameters = dict[str, tuple[str, Any]]
 
 
 @cache
-def _members() -> dict[str, tuple[str, _Parameters | None]]:
+def _task_fields() -> dict[str, tuple[str, _Parameters | None]]:
     """Return the task name and the parameters of each field, by its name in the schema."""
     fields = get_object_definition(StepTaskInput, strict=True).fields
     return {
@@ -119,13 +119,13 @@ def _holds_objects(type_: Any) -> bool:
 _name_in_schema = CachedNameConverter().from_field
 
 
-def step_task(given: StepTask, path: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
+def task_and_arguments(given: StepTask, path: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
     """Return the task name of a step, and its arguments as JSON values by parameter.
 
     Raises:
         InvalidInput: the input at `path` does not have exactly one task.
     """
-    return given.require_name(path), to_jsonable_python(given.given, **DUMP_OPTIONS)
+    return given.require_name(path), to_jsonable_python(given.arguments, **DUMP_OPTIONS)
 
 
 @decorators.input
@@ -199,13 +199,15 @@ class BatchItemInput:
 
 
 def _read_batch_item(
-    made: type[BatchItemInput], given: Mapping[str, Any], context: InputContext
+    cls: type[BatchItemInput], given: Mapping[str, Any], context: InputContext
 ) -> BatchItemInput:
     """Read one of up to 1,000 items without Strawberry's conversion, which is slower."""
     task = read_step_task(StepTaskInput, given["task"], context, "task")
-    asked = given.get("options")
-    options: Any = None if asked is None else context.convert(asked, TaskOptions, "options")
-    return made(task=task, options=options)
+    given_options = given.get("options")
+    options: Any = None
+    if given_options is not None:
+        options = context.convert(given_options, TaskOptions, "options")
+    return cls(task=task, options=options)
 
 
 get_object_definition(BatchItemInput, strict=True).from_input = _read_batch_item

@@ -33,12 +33,12 @@ class StartInput:
     )
 
 
-def _read_start(made: type[StartInput], given: Mapping[str, Any], _: InputContext) -> StartInput:
+def _read_start(cls: type[StartInput], given: Mapping[str, Any], _: InputContext) -> StartInput:
     """Accept any input: `parse_options` refuses it, so that only one item of a batch fails."""
     if not is_one_of(given):
-        return made()
+        return cls()
     ((member, value),) = given.items()
-    return made(**{"at" if member == "at" else "in_seconds": strawberry.Some(value)})
+    return cls(**{"at" if member == "at" else "in_seconds": strawberry.Some(value)})
 
 
 get_object_definition(StartInput, strict=True).from_input = _read_start

@@ -13,7 +13,7 @@ from graphql_api.types import decorators
 from graphql_api.types.scalars import EventCursor
 from graphql_api.types.task import Task
 
-_SIZE = 20
+_SIZE_DEFAULT = 20
 _SIZE_MAX = 100
 
 
@@ -87,12 +87,12 @@ class PageArguments:
                 "Give `first` and `after`, or `last` and `before`", ErrorCode.BAD_USER_INPUT
             )
         size, beyond = (last, before) if is_backwards else (first, after)
-        return cls(_size(size), _place(beyond), is_backwards)
+        return cls(_size(size), _position(beyond), is_backwards)
 
     def info(self, page: RecordPage) -> PageInfo:
         """Describe the position of a page that was read with these arguments."""
-        places = [place for place, _ in page.items]
-        start, end = (places[0], places[-1]) if places else (None, None)
+        positions = [position for position, _ in page.items]
+        start, end = (positions[0], positions[-1]) if positions else (None, None)
         if page.resume is not None:  # a search that was cut short ends beyond the last task
             start, end = (page.resume, end) if self.is_backwards else (start, page.resume)
         has_beyond = self.beyond is not None
@@ -104,7 +104,7 @@ class PageArguments:
         )
 
 
-async def connect(
+async def list_tasks(
     info: Info, filter_: RecordFilter, page_arguments: PageArguments
 ) -> TaskConnection:
     """Read a page of tasks, forwards from the newest or backwards from the oldest."""
@@ -120,22 +120,22 @@ async def connect(
         towards_newer=page_arguments.is_backwards,
     )
     edges = [
-        TaskEdge(cursor=str(place), node=info.context.present(record))
-        for place, record in page.items
+        TaskEdge(cursor=str(position), node=info.context.present(record))
+        for position, record in page.items
     ]
     return TaskConnection(
         cursor=EventCursor(cursor), edges=edges, page_info=page_arguments.info(page)
     )
 
 
-def _size(asked: int | None) -> int:
-    size = _SIZE if asked is None else asked
+def _size(requested: int | None) -> int:
+    size = _SIZE_DEFAULT if requested is None else requested
     if not 1 <= size <= _SIZE_MAX:
         raise ApiError(f"A page has 1 to {_SIZE_MAX} tasks, not {size}", ErrorCode.BAD_USER_INPUT)
     return size
 
 
-def _place(cursor: str | None) -> ListingPosition | None:
+def _position(cursor: str | None) -> ListingPosition | None:
     if cursor is None:
         return None
     try:

@@ -93,10 +93,10 @@ SMALL = Annotated[int, Field(ge=-(2**31), lt=2**31)]
     ],
 )
 def test_the_limits_of_an_integer_decide_between_int_and_big_int(annotation, comes_in, goes_out):
-    made = models_of()
+    models = models_of()
 
-    assert made.annotation(annotation, Role.STEP) == comes_in
-    assert bare(made.annotation(annotation, Role.RESULT)) == goes_out
+    assert models.replace_models(annotation, Role.STEP) == comes_in
+    assert bare(models.replace_models(annotation, Role.RESULT)) == goes_out
 
 
 def test_a_large_default_makes_an_argument_a_big_int():
@@ -106,7 +106,7 @@ def test_a_large_default_makes_an_argument_a_big_int():
         size: int = 2**33
         count: int = 3
 
-    made = models_of().derive(Limits, Role.STEP, "Limits", "Limits.")
+    models = models_of().derive(Limits, Role.STEP, "Limits", "Limits.")
 
-    assert made.model_fields["size"].annotation.__args__[0] is BigInt
-    assert made.model_fields["count"].annotation.__args__[0] is int
+    assert models.model_fields["size"].annotation.__args__[0] is BigInt
+    assert models.model_fields["count"].annotation.__args__[0] is int
