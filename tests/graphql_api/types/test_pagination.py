@@ -367,7 +367,7 @@ async def test_a_workflow_of_another_release_is_not_retried(api, empty_redis):
     )
 
     assert data["retryTask"]["__typename"] == "InvalidInput"
-    assert "stored by another release" in data["retryTask"]["message"]
+    assert "Another release stored the steps" in data["retryTask"]["message"]
 
 
 async def test_a_workflow_of_another_release_does_not_break_its_page(api, empty_redis):
