@@ -91,19 +91,19 @@ class Context:
     # keep all of them until its end.
 
     @cached_property
-    def records(self) -> Loader[Record | None]:
+    def records(self) -> BatchLoader[Record | None]:
         """Records that the viewer may see, by id."""
-        return _Records(self._load_records, self.reserve_items)
+        return _RecordLoader(self._load_records, self.reserve_items)
 
     @cached_property
-    def result_metas(self) -> Loader[JsonDocument | None]:
+    def result_metas(self) -> BatchLoader[JsonDocument | None]:
         """Celery's result metas, by task id."""
-        return Loader(partial(self._load_documents, meta_key))
+        return BatchLoader(partial(self._load_documents, meta_key))
 
     @cached_property
-    def inputs(self) -> Loader[JsonDocument | None]:
+    def inputs(self) -> BatchLoader[JsonDocument | None]:
         """The inputs of tasks, by task id."""
-        return Loader(partial(self._load_documents, input_key))
+        return BatchLoader(partial(self._load_documents, input_key))
 
     @cached_property
     def large_read_lock(self) -> asyncio.Lock:
@@ -111,19 +111,19 @@ class Context:
         return asyncio.Lock()
 
     @cached_property
-    def graphs(self) -> Loader[Graph | None]:
+    def graphs(self) -> BatchLoader[Graph | None]:
         """The graphs of workflows, by id."""
-        return Loader(self.engine.store.graphs)
+        return BatchLoader(self.engine.store.graphs)
 
     @cached_property
-    def queues(self) -> Loader[QueueStatus]:
+    def queues(self) -> BatchLoader[QueueStatus]:
         """The current state of queues, by name."""
-        return Loader(self.engine.cluster_reader.read_queues)
+        return BatchLoader(self.engine.cluster_reader.read_queues)
 
     @cached_property
-    def workers(self) -> Loader[list[WorkerStatus]]:
+    def workers(self) -> BatchLoader[list[WorkerStatus]]:
         """All workers, for any key."""
-        return Loader(self._load_workers)
+        return BatchLoader(self._load_workers)
 
     def begin_answer(self) -> None:
         """Reset the allowance: at the start of an operation, and for each event."""
@@ -192,19 +192,19 @@ class Context:
         return [await self.engine.cluster_reader.read_workers()] * len(keys)
 
 
-class Loader(DataLoader[str, T]):
+class BatchLoader(DataLoader[str, T]):
     """Reads each key of a batch once, even if aliases load it several times; it may be large."""
 
     def __init__(self, load: Callable[[list[str]], Awaitable[Sequence[T | BaseException]]]) -> None:
         async def load_each_once(keys: list[str]) -> list[T | BaseException]:
-            asked = list(dict.fromkeys(keys))
-            found = dict(zip(asked, await load(asked), strict=True))
+            unique_keys = list(dict.fromkeys(keys))
+            found = dict(zip(unique_keys, await load(unique_keys), strict=True))
             return [found[key] for key in keys]
 
         super().__init__(load_each_once, cache=False)
 
 
-class _Records(Loader[Record | None]):
+class _RecordLoader(BatchLoader[Record | None]):
     """Counts records before they are read, since one list may load a thousand steps."""
 
     def __init__(
