@@ -54,17 +54,38 @@ class CapturedMessage:
     delay_ms: int | None = None
     expires_in_ms: int | None = None
 
-    def push(self) -> dict[str, Any]:
+    @classmethod
+    def from_kombu(cls, queue: str, priority: int, message: dict[str, Any]) -> CapturedMessage:
+        """Convert a message that kombu is about to push."""
+        headers, due_ms = message["headers"], None
+        durations = {name: headers[name] for name in DURATION_HEADERS if name in headers}
+        if (eta := headers.get("eta")) and "delay_ms" not in durations:
+            due_ms = int(as_utc(datetime.fromisoformat(eta)).timestamp() * 1_000)
+        if eta or durations:
+            kept = {name: value for name, value in headers.items() if name not in durations}
+            # Without an eta, so that the worker does not wait a second time.
+            message = message | {"headers": kept | {"eta": None}}
+        return cls(
+            queue,
+            queue_list(queue, priority),
+            dumps(message),
+            message["properties"]["delivery_tag"],
+            headers["id"],
+            due_ms,
+            **durations,
+        )
+
+    def to_script(self) -> dict[str, Any]:
         """Return the argument for a script, which gets the payload as another argument."""
-        push: dict[str, Any] = {
+        argument: dict[str, Any] = {
             "queue_list": self.queue_list,
             "tag": self.tag,
             "task_id": self.task_id,
         }
         for name in ("due_ms", "delay_ms", "expires_in_ms"):
             if (value := getattr(self, name)) is not None:
-                push[name] = value
-        return push
+                argument[name] = value
+        return argument
 
 
 _captured: ContextVar[list[CapturedMessage] | None] = ContextVar("captured_messages", default=None)
@@ -125,34 +146,12 @@ def queue_list(queue: str, priority: int) -> str:
     return queue if is_normal else f"{queue}{redis.Channel.sep}{step}"
 
 
-def from_kombu(queue: str, priority: int, message: dict[str, Any]) -> CapturedMessage:
-    """Convert a message that kombu is about to push."""
-    headers, due_ms = message["headers"], None
-    spans = {name: headers[name] for name in DURATION_HEADERS if name in headers}
-    if (eta := headers.get("eta")) and "delay_ms" not in spans:
-        due_ms = int(as_utc(datetime.fromisoformat(eta)).timestamp() * 1_000)
-    if eta or spans:
-        kept = {name: value for name, value in headers.items() if name not in DURATION_HEADERS}
-        message = message | {
-            "headers": kept | {"eta": None}
-        }  # a worker must not wait a second time
-    return CapturedMessage(
-        queue,
-        queue_list(queue, priority),
-        dumps(message),
-        message["properties"]["delivery_tag"],
-        headers["id"],
-        due_ms,
-        **spans,
-    )
-
-
 class CapturingChannel(virtual.Channel):
     """A channel that never connects: its messages can only be captured."""
 
     def _put(self, queue: str, message: dict[str, Any], **_: Any) -> None:
         priority = self._get_message_priority(message, reverse=False)  # type: ignore[no-untyped-call]
-        if not capture(from_kombu(queue, priority, message)):
+        if not capture(CapturedMessage.from_kombu(queue, priority, message)):
             raise RuntimeError(
                 "this process cannot publish: enqueue through celeryql.submission.submitter"
             )

@@ -24,7 +24,6 @@ from celeryql.broker.captured_messages import (
     PRIORITY_STEPS,
     CapturedMessage,
     capture,
-    from_kombu,
     queue_list,
 )
 from celeryql.broker.unacked import QoS, ReceivedMessage, log_dropped, outbox_script
@@ -47,10 +46,11 @@ class Channel(redis.Channel):
         if "id" not in message["headers"] or "_publish_batch" in kwargs:
             super()._put(queue, message, **kwargs)  # type: ignore[no-untyped-call]
             return
-        made = from_kombu(queue, self._get_message_priority(message, reverse=False), message)
-        if not capture(made):
+        priority = self._get_message_priority(message, reverse=False)
+        captured = CapturedMessage.from_kombu(queue, priority, message)
+        if not capture(captured):
             with self.conn_or_acquire() as client:
-                push(client, made)
+                push(client, captured)
 
     def _purge(self, queue: str) -> int:
         with self.conn_or_acquire() as client:
@@ -139,5 +139,5 @@ def push(client: Any, message: CapturedMessage, *, is_spare: bool = False) -> No
         message: the message.
         is_spare: drop it if another message of its task is held already.
     """
-    pushed = json.dumps(message.push() | {"is_spare": is_spare})
-    outbox_script(client, "push")(args=[pushed, message.payload])
+    argument = json.dumps(message.to_script() | {"is_spare": is_spare})
+    outbox_script(client, "push")(args=[argument, message.payload])

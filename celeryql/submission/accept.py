@@ -96,7 +96,7 @@ class Submission:
         options = self.options
         argument = {
             "records": [record.to_script() for record in self.records],
-            "pushes": [message.push() for message in self.messages],
+            "pushes": [message.to_script() for message in self.messages],
             "workflow": self.workflow,
             "reused": list(self.reused),
             "idempotency_key": options.idempotency_key,

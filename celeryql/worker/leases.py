@@ -15,7 +15,7 @@ from celery.app.task import Context
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 
-from celeryql.broker.captured_messages import CELERY_PRIORITIES, from_kombu
+from celeryql.broker.captured_messages import CELERY_PRIORITIES, CapturedMessage
 from celeryql.broker.transport import push
 from celeryql.records import Priority
 from celeryql.scripts import request as script_request
@@ -57,5 +57,5 @@ class Leases:
         # A new tag, because the message is about to be acknowledged under its old one.
         message["properties"]["delivery_tag"] = str(uuid4())
         priority = message["properties"].get("priority", CELERY_PRIORITIES[Priority.NORMAL])
-        copy = replace(from_kombu(queue, priority, message), due_ms=until_ms)
+        copy = replace(CapturedMessage.from_kombu(queue, priority, message), due_ms=until_ms)
         push(self._client, copy, is_spare=True)

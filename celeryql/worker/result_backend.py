@@ -238,7 +238,7 @@ class Backend(RedisBackend):
         whole = (
             change
             | self._adoption(request)
-            | {"id": task_id, "pushes": [m.push() for m in messages]}
+            | {"id": task_id, "pushes": [m.to_script() for m in messages]}
         )
         return self._script(
             args=[
