@@ -9,10 +9,12 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
+from httpx import ASGITransport, AsyncClient
 from strawberry.types import ExecutionResult
 
 from celeryql.settings import Settings
 from celeryql.watching.cluster_poller import ClusterPoller
+from graphql_api.app import create_app
 from graphql_api.auth.authenticator import Authenticator, Scope, Viewer
 from graphql_api.execution.context import Context, Services
 from graphql_api.observability.metrics import Metrics
@@ -20,6 +22,15 @@ from graphql_api.schema import build_schema
 from tests.celeryql.conftest import backend, engine, report, url
 
 __all__ = ["backend", "engine", "report", "url"]  # fixtures
+
+PAGE = """
+query Page($filter: TaskFilter, $first: Int, $after: String, $last: Int, $before: String) {
+  tasks(filter: $filter, first: $first, after: $after, last: $last, before: $before) {
+    edges { cursor node { id } } nodes { id }
+    pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
+  }
+}
+"""
 
 
 class LocalClient:
@@ -142,3 +153,48 @@ def local_client(engine) -> LocalClient:
     """Return a client of the anonymous viewer, which has all scopes."""
     engine.cluster_poller = ClusterPoller(engine.cluster_reader, engine.queues, interval_s=0.05)
     return LocalClient(engine, Viewer())
+
+
+class InProcessApi:
+    """Sends HTTP requests to an API in this process."""
+
+    def __init__(self, http):
+        self._http = http
+
+    async def answer(self, operation, **variables):
+        # ASCII with escapes, so that lone surrogates can be sent, too.
+        body = json.dumps({"query": operation, "variables": variables})
+        headers = {"content-type": "application/json"}
+        return (await self._http.post("/graphql", content=body, headers=headers)).json()
+
+    async def execute(self, operation, **variables):
+        answer = await self.answer(operation, **variables)
+        assert "errors" not in answer, answer
+        return answer["data"]
+
+    async def add(self, count=1, tags=()):
+        """Enqueue additions, and return their ids, newest first."""
+        operation = (
+            "mutation($tags: [String!]) { enqueueAdd(input: {x: 1, y: 2}, options: {tags: $tags})"
+            " { ... on EnqueueAddSuccess { task { id } } } }"
+        )
+        answers = [await self.execute(operation, tags=list(tags)) for _ in range(count)]
+        return [answer["enqueueAdd"]["task"]["id"] for answer in reversed(answers)]
+
+    async def page(self, **arguments):
+        """Read a page, and return its ids and its `pageInfo`."""
+        tasks = (await self.execute(PAGE, **arguments))["tasks"]
+        assert [edge["node"] for edge in tasks["edges"]] == tasks["nodes"]
+        return [node["id"] for node in tasks["nodes"]], tasks["pageInfo"]
+
+
+@pytest.fixture
+async def api(empty_redis, redis_url):
+    """Run an API in this process, with an empty Redis database."""
+    application = create_app(Settings(redis_url=redis_url.removesuffix("0") + "1"))
+    transport = ASGITransport(application)
+    async with (
+        application.router.lifespan_context(application),
+        AsyncClient(transport=transport, base_url="http://api") as http,
+    ):
+        yield InProcessApi(http)
