@@ -130,9 +130,8 @@ class ControlMutation:
         record = await _record(info, id)
         await _require_definitions(info, record)
         key = checked_options((), idempotency_key=idempotency_key).idempotency_key
-        owner = (
-            record.owner or info.context.viewer.subject
-        )  # tasks of plain Celery callers have none
+        # A task that was sent with plain Celery has no owner.
+        owner = record.owner or info.context.viewer.subject
         accepted = await info.context.engine.control.retry(record, from_, key, owner)
         task = info.context.present(accepted.record)
         return RetryTaskSuccess(task=task, deduplicated=accepted.deduplicated)

@@ -96,7 +96,7 @@ class _CanvasTranslator:
         if canvas.step:
             return self._step(canvas.step.value, (*path, "step"))
         if depth >= (most := self._engine.settings.max_workflow_depth):
-            raise errors.InvalidInput([errors.Problem(path, f"Nested deeper than {most}")])
+            raise errors.InvalidInput([errors.Problem(path, f"Nested deeper than {most} levels")])
         if canvas.chord:
             path, given = (*path, "chord"), canvas.chord.value
             header = GroupNode(*self._members(given.header, (*path, "header"), depth))

@@ -202,7 +202,7 @@ async def test_the_depth_of_a_canvas_is_bounded(client, workers):
     refused = (await client.execute(ENQUEUE, canvas=nested(9)))["enqueueWorkflow"]
 
     assert allowed["state"] == "SUCCEEDED"
-    assert refused["problems"][0]["message"] == "Nested deeper than 8"
+    assert refused["problems"][0]["message"] == "Nested deeper than 8 levels"
 
 
 async def test_a_chord_body_must_take_the_list_of_its_headers_results(client):
