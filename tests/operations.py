@@ -1,4 +1,4 @@
-"""Operations that select all there is to select, made from the schema itself."""
+"""GraphQL operations that select every field, generated from the schema."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SCALARS = {"ID": "x", "String": "x", "Int": 1, "Float": 1.0, "Boolean": True}
 
 
 class Operations:
-    """Writes operations with arguments that fit, where `ids` stands for every argument `id`."""
+    """Writes operations with valid arguments."""
 
     def __init__(self, schema: GraphQLSchema) -> None:
         self._schema = schema
@@ -34,7 +34,7 @@ class Operations:
         }
 
     def of(self, kind: str, name: str, id_: str = "x", *, depth: int = 4) -> str:
-        """Write the operation of one root field, with all that lies so far below it."""
+        """Write an operation with one root field and all fields down to a depth."""
         field, fragments = self.roots[kind][name], dict[str, str]()
         selected = self._below(field, id_, depth, fragments)
         operation = f"{kind} {{ {name}{self._arguments(field, id_)} {selected} }}"
@@ -52,7 +52,7 @@ class Operations:
     def _spread(
         self, type_: GraphQLNamedType, id_: str, depth: int, fragments: dict[str, str]
     ) -> str:
-        # As fragments, for a document written out in full would be 30 MB.
+        # With fragments, as a document without them would have 30 MB.
         name = f"{type_.name}_{depth}"
         if name not in fragments:
             fragments[name] = ""
@@ -65,7 +65,7 @@ class Operations:
     ) -> Iterator[str]:
         for name, field in type_.fields.items():
             below = self._below(field, id_, depth - 1, fragments)
-            # One name may stand for several types in the members of a union.
+            # Members of a union may have fields of the same name with different types.
             yield f"{type_.name}_{name}: {name}{self._arguments(field, id_)} {below}"
 
     def _possible(self, type_: GraphQLNamedType) -> list[GraphQLNamedType]:

@@ -30,8 +30,8 @@ ED25519 = ed25519.Ed25519PrivateKey.generate()
 
 def claims(**changed):
     """Make valid claims; None leaves a claim out."""
-    made = {"sub": "ann", "exp": time.time() + 60, "scope": "read enqueue"} | changed
-    return {name: value for name, value in made.items() if value is not None}
+    values = {"sub": "ann", "exp": time.time() + 60, "scope": "read enqueue"} | changed
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def signed(key=SECRET, algorithm="HS256", headers=None, **changed):
@@ -177,7 +177,7 @@ async def test_a_configured_audience_and_issuer_are_checked(changed):
 
 
 async def test_an_audience_is_ignored_if_none_is_configured(with_secret):
-    assert await with_secret.viewer(signed(aud="whoever"))
+    assert await with_secret.viewer(signed(aud="other"))
 
 
 @pytest.mark.parametrize(
@@ -213,9 +213,9 @@ async def test_a_refusal_reveals_neither_reason_nor_token(with_secret, caplog):
     caplog.set_level(logging.DEBUG)
     wrong_key, expired = signed("another " + SECRET), signed(exp=time.time() - 1, sub="ann-secret")
 
-    told = {await refusal(with_secret, token) for token in (wrong_key, expired, "Bearer x.y.z")}
+    messages = {await refusal(with_secret, token) for token in (wrong_key, expired, "Bearer x.y.z")}
 
-    assert told == {"The token is invalid or has expired: get a new one"}
+    assert messages == {"The token is invalid or has expired: get a new one"}
     assert caplog.messages[0] == "A token was refused: InvalidSignatureError"
     assert not any(token[7:30] in caplog.text for token in (wrong_key, expired))
     assert "ann-secret" not in caplog.text

@@ -30,7 +30,7 @@ class Provider:
 
     body: str = ""
     status: int = 200
-    asked: int = 0
+    requests: int = 0
     may_answer: threading.Event = field(default_factory=threading.Event)
     url: str = ""
 
@@ -40,25 +40,25 @@ class Provider:
 
 @pytest.fixture
 def provider() -> Iterator[Provider]:
-    told = Provider(jwks(old=OLD))
-    told.may_answer.set()
+    provider = Provider(jwks(old=OLD))
+    provider.may_answer.set()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            told.asked += 1
-            told.may_answer.wait(10)
-            self.send_response(told.status)
+            provider.requests += 1
+            provider.may_answer.wait(10)
+            self.send_response(provider.status)
             self.end_headers()
-            self.wfile.write(told.body.encode())
+            self.wfile.write(provider.body.encode())
 
         def log_message(self, *_: Any) -> None: ...
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=[0.01])
         thread.start()
-        told.url = f"http://127.0.0.1:{server.server_port}/keys"
-        yield told
-        told.may_answer.set()
+        provider.url = f"http://127.0.0.1:{server.server_port}/keys"
+        yield provider
+        provider.may_answer.set()
         server.shutdown()
         thread.join()
 
@@ -68,7 +68,7 @@ async def test_keys_are_fetched_once_and_kept(provider):
 
     found = [await keys.find("old") for _ in range(5)]
 
-    assert provider.asked == 1
+    assert provider.requests == 1
     assert found[0] is not None
     assert len(set(map(id, found))) == 1
 
@@ -81,7 +81,7 @@ async def test_an_unknown_key_id_fetches_the_keys_again(provider):
 
     assert await keys.find("new")
     assert await keys.find("old")
-    assert provider.asked == 2
+    assert provider.requests == 2
 
 
 async def test_unknown_key_ids_fetch_nothing_within_the_cooldown(provider):
@@ -90,7 +90,7 @@ async def test_unknown_key_ids_fetch_nothing_within_the_cooldown(provider):
     found = await asyncio.gather(*(keys.find(f"made up {i}") for i in range(50)))
 
     assert found == [None] * 50
-    assert provider.asked == 1
+    assert provider.requests == 1
 
 
 async def test_a_withdrawn_key_is_refused_after_the_next_fetch(provider):
@@ -112,7 +112,7 @@ async def test_old_keys_are_kept_while_the_provider_fails(provider, caplog, stat
     provider.status, provider.body = status, body
 
     assert await keys.find("old")
-    assert provider.asked == 2
+    assert provider.requests == 2
     assert "the known keys are kept" in caplog.text
 
 
@@ -131,7 +131,7 @@ async def test_a_known_key_is_found_without_waiting_for_a_fetch(provider):
     provider.may_answer.clear()
 
     waiting = asyncio.create_task(keys.find("new"))
-    await asyncio.to_thread(wait_until, lambda: provider.asked == 2, "the second request")
+    await asyncio.to_thread(wait_until, lambda: provider.requests == 2, "the second request")
     async with asyncio.timeout(0.5):
         assert await keys.find("old")
 

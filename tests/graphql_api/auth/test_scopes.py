@@ -77,8 +77,8 @@ async def test_each_field_needs_its_scopes_and_no_others(client_for, kind, name)
     for scopes in (needed, {ADMIN}):
         local_client = client_for("ann", scopes=frozenset(scopes))
         assert await is_forbidden(local_client, operation, client_for("ann").add) is False
-    nobody = client_for("ann", scopes=frozenset())
-    assert await is_forbidden(nobody, operation) is bool(needed)
+    without_scopes = client_for("ann", scopes=frozenset())
+    assert await is_forbidden(without_scopes, operation) is bool(needed)
 
 
 @pytest.mark.parametrize("name", NEEDED_BELOW)

@@ -49,11 +49,11 @@ def run(report, *ids: str) -> None:
 async def test_a_task_is_watched_from_its_snapshot_to_its_final_state(local_client, report):
     task_id = await local_client.add()
     async with aclosing(local_client.subscribe(TASK, id=task_id)) as events:
-        given = [await anext(events)]
+        received = [await anext(events)]
         run(report, task_id)
-        given += [event async for event in events]
+        received += [event async for event in events]
 
-    assert [(e["kind"], e["task"], e["workflow"]) for e in given] == [
+    assert [(e["kind"], e["task"], e["workflow"]) for e in received] == [
         (kind, {"__typename": "AddTask", "id": task_id, "state": state, "version": version}, None)
         for kind, state, version in [
             ("SNAPSHOT", "QUEUED", 1), ("STATE", "RUNNING", 2), ("STATE", "SUCCEEDED", 3),
@@ -85,14 +85,14 @@ async def test_a_client_that_resumes_too_late_gets_a_gap_event(local_client, rep
     trimmed = empty_redis.lpop(f"celeryql:events:{task_id}", 2)[-1].split()[0]
     empty_redis.hset(f"celeryql:task:{task_id}", "trimmed", trimmed)
     async with aclosing(local_client.subscribe(TASK, id=task_id, after=after)) as events:
-        given = [await anext(events), await anext(events)]
+        received = [await anext(events), await anext(events)]
         report(add, task_id, "SUCCESS", 3.0)
-        given += [event async for event in events]
+        received += [event async for event in events]
 
-    assert [(e["kind"], e["task"]["state"]) for e in given] == [
+    assert [(e["kind"], e["task"]["state"]) for e in received] == [
         ("GAP", "RUNNING"), ("SNAPSHOT", "RUNNING"), ("STATE", "SUCCEEDED"),
     ]  # fmt: skip
-    assert given[0]["cursor"] == given[1]["cursor"]
+    assert received[0]["cursor"] == received[1]["cursor"]
 
 
 async def test_tasks_can_be_watched_from_the_cursor_of_a_list(local_client, report):
@@ -101,12 +101,12 @@ async def test_tasks_can_be_watched_from_the_cursor_of_a_list(local_client, repo
     run(report, before)
     task_id = await local_client.add("night")
 
-    given = await local_client.take(3, TASKS, after=after)
+    received = await local_client.take(3, TASKS, after=after)
 
-    assert [(e["kind"], e["task"]["id"], e["task"]["state"]) for e in given] == [
+    assert [(e["kind"], e["task"]["id"], e["task"]["state"]) for e in received] == [
         ("STATE", before, "RUNNING"), ("STATE", before, "SUCCEEDED"), ("STATE", task_id, "QUEUED"),
     ]  # fmt: skip
-    assert given[-1]["task"]["tags"] == ["night"]
+    assert received[-1]["task"]["tags"] == ["night"]
 
 
 async def test_the_tasks_stream_resumes_after_any_of_its_events(local_client, report):
@@ -139,9 +139,9 @@ async def test_a_filter_selects_the_events_of_the_tasks_stream(
     await local_client.add()
     run(report, await local_client.add("night"))
 
-    given = await local_client.take(len(states), TASKS, filter=filter_, after=after)
+    received = await local_client.take(len(states), TASKS, filter=filter_, after=after)
 
-    assert [event["task"]["state"] for event in given] == states
+    assert [event["task"]["state"] for event in received] == states
 
 
 async def test_tasks_can_be_watched_by_their_ids(local_client, report):
@@ -149,9 +149,9 @@ async def test_tasks_can_be_watched_by_their_ids(local_client, report):
     _, wanted = await local_client.add(), await local_client.add()
     run(report, wanted)
 
-    given = await local_client.take(3, TASKS, filter={"ids": [wanted, "never"]}, after=after)
+    received = await local_client.take(3, TASKS, filter={"ids": [wanted, "never"]}, after=after)
 
-    assert {event["task"]["id"] for event in given} == {wanted}
+    assert {event["task"]["id"] for event in received} == {wanted}
 
 
 @pytest.mark.parametrize("operation", [TASK, TASKS], ids=["task", "tasks"])

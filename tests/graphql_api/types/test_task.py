@@ -61,10 +61,10 @@ async def test_a_history_has_the_events_of_the_stream(local_client, report):
         report(task, step, "SUCCESS", 3.0)
 
     for task_id, events in streams.items():
-        given = [event async for event in events]
+        streamed = [event async for event in events]
         kept = await history(local_client, task_id, first=100)
-        assert kept[-len(given) :] == given
-        assert len(kept) == len(given) + (4 if task_id == workflow else 1)
+        assert kept[-len(streamed) :] == streamed
+        assert len(kept) == len(streamed) + (4 if task_id == workflow else 1)
     assert {event["task"]["id"] for event in await history(local_client, workflow)} == set(streams)
 
 
