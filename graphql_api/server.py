@@ -16,8 +16,7 @@ from celeryql.observability.logs import configure
 from celeryql.settings import Settings, load_settings
 from graphql_api.auth.authenticator import Authenticator
 from graphql_api.auth.trusted_hosts import StartRefused, refuse_public
-from graphql_api.local.__main__ import port_number
-from graphql_api.local.preflight import choose_port
+from graphql_api.ports import choose_port, port_number
 from graphql_api.transport.uvicorn_protocols import LimitedHttpProtocol, LimitedWebSocketProtocol
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-HIGHEST_PORT = 65_535
+from graphql_api.ports import port_number
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,13 +38,6 @@ def parser() -> argparse.ArgumentParser:
         help="bind an address that other machines can reach, even without authentication",
     )
     return command_line
-
-
-def port_number(text: str) -> int:
-    """Parse the port of a command line."""
-    if not text.isdecimal() or not 0 < int(text) <= HIGHEST_PORT:
-        raise argparse.ArgumentTypeError(f"a port is a number from 1 to {HIGHEST_PORT}")
-    return int(text)
 
 
 def main() -> int:

@@ -1,51 +1,18 @@
-"""Checks before `./dev up` starts anything: the port, Redis, and no other `./dev up`.
+"""Checks before `./dev up` starts anything: Redis answers, and no other `./dev up` runs.
 
 Each failure raises an error whose message is one sentence for the user.
 """
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from celeryql.errors import BadSettings
 from graphql_api.auth.trusted_hosts import StartRefused
 from graphql_api.local.redis_server import ping_failure
-
-PORTS_TRIED = 100
-
-
-def choose_port(host: str, wanted: int, *, strict: bool) -> int:
-    """Return the wanted port if it is free, or else, unless `strict`, the next free one.
-
-    Raises:
-        StartRefused: no such port is free.
-        BadSettings: the host is not an address of this machine, or this user may not bind the port.
-    """
-    last = wanted if strict else min(wanted + PORTS_TRIED, 65_535)
-    for port in range(wanted, last + 1):
-        try:
-            with socket.create_server((host, port), family=_family(host)) as server:
-                free: int = server.getsockname()[1]
-                return free
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                reason = f"{host}:{port} cannot be bound, see HOST and PORT: {error.strerror}"
-                raise BadSettings(reason) from error
-    taken = f"Port {wanted} is" if strict else f"All ports from {wanted} to {last} are"
-    raise StartRefused(
-        f"{taken} taken: stop the program that uses it, or choose another with --port"
-    )
-
-
-def _family(host: str) -> socket.AddressFamily:
-    """Resolve a host; IPv4 wins if the name has addresses of both families."""
-    return min(found[0] for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
 
 
 def refuse_dead_redis(url: str) -> None:

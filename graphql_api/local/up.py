@@ -26,7 +26,6 @@ from graphql_api.auth.authenticator import Authenticator
 from graphql_api.auth.trusted_hosts import StartRefused, is_loopback, refuse_public
 from graphql_api.local import programs
 from graphql_api.local.preflight import (
-    choose_port,
     only_one,
     refuse_dead_redis,
 )
@@ -34,6 +33,7 @@ from graphql_api.local.processes import PrefixedOutput
 from graphql_api.local.redis_server import EmbeddedRedis, check_data, reserve_port, write_config
 from graphql_api.local.settings import LocalSettings
 from graphql_api.local.supervisor import Supervisor
+from graphql_api.ports import choose_port
 
 # Settings that help developers; they are on if only this machine can reach the API.
 DEVELOPER_SETTINGS = ("introspection", "suggestions", "tracebacks")
