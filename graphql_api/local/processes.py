@@ -49,7 +49,7 @@ class Program:
         environment: added to our own environment, less the `hidden` variables.
         hidden: variables of our environment that the program does not get, in upper case.
         outlasts: whether it is stopped after the others, which need it to finish their work.
-        ailment: returns why a running program does not work; None if it works.
+        find_problem: returns why a running program does not work; None if it works.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Program:
     ready: re.Pattern[str] | Probe | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     outlasts: bool = False
-    ailment: Callable[[], Awaitable[str | None]] | None = None
+    find_problem: Callable[[], Awaitable[str | None]] | None = None
     hidden: frozenset[str] = frozenset()
 
     def whole_environment(self) -> dict[str, str]:

@@ -69,7 +69,7 @@ def worker(queue: str, environment: Mapping[str, str]) -> Program:
         _module(command),
         ready=re.compile(rf"{queue}@\S+ ready\.(\"|$)"),
         environment=environment,
-        ailment=partial(asyncio.to_thread, check_worker, environment["REDIS_URL"], node),
+        find_problem=partial(asyncio.to_thread, check_worker, environment["REDIS_URL"], node),
     )
 
 
@@ -82,7 +82,7 @@ def api(host: str, port: int, environment: Mapping[str, str]) -> Program:
         _module(command),
         ready=partial(_is_ready, host, port),
         environment=environment,
-        ailment=partial(_ailment, host, port),
+        find_problem=partial(_find_problem, host, port),
     )
 
 
@@ -127,7 +127,7 @@ async def _is_ready(host: str, port: int) -> bool:
     return head.split()[1:2] == [b"200"]
 
 
-async def _ailment(host: str, port: int) -> str | None:
+async def _find_problem(host: str, port: int) -> str | None:
     try:
         _, body = await _readyz(host, port, HUNG_AFTER_S)
         status = json.loads(body)["status"]

@@ -148,16 +148,16 @@ class Supervisor:
         """
         running = asyncio.create_task(process.run())
         failed = 0  # checks in a row
-        while process.program.ailment and not running.done():
+        while process.program.find_problem and not running.done():
             # A failed check is repeated soon, since heartbeats are old after a machine has slept.
             pause_s = self._check_every_s / 4 if failed else self._check_every_s
             await asyncio.wait([running], timeout=pause_s)
             if not process.ready.is_set() or self._ended.is_set():
                 continue
-            ailment = await process.program.ailment()
-            failed = failed + 1 if ailment else 0
+            problem = await process.program.find_problem()
+            failed = failed + 1 if problem else 0
             if failed == _FAILED_CHECKS and not (running.done() or self._ended.is_set()):
-                self._output.say(f"{process.program.name} {ailment}: it is restarted.")
+                self._output.say(f"{process.program.name} {problem}: it is restarted.")
                 process.kill_run()
                 return await running, True
         return await running, False

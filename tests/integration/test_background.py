@@ -42,8 +42,8 @@ class Api:
             while failures(self.redis) < before + times:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
-    async def ailment(self):
-        return await self._program.ailment()
+    async def problem(self):
+        return await self._program.find_problem()
 
     def count_in_log(self, text):
         return self._log.read_text().count(text)
@@ -68,14 +68,14 @@ async def test_a_failing_sweep_is_reported_and_recovers(api):
     await api.until(200)
     api.redis.set("celeryql:expiring", "not a sorted set")
     status = await api.until(503)
-    ailment = await api.ailment()
+    problem = await api.problem()
     task_id = await api.client.enqueue("add", {"start": {"inSeconds": 0.1}}, x=1, y=2)
     await api.until_failed(3)
     api.redis.delete("celeryql:expiring")
 
     assert await api.until(200) == "ready"
     assert status == "cannot sweep (Redis answers with an error)"
-    assert ailment is None  # a restart would not help
+    assert problem is None  # a restart would not help
     assert api.count_in_log("Traceback") == 1
     assert api.count_in_log("Can sweep again") == 1
     task = (await api.client.execute(f'{{ task(id: "{task_id}") {{ state }} }}'))["task"]
@@ -88,12 +88,12 @@ async def test_a_failing_event_reader_is_reported_and_recovers(api):
         messages = [await anext(stream)]
         entry = api.redis.xadd(STREAM, {"no": "event"})
         status = await api.until(503)
-        ailment = await api.ailment()
+        problem = await api.problem()
         api.redis.xdel(STREAM, entry)
         messages.append(await anext(stream))
 
     assert await api.until(200) == "ready"
-    assert (status, ailment) == ("cannot read the event stream (KeyError)",) * 2
+    assert (status, problem) == ("cannot read the event stream (KeyError)",) * 2
     assert api.count_in_log("Traceback") == 1
     tasks = [message["payload"]["data"]["task"]["task"] for message in messages]
     assert tasks == [{"state": "SCHEDULED", "version": 1}, {"state": "QUEUED", "version": 2}]

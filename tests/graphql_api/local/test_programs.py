@@ -46,7 +46,7 @@ async def test_the_api_is_not_ready_before_it_listens() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "ailment"),
+    ("status", "body", "problem"),
     [
         ("200 OK", '{"status": "ready"}', None),
         ("503 Unavailable", '{"status": "Redis does not answer"}', None),  # a restart does not help
@@ -55,20 +55,20 @@ async def test_the_api_is_not_ready_before_it_listens() -> None:
         ("503 Unavailable", '{"status": "cannot sweep (KeyError)"}', "cannot sweep (KeyError)"),
     ],
 )
-async def test_the_ailment_of_the_api_is_the_status_that_it_reports(
-    status: str, body: str, ailment: str | None
+async def test_the_problem_of_the_api_is_the_status_that_it_reports(
+    status: str, body: str, problem: str | None
 ) -> None:
     async with http_server(status, body) as port:
         program = programs.api(HOST, port, {})
-        assert program.ailment is not None
-        assert await program.ailment() == ailment
+        assert program.find_problem is not None
+        assert await program.find_problem() == problem
 
 
-async def test_an_api_that_does_not_answer_has_an_ailment() -> None:
-    ailment = programs.api(HOST, reserve_port(), {}).ailment
+async def test_an_api_that_does_not_answer_has_a_problem() -> None:
+    find_problem = programs.api(HOST, reserve_port(), {}).find_problem
 
-    assert ailment is not None
-    assert await ailment() == "has not answered for 10 s"
+    assert find_problem is not None
+    assert await find_problem() == "has not answered for 10 s"
 
 
 async def test_the_mail_catcher_is_ready_when_it_listens(tmp_path: Path) -> None:

@@ -73,14 +73,14 @@ def test_a_program_is_ready_when_its_output_says_so() -> None:
 def test_a_running_program_that_does_not_work_is_restarted(tmp_path: Path) -> None:
     answers = iter([None, "hears nothing", None, "hears nothing", "hears nothing"])
 
-    async def ailment() -> str | None:
+    async def find_problem() -> str | None:
         answer = next(answers, None)
         if answer is None and len((tmp_path / "runs").read_text().split()) == 2:
             interrupt()
         return answer
 
     script = f"echo run >> {tmp_path}/runs; echo up; {FOREVER}"
-    ailing = Program("one", ("/bin/sh", "-c", script), re.compile("up"), ailment=ailment)
+    ailing = Program("one", ("/bin/sh", "-c", script), re.compile("up"), find_problem=find_problem)
     code, output = supervise(ailing, then=lambda: None, check_every_s=0.1)
 
     assert code == 0
