@@ -1,4 +1,4 @@
-"""`./dev` sets .venv up for real, from a wheel beside it instead of the package index."""
+"""`./dev` sets up .venv, here from a wheel beside it instead of the package index."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WHEEL = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-no
 
 
 def add_wheel(project: Path, version: str) -> None:
-    """Put a wheel beside the project and into its locks: a `pytest` that says its version."""
+    """Add a wheel to the project and its locks: a `pytest` that prints its version."""
     name = f"pytest-{version}-py3-none-any.whl"
     info = f"pytest-{version}.dist-info"
     with zipfile.ZipFile(project / name, "w") as wheel:
@@ -36,7 +36,7 @@ def add_wheel(project: Path, version: str) -> None:
 
 @pytest.fixture(scope="module")
 def empty_venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A virtual environment to copy, since making one takes seconds."""
+    """A virtual environment to copy, because creating one takes seconds."""
     folder = tmp_path_factory.mktemp("venv") / ".venv"
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     return folder
@@ -44,7 +44,7 @@ def empty_venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(tmp_path: Path, empty_venv: Path) -> Path:
-    """A project whose .venv is made, with nothing installed."""
+    """A project with a .venv in which nothing is installed."""
     folder = tmp_path / "my project"
     shutil.copytree(empty_venv, folder / ".venv", symlinks=True)
     shutil.copy(PROJECT_ROOT / "dev", folder)
@@ -73,7 +73,7 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, output, errors
 
 
-def test_the_first_use_installs_and_the_next_does_not(project: Path) -> None:
+def test_only_the_first_use_installs_packages(project: Path) -> None:
     first = finish(start(project))
     second = finish(start(project))
 
@@ -91,17 +91,17 @@ def test_a_changed_lock_is_installed(project: Path) -> None:
     assert (code, output) == (0, "version 2.0 ['--flag']\n")
 
 
-def test_a_venv_that_another_python_made_is_made_again(project: Path) -> None:
+def test_a_venv_of_another_python_is_created_again(project: Path) -> None:
     finish(start(project))
     (packages,) = (project / ".venv" / "lib").iterdir()
-    packages.rename(packages.with_name("python3.10"))  # whose link now leads to a newer one
+    packages.rename(packages.with_name("python3.10"))  # its link now leads to a newer Python
 
     code, output, _ = finish(start(project))
 
     assert (code, output) == (0, "version 1.0 ['--flag']\n")
 
 
-def test_two_at_once_take_turns(project: Path) -> None:
+def test_two_concurrent_setups_take_turns(project: Path) -> None:
     both = [start(project), start(project)]
     done = [finish(process) for process in both]
 
@@ -110,7 +110,7 @@ def test_two_at_once_take_turns(project: Path) -> None:
     assert sum("Another ./dev is setting up" in errors for _, _, errors in done) == 1
 
 
-def test_a_half_made_venv_is_made_anew(project: Path) -> None:
+def test_an_incomplete_venv_is_created_again(project: Path) -> None:
     shutil.rmtree(project / ".venv")
     (project / ".venv" / "bin").mkdir(parents=True)
     (project / ".venv" / "bin" / "python").symlink_to("/nonexistent/python3.11")
@@ -120,7 +120,7 @@ def test_a_half_made_venv_is_made_anew(project: Path) -> None:
     assert (code, output) == (0, "version 1.0 ['--flag']\n")
 
 
-def test_a_set_up_that_was_killed_goes_on(project: Path) -> None:
+def test_a_killed_setup_is_completed_by_the_next(project: Path) -> None:
     killed = start(project)
     assert killed.stderr
     while "Installing" not in killed.stderr.readline():

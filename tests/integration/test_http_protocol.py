@@ -211,11 +211,11 @@ async def test_server_sent_events_stream_a_task_to_its_end(client, start_worker,
     async with httpx.AsyncClient(headers=client.headers, timeout=20) as http:
         headers = {"accept": "text/event-stream"}
         answer = await http.request(method, f"{client.url}/graphql", headers=headers, **options)
-    *told, last = events_of(answer.text)
+    *received, last = events_of(answer.text)
 
     assert answer.headers["content-type"] == "text/event-stream"
-    assert {name for name, _ in told} == {"next"}
-    assert told[-1][1]["data"]["task"]["task"]["state"] == "SUCCEEDED"
+    assert {name for name, _ in received} == {"next"}
+    assert received[-1][1]["data"]["task"]["task"]["state"] == "SUCCEEDED"
     assert last == ("complete", None)
 
 
@@ -229,12 +229,12 @@ async def test_multipart_streams_a_task_to_its_end(client, start_worker):
         answer = await http.post(f"{client.url}/graphql", json=asked, headers=headers)
     media_type = f"Content-Type: {answer.headers['content-type']}\r\n\r\n"
     message = message_from_bytes(media_type.encode() + answer.content)
-    told = [json.loads(part.get_payload()) for part in message.get_payload()]
+    received = [json.loads(part.get_payload()) for part in message.get_payload()]
 
     assert message.get_content_type() == "multipart/mixed"
     assert message.get_param("subscriptionSpec") == "1.0"
     assert {part.get_content_type() for part in message.get_payload()} == {"application/json"}
-    assert told[-1]["payload"]["data"]["task"]["task"]["state"] == "SUCCEEDED"
+    assert received[-1]["payload"]["data"]["task"]["task"]["state"] == "SUCCEEDED"
     assert answer.text.endswith("\r\n--graphql--\r\n")
 
 
@@ -243,10 +243,10 @@ async def test_a_refused_stream_is_one_error_and_ends(client):
         headers = {"accept": "text/event-stream"}
         asked = {"query": WATCH, "variables": {"id": "never"}}
         answer = await http.post(f"{client.url}/graphql", json=asked, headers=headers)
-    (name, told), last = events_of(answer.text)
+    (name, received), last = events_of(answer.text)
 
     assert (name, last) == ("next", ("complete", None))
-    assert told["errors"][0]["extensions"]["code"] == "NOT_FOUND"
+    assert received["errors"][0]["extensions"]["code"] == "NOT_FOUND"
 
 
 async def test_many_streams_are_independent(client, start_worker):

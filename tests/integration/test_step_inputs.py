@@ -31,7 +31,7 @@ class Speed(Enum):
 
 
 class Article(BaseModel):
-    """What is sold."""
+    """An article."""
 
     article_number: int = Field(ge=1)
     colours: list[str] = []

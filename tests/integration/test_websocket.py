@@ -106,8 +106,8 @@ async def test_many_subscriptions_on_one_socket_complete_independently(client, s
             await socket.subscribe(task_id, id=task_id)
         messages = await socket.until_complete(*tasks)
 
-    for task_id, told in messages.items():
-        events = [message["payload"]["data"]["task"]["task"] for message in told[:-1]]
+    for task_id, received in messages.items():
+        events = [message["payload"]["data"]["task"]["task"] for message in received[:-1]]
         assert {event["id"] for event in events} == {task_id}
         assert events[-1]["state"] == "SUCCEEDED"
 

@@ -328,7 +328,7 @@ async def test_a_mutation_completes_after_its_client_has_disconnected(client):
         await send(socket, type="subscribe", id="1", payload={"query": mutation})
         await send(socket, type="complete", id="1")
         await send(socket, type="subscribe", id="2", payload=QUERY)
-        told = [message async for message in until_complete(socket, "2")]
+        received = [message async for message in until_complete(socket, "2")]
 
     async with asyncio.timeout(10):
         while True:
@@ -336,7 +336,7 @@ async def test_a_mutation_completes_after_its_client_has_disconnected(client):
             data = await client.execute(query)
             if len(data["tasks"]["nodes"]) == 20:
                 break
-    assert [message["id"] for message in told] == ["2"]
+    assert [message["id"] for message in received] == ["2"]
 
 
 async def test_abandoned_mutations_count_until_they_have_completed(tmp_path):

@@ -1,7 +1,7 @@
 """Two thousand subscriptions on one API process get every event, and memory stays flat.
 
 `STREAM_LOAD_S=30 ./dev test -k two_thousand -o log_cli=true -o log_cli_level=INFO` takes longer and
-tells figures that mean something.
+logs meaningful figures.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ async def test_no_event_is_missed_between_a_query_and_the_stream_under_load(
 ):
     ids = await accept(client, 4)
 
-    async def hand_over(task_id: str, delay_s: float) -> tuple[int, list]:
+    async def switch_to_stream(task_id: str, delay_s: float) -> tuple[int, list]:
         await asyncio.sleep(delay_s)  # while events are written
         query = "query($id: ID!) { task(id: $id) { version cursor } }"
         task = (await client.execute(query, id=task_id))["task"]
@@ -62,7 +62,11 @@ async def test_no_event_is_missed_between_a_query_and_the_stream_under_load(
 
     with producing("RETRY", 1_200, 400, *ids):
         handovers = await asyncio.gather(
-            *[hand_over(task_id, n / 8) for n in range(24) for task_id in ids[n % 4 : n % 4 + 1]]
+            *[
+                switch_to_stream(task_id, n / 8)
+                for n in range(24)
+                for task_id in ids[n % 4 : n % 4 + 1]
+            ]
         )
 
     for seen, events in handovers:
@@ -78,7 +82,7 @@ async def test_no_event_is_missed_between_a_list_and_the_stream_under_load(
     ids = await accept(client, 4, "list")
     filter_ = {"tags": ["list"]}
 
-    async def hand_over() -> None:
+    async def switch_to_stream() -> None:
         query = "query($filter: TaskFilter) { tasks(filter: $filter)"
         query += " { cursor nodes { id version } } }"
         page = (await client.execute(query, filter=filter_))["tasks"]
@@ -97,7 +101,7 @@ async def test_no_event_is_missed_between_a_list_and_the_stream_under_load(
         assert seen == dict.fromkeys(ids, 303)
 
     with producing("RETRY", 1_200, 400, *ids):
-        await asyncio.gather(*[hand_over() for _ in range(8)])
+        await asyncio.gather(*[switch_to_stream() for _ in range(8)])
 
 
 async def test_killed_connections_lose_no_event(client, redis_url, producing, accept):
@@ -110,53 +114,55 @@ async def test_killed_connections_lose_no_event(client, redis_url, producing, ac
             await asyncio.sleep(0.6)  # spread over the four seconds in which events are written
             redis.client_kill_filter(_type="normal", skipme=True)
         streams = await asyncio.gather(*watching)
-    told = await watching_all
+    received = await watching_all
 
     for task_id, (snapshot, *events) in zip(ids * 2, streams, strict=True):
         seen = snapshot["task"]["version"]
         assert versions(events) == list(range(seen + 1, seen + 1 + len(events)))
         assert events == (await read_history(client, task_id))[-len(events) :]
-        assert [e["task"] for e in told if e["task"]["id"] == task_id][-1]["state"] == "SUCCEEDED"
-    assert len(told) == len({event["cursor"] for event in told})
+        assert [e["task"] for e in received if e["task"]["id"] == task_id][-1][
+            "state"
+        ] == "SUCCEEDED"
+    assert len(received) == len({event["cursor"] for event in received})
     for task_id in ids:
-        of_one = versions([event for event in told if event["task"]["id"] == task_id])
+        of_one = versions([event for event in received if event["task"]["id"] == task_id])
         assert of_one == list(range(of_one[0], of_one[0] + len(of_one)))
 
 
 async def all_until(client, tag: str, ends: int) -> list:
     """Watch all tasks with a tag until this many have ended."""
-    told = []
+    received = []
     async with aclosing(client.watch(WATCH_ALL, filter={"tags": [tag]})) as messages:
         async for message in messages:
-            told.append(message["payload"]["data"]["tasks"])
-            ends -= told[-1]["task"]["state"] == "SUCCEEDED"
+            received.append(message["payload"]["data"]["tasks"])
+            ends -= received[-1]["task"]["state"] == "SUCCEEDED"
             if not ends:
-                return told
-    return told
+                return received
+    return received
 
 
 async def test_a_restarted_api_loses_no_event(environment, logs, producing, accept):
-    told = []
+    received = []
     with ExitStack() as production:
         for log in ("first.log", "second.log", "third.log"):
             with running_api(environment, logs / log) as url:
                 api = Client(url)
-                if not told:
+                if not received:
                     (task_id,) = await accept(api, 1)
                     production.enter_context(producing("RETRY", 800, 200, task_id))
-                async with aclosing(watch_after(api, task_id, told)) as events:
+                async with aclosing(watch_after(api, task_id, received)) as events:
                     async for event in events:
-                        told.append(event)
-                        if len(told) % 100 == 0 and log != "third.log":
+                        received.append(event)
+                        if len(received) % 100 == 0 and log != "third.log":
                             break
                 history = await read_history(api, task_id)
 
-    assert told[1:] == history[-len(told) + 1 :]
-    assert told[-1]["task"]["state"] == "SUCCEEDED"
+    assert received[1:] == history[-len(received) + 1 :]
+    assert received[-1]["task"]["state"] == "SUCCEEDED"
 
 
-async def watch_after(client, task_id: str, told: list):
-    after = told[-1]["cursor"] if told else None
+async def watch_after(client, task_id: str, received: list):
+    after = received[-1]["cursor"] if received else None
     async with aclosing(client.watch(WATCH, id=task_id, after=after)) as messages:
         async for message in messages:
             yield message["payload"]["data"]["task"]
@@ -165,14 +171,14 @@ async def watch_after(client, task_id: str, told: list):
 async def test_a_client_that_reads_one_event_a_second_gets_every_state(client, producing, accept):
     (task_id,) = await accept(client, 1)
     with producing("RETRY", 3_000, 1_500, task_id):
-        told = []
+        received = []
         async with aclosing(watch_after(client, task_id, [])) as events:
             async for event in events:
-                told.append(event)
-                if len(told) <= 5:
+                received.append(event)
+                if len(received) <= 5:
                     await asyncio.sleep(1)  # the slow client
 
-    assert versions(told[1:]) == list(range(told[0]["task"]["version"] + 1, 3_004))
+    assert versions(received[1:]) == list(range(received[0]["task"]["version"] + 1, 3_004))
 
 
 async def test_a_history_has_the_events_of_the_stream(client, producing, accept):
@@ -206,8 +212,10 @@ async def test_a_client_that_resumes_before_a_trimmed_history_gets_a_gap(
 
 async def test_the_cluster_is_sent_at_most_once_a_second(client, accept):
     times = []
-    async with aclosing(client.watch("subscription { cluster { at queues { depth } } }")) as told:
-        async for _ in told:
+    async with aclosing(
+        client.watch("subscription { cluster { at queues { depth } } }")
+    ) as received:
+        async for _ in received:
             times.append(time.monotonic())
             if len(times) == 4:
                 break
