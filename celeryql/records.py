@@ -1,6 +1,6 @@
 """The records and events of tasks.
 
-Only the scripts in `lua/` write them, together with the message or the result that they describe.
+Only the functions in `lua/` write them, together with the message or the result that they describe.
 `state/store.py` reads them.
 """
 
@@ -199,7 +199,7 @@ class Event(MutableFields):
 
     @classmethod
     def parse(cls, cursor: str, text: str) -> Event:
-        """Parse an event that the scripts have written."""
+        """Parse an event that `lua/modules/events.lua` has written."""
         fields = json.loads(text) | {"cursor": cursor}
         if "workflow" in fields:
             fields["workflow"] = WorkflowSummary.read(fields["workflow"] | {"cursor": cursor})

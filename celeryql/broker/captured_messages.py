@@ -1,7 +1,7 @@
 """Captures messages that kombu builds, so that they are sent together with a record.
 
 Between `start_capture` and `end_capture`, messages that the current context publishes are not sent.
-The caller sends them in the Redis script that writes the record or state that caused them: either
+The caller sends them in the Redis call that writes the record or state that caused them: either
 everything is written or nothing.
 """
 
@@ -75,8 +75,8 @@ class CapturedMessage:
             **durations,
         )
 
-    def to_script(self) -> dict[str, Any]:
-        """Return the argument for a script, which gets the payload as another argument."""
+    def encode(self) -> dict[str, Any]:
+        """Return the argument for a Lua function, which gets the payload as another argument."""
         argument: dict[str, Any] = {
             "queue_list": self.queue_list,
             "tag": self.tag,

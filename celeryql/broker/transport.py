@@ -2,8 +2,8 @@
 
 kombu pops a message from its list and then adds it to `unacked`: a worker that dies in between
 loses it. Here every message is in the outbox from its push until it is in `unacked`
-(`lua/outbox.lua`), and the sweep pushes a message again that was popped but not added. Messages
-with an `eta` wait in Redis, never in a worker. Only messages that are published through
+(`lua/modules/outbox.lua`), and the sweep pushes a message again that was popped but not added.
+Messages with an `eta` wait in Redis, never in a worker. Only messages that are published through
 `producer.batch()` bypass both.
 """
 
@@ -26,7 +26,8 @@ from celeryql.broker.captured_messages import (
     capture,
     queue_list,
 )
-from celeryql.broker.unacked import QoS, ReceivedMessage, log_dropped, outbox_script
+from celeryql.broker.unacked import QoS, ReceivedMessage, log_dropped
+from celeryql.lua_functions import call
 from celeryql.outages import OUTAGES
 from celeryql.records import KEY, Priority
 
@@ -139,5 +140,5 @@ def push(client: Any, message: CapturedMessage, *, is_spare: bool = False) -> No
         message: the message.
         is_spare: drop it if another message of its task is held already.
     """
-    argument = json.dumps(message.to_script() | {"is_spare": is_spare})
-    outbox_script(client, "push")(args=[argument, message.payload])
+    argument = json.dumps(message.encode() | {"is_spare": is_spare})
+    call(client, "push_message", argument, message.payload)

@@ -1,4 +1,4 @@
-"""The messages that a worker holds: one script takes each from the outbox, and one restores it."""
+"""The messages that a worker holds: one call takes each from the outbox, and one restores it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from kombu.asynchronous import get_event_loop
 from kombu.transport import redis, virtual
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
-from redis.commands.core import Script
 
 from celeryql.broker.captured_messages import queue_list
+from celeryql.lua_functions import call
 from celeryql.outages import OUTAGES
-from celeryql.scripts import OUTBOX, source
 
 _FORGET_AFTER_S = 0.01  # a busy worker takes its next message earlier
 _RESTORE_BATCH = 1_000  # messages
@@ -93,7 +92,7 @@ class QoS(redis.QoS):
             raise Empty
         entry = dumps([message._raw, info["exchange"], info["routing_key"]])  # noqa: SLF001
         forgotten = tuple(self._acknowledged)
-        taken_at_ms = self._take(args=[delivery_tag, entry, *forgotten])
+        taken_at_ms = call(self._taking_client, "take_message", delivery_tag, entry, *forgotten)
         del self._acknowledged[: len(forgotten)]
         if not taken_at_ms:
             raise Empty
@@ -144,7 +143,8 @@ class QoS(redis.QoS):
 
     def restore_overdue(self, client: Any) -> None:
         """Restore messages of dead workers: not renewed within the visibility timeout."""
-        for tag in self._overdue(args=[self.visibility_timeout, _RESTORE_BATCH], client=client):
+        limits = (str(self.visibility_timeout), str(_RESTORE_BATCH))
+        for tag in call(client, "find_overdue", *limits):
             self.restore_by_tag(bytes_to_str(tag), client)
 
     def restore_by_tag(self, tag: str, client: Any = None, leftmost: bool = False) -> None:  # noqa: FBT001, FBT002
@@ -168,7 +168,7 @@ class QoS(redis.QoS):
             queues = self.channel._lookup(exchange, routing_key)  # noqa: SLF001
             lists = [queue_list(queue, priority) for queue in queues]
             place = "last" if leftmost else "first"
-            self._restore(args=[tag, new_tag, place, dumps(message), *lists], client=redis_)
+            call(redis_, "restore_message", tag, new_tag, place, dumps(message), *lists)
 
     def restore_unacked_once(self, stderr: Any = None) -> None:
         """Restore the messages that this worker holds; in an outage, other workers do it later."""
@@ -182,20 +182,6 @@ class QoS(redis.QoS):
         self._delivered.restored = True  # type: ignore[attr-defined]
 
     @cached_property
-    def _take(self) -> Script:
+    def _taking_client(self) -> Any:
         # Not `client`, which is blocked in BRPOP; cached, because a new client takes 0.1 ms.
-        return outbox_script(self.channel._create_client(), "take")  # noqa: SLF001
-
-    @cached_property
-    def _overdue(self) -> Script:
-        return outbox_script(self.channel.client, "overdue")
-
-    @cached_property
-    def _restore(self) -> Script:
-        return outbox_script(self.channel.client, "restore")
-
-
-def outbox_script(client: Any, name: str) -> Script:
-    """Return a script that only moves messages."""
-    script: Script = client.register_script(source(name, OUTBOX))
-    return script
+        return self.channel._create_client()  # noqa: SLF001

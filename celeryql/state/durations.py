@@ -1,6 +1,6 @@
 """How long tasks wait and run, by definition.
 
-The scripts that write states count the durations in Redis, so every API process reports the same
+The functions that write states count the durations in Redis, so every API process reports the same
 figures for all workers together.
 """
 
@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from celeryql.records import KEY
 
-# In milliseconds; equal to those in `lua/timings.lua`.
+# In milliseconds; equal to those in `lua/modules/durations.lua`.
 BOUNDS_MS = (
     *(5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000),
     *(1_800_000, 7_200_000),

@@ -50,7 +50,7 @@ class Graph(StoredModel):
 
     @classmethod
     def parse(cls, fields: dict[str, str]) -> Graph:
-        """Parse a workflow's hash, which `lua/accept.lua` writes."""
+        """Parse a workflow's hash, which `lua/functions/accept.lua` writes."""
         joins = [fields[f"join:{i}"] for i in range(len(fields)) if f"join:{i}" in fields]
         return cls(
             name=fields.get("name"),

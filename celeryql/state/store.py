@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from redis.asyncio import Redis
 
 from celeryql.errors import CursorExpired, StoredByAnotherRelease
+from celeryql.lua_functions import call_async
 from celeryql.records import KEY, Cursor, Event, Record, TaskId, cursor_position
-from celeryql.scripts import source
 from celeryql.state.graph import Graph
 from celeryql.state.json_documents import input_key, meta_key
 
@@ -43,7 +43,6 @@ class Store:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._history_page = redis.register_script(source("history", ()))
         self._turns = asyncio.Semaphore(_READS_AT_ONCE)
 
     async def get(self, task_id: str) -> Record | None:
@@ -109,9 +108,9 @@ class Store:
             CursorExpired: events after `after` are no longer stored.
         """
         ms, sequence = cursor_position(Cursor("0-0") if after is None else after)
-        keys = [f"{KEY}events:{task.root}", f"{KEY}task:{task.root}"]
         async with self._turns:
-            answer: Any = await self._history_page(keys=keys, args=[ms, sequence, count])
+            page = (task.root, str(ms), str(sequence), str(count))
+            answer: Any = await call_async(self._redis, "read_history", *page)
         trimmed, entries = answer
         if after is not None and trimmed and cursor_position(trimmed) > cursor_position(after):
             raise CursorExpired(after)

@@ -1,4 +1,4 @@
-"""Accepts submissions: one script writes records, inputs, events and messages, or nothing."""
+"""Accepts submissions: one call writes records, inputs, events and messages, or nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.commands.core import AsyncScript
 from redis.exceptions import ResponseError
 
 from celeryql.broker.captured_messages import CapturedMessage
@@ -24,18 +23,18 @@ from celeryql.errors import (
     Throttled,
     Unavailable,
 )
+from celeryql.lua_functions import call_async, encode_request
 from celeryql.outages import OUTAGES, is_outage
 from celeryql.records import Cursor, Priority, Record, TaskId, TaskState
-from celeryql.scripts import request
 from celeryql.settings import Settings
 
 ANSWER_TIMEOUT_S = 1.0  # an accept takes under a millisecond; past this Redis is in trouble
-_KEY_REUSED, _THROTTLED, _STARTS_TOO_LATE = 2, 3, 4  # replies of `lua/accept.lua`
+_KEY_REUSED, _THROTTLED, _STARTS_TOO_LATE = 2, 3, 4  # of `lua/functions/accept.lua`
 
 
 @dataclass(frozen=True, slots=True)
 class NewRecord:
-    """A record as it is created; `lua/accept.lua` adds the owner and times."""
+    """A record as it is created; `lua/functions/accept.lua` adds the owner and times."""
 
     id: str
     root: str
@@ -52,8 +51,8 @@ class NewRecord:
     input: str | None = None  # JSON
     copied: dict[str, str] = field(default_factory=dict)  # fields that a retry copies unchanged
 
-    def to_script(self) -> dict[str, Any]:
-        """Return the argument for the script: the fields of the hash, as text."""
+    def encode(self) -> dict[str, Any]:
+        """Return the argument for the function: the fields of the hash, as text."""
         fields = {
             "root": self.root,
             "definition": self.definition,
@@ -91,12 +90,12 @@ class Submission:
     workflow: dict[str, Any] | None = None
     reused: dict[TaskId, str] = field(default_factory=dict)
 
-    def to_script(self) -> dict[str, Any]:
-        """Return the argument for the script, without fields that are None."""
+    def encode(self) -> dict[str, Any]:
+        """Return the argument for the function, without fields that are None."""
         options = self.options
         argument = {
-            "records": [record.to_script() for record in self.records],
-            "pushes": [message.to_script() for message in self.messages],
+            "records": [record.encode() for record in self.records],
+            "pushes": [message.encode() for message in self.messages],
             "workflow": self.workflow,
             "reused": list(self.reused),
             "idempotency_key": options.idempotency_key,
@@ -142,7 +141,7 @@ class AcceptResult:
 
 
 async def accept(
-    script: AsyncScript,
+    redis: Redis,
     settings: Settings,
     owner: str,
     submissions: Sequence[Submission],
@@ -152,7 +151,7 @@ async def accept(
     """Accept submissions, each as a whole or not at all, in one round trip.
 
     Args:
-        script: `lua/accept.lua`.
+        redis: the client that writes.
         settings: the settings of the API.
         owner: the owner of the tasks.
         submissions: the tasks and workflows to accept.
@@ -161,8 +160,8 @@ async def accept(
     Raises:
         Unavailable: Redis did not answer.
     """
-    args = script_args(settings, owner, submissions, refused)
-    cursor, wait_ms, *answers = await run_script(script, args)
+    args = encode_call(settings, owner, submissions, refused)
+    cursor, wait_ms, *answers = await call_once(redis, "accept", *args)
     pairs = zip(submissions, answers, strict=True)
     return AcceptResult(
         cursor,
@@ -171,14 +170,14 @@ async def accept(
     )
 
 
-def script_args(
+def encode_call(
     settings: Settings, owner: str, submissions: Sequence[Submission], refused: int = 0
 ) -> list[str]:
-    """Return the arguments for `lua/accept.lua`."""
-    asked_for = request(
+    """Return the arguments for `lua/functions/accept.lua`."""
+    asked_for = encode_request(
         settings,
         owner=owner,
-        requests=[submission.to_script() for submission in submissions],
+        requests=[submission.encode() for submission in submissions],
         refused=refused,
         enqueue_rate=settings.enqueue_rate,
         enqueue_burst=settings.enqueue_burst,
@@ -203,22 +202,20 @@ def _outcome(options: EnqueueOptions, code: int, name: str, detail: Any) -> Acce
     return Accepted(record, deduplicated=bool(code))
 
 
-async def run_script(script: AsyncScript, args: list[str]) -> Any:
-    """Run a script that writes, once.
+async def call_once(redis: Redis, name: str, *args: str) -> Any:
+    """Call a Lua function that writes, and never send it twice.
 
     Raises:
-        Unavailable: Redis did not answer, so the script may have run; or it refused to write.
+        Unavailable: Redis did not answer, so the function may have run; or it refused to write.
     """
     was_sent = False
-    redis = script.registered_client
-    assert isinstance(redis, Redis)  # noqa: S101  # not a cluster, which kombu does not support
     try:
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
             # A failure to connect is known to have sent nothing, so connect first.
             pool = redis.connection_pool
             await pool.release(await pool.get_connection())
             was_sent = True
-            return await script(args=args)
+            return await call_async(redis, name, *args)
     except OUTAGES as error:
         if not is_outage(error):
             raise

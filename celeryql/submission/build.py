@@ -181,7 +181,7 @@ def _step_record(step: PlannedStep, workflow: Workflow, options: EnqueueOptions)
 
 
 def _graph_fields(workflow: Workflow, reused: Mapping[TaskId, ReusedStep]) -> dict[str, str]:
-    """Return the fields of a workflow's hash; the script adds the counts by state."""
+    """Return the fields of a workflow's hash; Redis adds the counts by state."""
     steps = [
         {
             "key": step.key,

@@ -22,19 +22,19 @@ from celeryql.errors import (
     Problem,
     StoredByAnotherRelease,
 )
+from celeryql.lua_functions import encode_request
 from celeryql.outages import unavailable_in_outage
 from celeryql.records import Record, TaskId, TaskState
-from celeryql.scripts import request, source
 from celeryql.settings import Settings
 from celeryql.state.graph import Graph, Join, Step
 from celeryql.state.store import Store
-from celeryql.submission.accept import Accepted, Submission, run_script
+from celeryql.submission.accept import Accepted, Submission, call_once
 from celeryql.submission.build import ReusedStep, build_task, build_workflow
 from celeryql.submission.retry_checks import input_mismatch, workflow_mismatches
 from celeryql.submission.submitter import Submitter, build_off_loop
 from celeryql.workflow.canvas import PlannedStep, StepNode, Workflow, fill_shape
 
-_NOT_FOUND, _ALREADY_FINISHED = 0, 1  # replies of `lua/cancel.lua`
+_NOT_FOUND, _ALREADY_FINISHED = 0, 1  # of `lua/functions/cancel.lua`
 
 
 class RetryFrom(StrEnum):
@@ -74,7 +74,7 @@ class Control:
         self._store = store
         self._submitter = submitter
         self._definitions = definitions
-        self._cancel = redis.register_script(source("cancel"))
+        self._redis = redis
 
     async def cancel(self, record: Record, *, terminate: bool) -> CancelResult:
         """Cancel a task, or all steps of a workflow that have not finished.
@@ -84,8 +84,8 @@ class Control:
             AlreadyFinished: it has ended.
             Unavailable: Redis did not answer.
         """
-        asked = request(self._settings, id=record.id, terminate=terminate)
-        code, *rest = await run_script(self._cancel, [asked])
+        asked = encode_request(self._settings, id=record.id, terminate=terminate)
+        code, *rest = await call_once(self._redis, "cancel", asked)
         if code == _NOT_FOUND:
             raise NotFound(record.id)
         now = Record.read(json.loads(rest[0]))

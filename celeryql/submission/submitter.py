@@ -1,6 +1,6 @@
 """The API's only way to the broker: a task and its message are accepted together, or not at all.
 
-Celery and kombu build the messages without a connection; one Lua script writes the records and
+Celery and kombu build the messages without a connection; one Lua function writes the records and
 pushes the messages. A task is therefore accepted at the instant at which it is in the broker.
 """
 
@@ -21,7 +21,6 @@ from celeryql.definition.options import EnqueueOptions
 from celeryql.definition.task_definition import TaskDefinition
 from celeryql.errors import Refusal, Throttled
 from celeryql.observability.traces import span
-from celeryql.scripts import source
 from celeryql.settings import Settings
 from celeryql.submission.accept import Accepted, AcceptResult, Submission, accept
 from celeryql.submission.build import build_task, build_workflow
@@ -37,7 +36,7 @@ class Submitter:
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self._settings = settings
-        self._script = redis.register_script(source("accept"))
+        self._redis = redis
         self._throttled_until: dict[str, float] = {}  # by owner
         self.durations = Histogram(
             "celeryql_enqueue_duration_seconds",
@@ -92,7 +91,7 @@ class Submitter:
         """
         label = _label(tasks)
         with span(f"enqueue {label}"), self.durations.labels(label).time():
-            result = await accept(self._script, self._settings, owner, tasks, refused=refused)
+            result = await accept(self._redis, self._settings, owner, tasks, refused=refused)
         self._note_wait(owner, result.wait_s)
         _log(tasks, result, owner)
         return result
@@ -118,7 +117,7 @@ class Submitter:
             Throttled: the owner sends refused input too fast.
             Unavailable: Redis did not answer.
         """
-        result = await accept(self._script, self._settings, owner, [], refused=1)
+        result = await accept(self._redis, self._settings, owner, [], refused=1)
         self._note_wait(owner, result.wait_s)
         self.check_rate(owner)
 

@@ -15,10 +15,10 @@ from celery import bootsteps, signals
 from celery.worker import state
 
 from celeryql.errors import REDIS_DOES_NOT_ANSWER
+from celeryql.lua_functions import SWEEP_PAUSE_S
 from celeryql.outages import refuses_writes
 from celeryql.periodic_jobs import PeriodicJob
 from celeryql.records import KEY
-from celeryql.scripts import SWEEP_PAUSE_S
 from celeryql.settings import load_settings
 from celeryql.worker.health import DEAF_AFTER_S, HEARTBEAT_S
 from celeryql.worker.leases import Leases
@@ -173,7 +173,7 @@ def _running_ids() -> list[str]:
 
 
 def _stop_canceled(client: redis.Redis, worker: Any) -> None:
-    """Terminate running tasks that `lua/cancel.lua` has listed for this worker."""
+    """Terminate running tasks that `lua/functions/cancel.lua` has listed for this worker."""
     key = f"{KEY}terminate:{worker.hostname}"
     if not (canceled := client.smembers(key)):
         return

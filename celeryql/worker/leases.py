@@ -17,9 +17,8 @@ from kombu.utils.json import loads
 
 from celeryql.broker.captured_messages import CELERY_PRIORITIES, CapturedMessage
 from celeryql.broker.transport import push
+from celeryql.lua_functions import call, encode_request
 from celeryql.records import Priority
-from celeryql.scripts import request as script_request
-from celeryql.scripts import source
 from celeryql.settings import load_settings
 
 
@@ -28,7 +27,6 @@ class Leases:
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
-        self._script = client.register_script(source("lease"))
 
     def renew(self, worker: str, ids: Iterable[str], tags: Iterable[str]) -> None:
         """Keep the tasks that a worker runs, and the messages that it holds, from other workers."""
@@ -41,7 +39,8 @@ class Leases:
     def _set(self, worker: str, ids: Iterable[str], tags: Iterable[str], lease_ms: int) -> None:
         content: dict[str, Any] = {"worker": worker, "ids": list(ids), "tags": list(tags)}
         if content["ids"] or content["tags"]:
-            self._script(args=[script_request(load_settings(), lease_ms=lease_ms, **content)])
+            request = encode_request(load_settings(), lease_ms=lease_ms, **content)
+            call(self._client, "renew_leases", request)
 
     def postpone(self, request: Context, until_ms: int) -> None:
         """Schedule a copy of a message for when the lease of the live run ends.

@@ -1,8 +1,9 @@
 """The result backend: writes each state of a task together with all that the state changes.
 
-Celery writes every state of a task through its result backend. Here that write is one Lua script,
-`lua/transition.lua`. It stores and publishes Celery's own result as the stock backend does, updates
-the record and the state of its workflow, appends the event, and pushes the messages that follow.
+Celery writes every state of a task through its result backend. Here that write is one Lua function,
+`lua/functions/write_state.lua`. It stores and publishes Celery's own result as the stock backend
+does, updates the record and the state of its workflow, appends the event, and pushes the messages
+that follow.
 """
 
 from __future__ import annotations
@@ -20,15 +21,13 @@ from uuid import uuid4
 from celery import states
 from celery.app.task import Context
 from celery.backends.redis import RedisBackend
-from redis.commands.core import Script
 
 from celeryql.broker.captured_messages import CapturedMessage, end_capture, is_capturing
 from celeryql.definition.task_definition import TaskDefinition
 from celeryql.definition.unions import RESULT_CLASSES
+from celeryql.lua_functions import call, encode_request
 from celeryql.outages import is_outage
 from celeryql.records import TaskId
-from celeryql.scripts import TRANSITION, source
-from celeryql.scripts import request as script_request
 from celeryql.settings import load_settings
 from celeryql.state.graph import Join, leaves
 from celeryql.task_errors import ReportableError
@@ -41,7 +40,7 @@ _ENDS_OF_A_RUN = states.READY_STATES | {states.RETRY}  # the states that send me
 
 
 class _Outcome(IntEnum):
-    """The first value that `lua/transition.lua` returns."""
+    """The first value that `lua/functions/write_state.lua` returns."""
 
     REFUSED = 0  # the task has ended, or another run of it has begun
     WRITTEN = 1
@@ -64,11 +63,6 @@ class Backend(RedisBackend):
     def leases(self) -> Leases:
         """The leases of running tasks."""
         return Leases(self.client)
-
-    @cached_property
-    def _script(self) -> Script:
-        script: Script = self.client.register_script(source("transition", TRANSITION))
-        return script
 
     def exception_safe_to_retry(self, exc: BaseException) -> bool:
         """Retry after every outage, including a Redis that refuses writes."""
@@ -238,14 +232,14 @@ class Backend(RedisBackend):
         whole = (
             change
             | self._adoption(request)
-            | {"id": task_id, "pushes": [m.to_script() for m in messages]}
+            | {"id": task_id, "pushes": [m.encode() for m in messages]}
         )
-        return self._script(
-            args=[
-                script_request(load_settings(), change=whole),
-                self.encode(meta | {"task_id": task_id}),
-                *(message.payload for message in messages),
-            ]
+        return call(
+            self.client,
+            "write_state",
+            encode_request(load_settings(), change=whole),
+            self.encode(meta | {"task_id": task_id}),
+            *(message.payload for message in messages),
         )
 
     def _adoption(self, request: Context | None) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import redis
 from redis import asyncio as aioredis
 
+from celeryql.lua_functions import SWEEP_PAUSE_S, call, call_async, encode_request
 from celeryql.periodic_jobs import PeriodicJob
-from celeryql.scripts import SWEEP_PAUSE_S, request, source
 from celeryql.settings import Settings
 
 
@@ -17,12 +17,12 @@ class Sweeper:
     """Sweeps in a thread of a worker."""
 
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
-        self._script = client.register_script(source("sweep"))
-        self._request = request(settings)
+        self._client = client
+        self._request = encode_request(settings)
 
     def sweep(self) -> None:
         """Sweep until nothing is left to do now."""
-        while self._script(args=[self._request]):
+        while call(self._client, "sweep", self._request):
             pass
 
 
@@ -30,10 +30,10 @@ class AsyncSweeper:
     """Sweeps in an API process."""
 
     def __init__(self, client: aioredis.Redis, settings: Settings) -> None:
-        self._script = client.register_script(source("sweep"))
-        self._request = request(settings)
+        self._client = client
+        self._request = encode_request(settings)
         self.job = PeriodicJob("sweep", SWEEP_PAUSE_S)
 
     async def run(self) -> None:
         """Sweep until this asyncio task is canceled."""
-        await self.job.run_until_canceled(lambda: self._script(args=[self._request]))
+        await self.job.run_until_canceled(lambda: call_async(self._client, "sweep", self._request))

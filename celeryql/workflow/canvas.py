@@ -7,7 +7,7 @@ nested, and a group of n before a group of m costs n + m instead of n times m.
 
 The steps are Celery signatures with fixed ids. Steps that wait for nothing are sent together with
 the records. The signature of any other step is stored, and the worker that completes its join sends
-its message in the same script (`worker/next_steps.py`). Celery's own chain and chord messages carry
+its message in the same call (`worker/next_steps.py`). Celery's own chain and chord messages carry
 all later steps in each message, which multiplies: ten groups of 100 took 29 MB.
 """
 

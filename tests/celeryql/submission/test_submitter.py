@@ -193,7 +193,7 @@ async def test_a_connection_that_the_server_closed_is_not_used_again(engine, emp
     await accept(engine, x=1, y=2)
 
     empty_redis.client_kill_filter(_type="normal", skipme=True)
-    (pooled,) = engine.submitter._script.registered_client.connection_pool._available_connections
+    (pooled,) = engine.submitter._redis.connection_pool._available_connections
     async with asyncio.timeout(5):
         while not await pooled.can_read():  # noqa: ASYNC110  # no event marks the end of the stream
             await asyncio.sleep(0.01)

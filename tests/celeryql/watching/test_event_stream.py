@@ -34,7 +34,7 @@ def run(report, record: Record) -> None:
 
 
 def trim(redis, record: Record, newest_trimmed: str) -> None:
-    """Trim the beginning of a task's history, as `lua/change.lua` does."""
+    """Trim the beginning of a task's history, as `lua/modules/events.lua` does."""
     key = f"celeryql:events:{record.root}"
     while redis.lindex(key, 0).split()[0] != newest_trimmed:
         redis.lpop(key)

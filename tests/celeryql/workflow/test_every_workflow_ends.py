@@ -28,11 +28,11 @@ from celeryql.definition.options import EnqueueOptions
 from celeryql.definition.signature import JsonExamples
 from celeryql.definition.task_definition import TaskDefinition
 from celeryql.engine import Engine
+from celeryql.lua_functions import call, encode_request
 from celeryql.records import Record, TaskId, TaskState
-from celeryql.scripts import OUTBOX, request, source
 from celeryql.settings import Settings
 from celeryql.state.graph import Graph
-from celeryql.submission.accept import script_args
+from celeryql.submission.accept import encode_call
 from celeryql.submission.build import build_workflow
 from celeryql.submission.control import RetryFrom
 from celeryql.worker.result_backend import Backend
@@ -130,20 +130,17 @@ class Play:
         """Empty Redis and accept a canvas."""
         redis.flushdb()
         submission = build_workflow(plan("any", node, max_steps=100), EnqueueOptions(), "content")
-        redis.register_script(source("accept"))(args=script_args(SETTINGS, "ann", [submission]))
+        call(redis, "accept", *encode_call(SETTINGS, "ann", [submission]))
         return cls(redis, backend, TaskId(submission.records[0].id))
 
-    def _run(self, script: str, *args: str) -> Any:
-        return self.redis.register_script(source(script))(args=list(args))
-
     def cancel(self, task_id: str) -> None:
-        self._run("cancel", request(SETTINGS, id=task_id))
+        call(self.redis, "cancel", encode_request(SETTINGS, id=task_id))
 
     def sweep(self) -> None:
         self.redis.delete("celeryql:sweep")
         for task_id in self.redis.zrange("celeryql:scheduled", 0, -1):
             self.redis.zadd("celeryql:scheduled", {task_id: 0})
-        self._run("sweep", request(SETTINGS))
+        call(self.redis, "sweep", encode_request(SETTINGS))
 
     def waiting(self) -> list[str]:
         return self.redis.lrange("celery", 0, -1)
@@ -158,8 +155,7 @@ class Play:
         fields |= {"args": args, "kwargs": kwargs, "hostname": "w@host", "delivery_info": {}}
         fields["properties"] = decoded["properties"]
         entry = json.dumps([decoded, "celery", "celery"])
-        take = self.redis.register_script(source("take", OUTBOX))
-        assert take(args=[decoded["properties"]["delivery_tag"], entry])
+        assert call(self.redis, "take_message", decoded["properties"]["delivery_tag"], entry)
         return Context(fields)
 
     def acknowledge(self, context: Context) -> None:

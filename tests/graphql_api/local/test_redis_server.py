@@ -65,7 +65,7 @@ def test_without_the_package_a_server_on_the_path_is_used(tmp_path: Path) -> Non
 
 @pytest.mark.usefixtures("no_package")
 def test_a_server_that_is_too_old_is_skipped(tmp_path: Path) -> None:
-    fake_server(tmp_path, "redis-server", "6.0.16")
+    fake_server(tmp_path, "redis-server", "6.2.14")
     fake_server(tmp_path, "valkey-server", "7.2.5")
 
     assert find_server(search_path=str(tmp_path)) == tmp_path / "valkey-server"
@@ -278,5 +278,5 @@ def test_an_older_server_does_not_start_empty_next_to_newer_data(tmp_path: Path)
         pass
     fake_server(tmp_path, "redis-server", "6.2.1")
 
-    with pytest.raises(UnreadableData, match=r"Redis 6\.2\.1 does not read it"):
+    with pytest.raises(BadSettings, match=r"REDIS_SERVER: not a server of Redis 7\.0 or newer"):
         check_data(write_config(tmp_path / "data", chosen=tmp_path / "redis-server"))

@@ -1,4 +1,4 @@
-"""The short way that most states take leaves what the long one does: see `lua/alone.lua`."""
+"""What Redis keeps of a task after its start and after its end, with and without an expiry."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ async def left_of(engine, report, redis, options: EnqueueOptions) -> dict:
     }
 
 
-async def test_both_ways_leave_the_same(engine, report, empty_redis):
-    short = await left_of(engine, report, empty_redis, EnqueueOptions())
+async def test_a_task_that_may_expire_leaves_the_same_as_any_other(engine, report, empty_redis):
+    plain = await left_of(engine, report, empty_redis, EnqueueOptions())
     empty_redis.delete("celeryql:timings:add")
-    long = await left_of(engine, report, empty_redis, EnqueueOptions(expires_in_s=3_600))
+    expiring = await left_of(engine, report, empty_redis, EnqueueOptions(expires_in_s=3_600))
 
-    assert short == long
-    assert short["are_timed"] == [True] * 4
-    assert [state for _, state, *_ in short["events"]] == ["QUEUED", "RUNNING", "SUCCEEDED"]
+    assert plain == expiring
+    assert plain["are_timed"] == [True] * 4
+    assert [state for _, state, *_ in plain["events"]] == ["QUEUED", "RUNNING", "SUCCEEDED"]
 
 
 @pytest.mark.parametrize(
-    "options", [EnqueueOptions(), EnqueueOptions(expires_in_s=3_600)], ids=["short", "long"]
+    "options", [EnqueueOptions(), EnqueueOptions(expires_in_s=3_600)], ids=["plain", "may expire"]
 )
 async def test_a_claim_lives_as_long_as_its_task(engine, report, empty_redis, options):
     asked = options.model_copy(update={"idempotency_key": "once"})
