@@ -95,7 +95,7 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
                 self._nullable.add(path)
         return super().execute_field(parent_type, source, details, path, *rest)
 
-    def _take(self, path: Path | None, count: float) -> None:
+    def _reserve(self, path: Path | None, count: float) -> None:
         if self._nullable is None:
             self.context_value.reserve_items(count)
             return
@@ -144,7 +144,7 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
         path, result, context = rest
         if isinstance(result, Sized):
             is_cheap = is_leaf_type(get_named_type(return_type))
-            self._take(path, len(result) * (CHEAP if is_cheap else 1))
+            self._reserve(path, len(result) * (CHEAP if is_cheap else 1))
             if len(result) > (_LEAVES_AT_ONCE if is_cheap else _OBJECTS_AT_ONCE) and _is_on_loop():
                 items = self._yielding(result)
                 complete = super().complete_list_value
@@ -185,7 +185,7 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
         Raises:
             ApiError: the answer has too many fields.
         """
-        self._take(path, len(fields) / _FIELDS_PER_ITEM)
+        self._reserve(path, len(fields) / _FIELDS_PER_ITEM)
         executed = super().execute_fields(parent_type, source, path, fields, _)
         if not isawaitable(executed):
             return executed

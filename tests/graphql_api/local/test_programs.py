@@ -25,7 +25,10 @@ async def is_ready(program: Program) -> bool:
 @asynccontextmanager
 async def http_server(status: str, body: str = "") -> AsyncIterator[int]:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with closing(writer), suppress(asyncio.IncompleteReadError):  # who asks may have left
+        with (
+            closing(writer),
+            suppress(asyncio.IncompleteReadError),
+        ):  # the client may have disconnected
             request = await reader.readuntil(b"\r\n\r\n")
             is_right = request.startswith(b"GET /readyz HTTP/1.0\r\nHost: localhost\r\n")
             answer = f"{status if is_right else '400 Bad Request'}\r\n\r\n{body}"

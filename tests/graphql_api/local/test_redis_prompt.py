@@ -85,9 +85,9 @@ def test_commands_can_be_piped_in(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> 
 def test_without_redis_the_message_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     assert prompt.main("redis://:geheim@127.0.0.1:1/0", ["PING"]) == 1
 
-    said = capsys.readouterr().err
-    assert "start ./dev up or set REDIS_URL" in said
-    assert "geheim" not in said
+    error = capsys.readouterr().err
+    assert "start ./dev up or set REDIS_URL" in error
+    assert "geheim" not in error
 
 
 def test_a_closed_connection_is_reported(

@@ -125,15 +125,15 @@ def test_the_server_keeps_an_append_only_file_and_drops_nothing(
     process = start(server)
     try:
         with Redis.from_url(server.url, decode_responses=True) as client:
-            told = client.config_get("append*", "maxmemory-policy", "save", "bind")
+            config = client.config_get("append*", "maxmemory-policy", "save", "bind")
     finally:
         stop(process)
 
-    assert told["appendonly"] == "yes"
-    assert told["appendfsync"] == expected
-    assert told["maxmemory-policy"] == "noeviction"
-    assert told["save"] == ""
-    assert told["bind"] == "127.0.0.1"
+    assert config["appendonly"] == "yes"
+    assert config["appendfsync"] == expected
+    assert config["maxmemory-policy"] == "noeviction"
+    assert config["save"] == ""
+    assert config["bind"] == "127.0.0.1"
 
 
 def test_the_name_of_the_folder_may_have_quotes_and_spaces(tmp_path: Path) -> None:
@@ -265,8 +265,8 @@ def test_the_error_for_unreadable_data_names_the_choices(
     if note:
         (tmp_path / "written-by").write_text(note)
 
-    said = rf"was written by {writer}, and Valkey [\d.]+ does not read it: go on with"
-    with pytest.raises(UnreadableData, match=said):
+    message = rf"was written by {writer}, and Valkey [\d.]+ does not read it: go on with"
+    with pytest.raises(UnreadableData, match=message):
         check_data(write_config(tmp_path))
 
     assert base.read_bytes() == later

@@ -172,7 +172,7 @@ async def test_without_a_model_the_rest_runs_and_says_how_to_train_one(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("environment", "options", "said"),
+    ("environment", "options", "message"),
     [
         ({}, {"host": "0.0.0.0"}, r"dev: 0\.0\.0\.0 is not a loopback address: .*\.\n"),
         ({"SMTP_PORT": "none"}, {}, r"dev: setting SMTP_PORT: Input should be a valid integer.*\n"),
@@ -205,7 +205,7 @@ def test_a_refused_start_is_explained_in_one_sentence(
     capsys: pytest.CaptureFixture[str],
     environment: dict[str, str],
     options: dict[str, Any],
-    said: str,
+    message: str,
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -213,9 +213,9 @@ def test_a_refused_start_is_explained_in_one_sentence(
 
     code = main(**options, strict_port=False, restart=False, data_dir=tmp_path)
 
-    is_setting = "setting" in said or "AUTH_JWT_SECRET is" in said
+    is_setting = "setting" in message or "AUTH_JWT_SECRET is" in message
     assert code == (os.EX_CONFIG if is_setting else 1)
-    assert re.fullmatch(said, capsys.readouterr().err)
+    assert re.fullmatch(message, capsys.readouterr().err)
 
 
 def test_other_commands_can_read_the_settings(tmp_path: Path) -> None:
