@@ -44,8 +44,8 @@ class Subscription:
 
         The stream starts with a snapshot or with the events after `after`. Then each event follows
         in order, and the stream completes after the final event of the task or workflow. For a
-        finished task, it completes after the snapshot. An unknown id is an error with the code
-        NOT_FOUND.
+        finished task, it completes after the snapshot, or at once if `after` is its last event. An
+        unknown id is an error with the code NOT_FOUND.
         """
         record = await info.context.record_to_watch(id)
         if record is None:
