@@ -1,4 +1,4 @@
-"""The class of all tasks: checks arguments, records starts, retries, and serializes results.
+"""The class of all tasks: checks arguments, records starts, and serializes results.
 
 `TypedTask` also checks the arguments of plain `.delay()` callers, in the worker, and calls the
 function with validated values. `celeryql/definition/` reads the function's signature.
@@ -6,21 +6,17 @@ function with validated values. `celeryql/definition/` reads the function's sign
 
 from __future__ import annotations
 
-import random
 from typing import Any, NoReturn
 
 from celery import Task
 from celery.exceptions import Ignore, Retry
 
 from celeryql.broker.captured_messages import end_capture, is_capturing, start_capture
-from celeryql.definition.options import MAX_ATTEMPTS
 from celeryql.definition.task_definition import TaskDefinition
 from celeryql.errors import BadTaskDefinition
 from celeryql.task_errors import ReportableError, Retryable, error_name, error_text, make_reportable
 from celeryql.worker.progress import publish_pending_progress
-
-FIRST_BACK_OFF_S = 1.0  # longest pause before the second attempt; doubles with each attempt
-MAX_BACK_OFF_S = 600.0
+from celeryql.worker.retries import back_off_s, max_retries
 
 _BUILT_IN = "celery."  # tasks of Celery (chord, map, backend_cleanup), without a typed signature
 
@@ -116,11 +112,7 @@ class TypedTask(Task):
             Retry: another attempt was scheduled.
             Retryable: there is no attempt left.
         """
-        if error.after_s is not None:
-            raise self.retry(exc=error, countdown=error.after_s)
-        limit_s = min(FIRST_BACK_OFF_S * 2**self.request.retries, MAX_BACK_OFF_S)
-        # Fully random, so that tasks that failed together are not retried together.
-        pause_s = random.uniform(0, limit_s)  # noqa: S311  # no secret
+        pause_s = back_off_s(self.request.retries) if error.after_s is None else error.after_s
         raise self.retry(exc=error, countdown=pause_s)
 
     def retry(
@@ -133,11 +125,9 @@ class TypedTask(Task):
     ) -> Any:
         """Retry the task as Celery does; its message is sent together with the state RETRY."""
         self.request.is_continued = True
-        if attempt := self.request.get("attempt"):
+        if self.request.get("attempt"):
             exc = exc and make_reportable(exc)
-            replaced = self.request.get("replaced_task_nesting") or 0  # starts, but no attempts
-            attempts_left = (attempt.max_attempts or MAX_ATTEMPTS) - attempt.number + replaced
-            options.setdefault("max_retries", self.request.retries + attempts_left)
+            options.setdefault("max_retries", max_retries(self.request))
             if throw and not is_capturing():
                 start_capture()
         return super().retry(args, kwargs, exc, throw, **options)

@@ -1,4 +1,4 @@
-"""The engine's parts on a private Redis, without a worker: the tests say what a worker would."""
+"""The engine's parts on a private Redis without a worker: tests write states as a worker does."""
 
 from __future__ import annotations
 
