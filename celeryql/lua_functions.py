@@ -18,14 +18,17 @@ from typing import Any
 
 from redis import Redis
 from redis import asyncio as aioredis
-from redis.exceptions import ResponseError
+from redis.exceptions import NoPermissionError, ResponseError
 
+from celeryql.errors import BadSettings
+from celeryql.outages import OUTAGES
 from celeryql.records import KEY
 from celeryql.settings import Settings
 
 SWEEP_PAUSE_S = 0.5  # what is due is sent well within a second
 _SWEEP_LOCK_MS = 400  # below the pause, so that the process that swept last may sweep again
 
+_START_TIMEOUT_S = 1.0
 FOLDER = Path(__file__).with_name("lua")
 _PREFIX = "celeryql_"
 _LIBRARIES = f"{KEY}libraries"
@@ -153,6 +156,28 @@ def _note_newest(pipe: Any) -> Any:
     name = library().name
     pipe.lrem(_LIBRARIES, 0, name).lpush(_LIBRARIES, name)
     return pipe.lrange(_LIBRARIES, _LIBRARIES_KEPT, -1).ltrim(_LIBRARIES, 0, _LIBRARIES_KEPT - 1)
+
+
+def load_at_start(url: str) -> None:
+    """Load the library when a process starts; if Redis does not answer, the first call does it.
+
+    Raises:
+        BadSettings: the server is too old, or its user may not load functions.
+    """
+    timeouts = {"socket_connect_timeout": _START_TIMEOUT_S, "socket_timeout": _START_TIMEOUT_S}
+    with suppress(*OUTAGES), Redis.from_url(url, retry=None, **timeouts) as client:
+        try:
+            load(client)
+        except NoPermissionError as error:
+            reason = (
+                "its user may not call functions: allow it FCALL, FUNCTION LOAD and FUNCTION DELETE"
+            )
+            raise BadSettings(f"setting REDIS_URL: {reason} ({error})") from error
+        except ResponseError as error:
+            if str(error).startswith("unknown command"):
+                reason = "the server has no functions: use Redis 7.0 or newer, or Valkey"
+                raise BadSettings(f"setting REDIS_URL: {reason}") from error
+            raise
 
 
 def encode_request(settings: Settings, **content: Any) -> str:

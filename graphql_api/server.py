@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from celeryql.errors import BadSettings
+from celeryql.lua_functions import load_at_start
 from celeryql.observability.logs import configure
 from celeryql.settings import Settings, load_settings
 from graphql_api.auth.authenticator import Authenticator
@@ -78,6 +79,7 @@ def main() -> int:
         if not (asked.insecure or Authenticator(settings).is_on):
             refuse_public(host)
         choose_port(host, port, strict=False)  # a taken port may be free when uvicorn binds it
+        load_at_start(settings.redis_url)
     except (StartRefused, BadSettings) as refusal:
         sys.stderr.write(f"{parser.prog}: {refusal}.\n")
         return os.EX_CONFIG

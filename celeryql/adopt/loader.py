@@ -9,6 +9,8 @@ from celery.loaders.app import AppLoader
 
 from celeryql.adopt.exposed_tasks import exposed_tasks
 from celeryql.errors import exit_on_bad_configuration
+from celeryql.lua_functions import load_at_start
+from celeryql.settings import load_settings
 
 
 class Loader(AppLoader):
@@ -18,10 +20,12 @@ class Loader(AppLoader):
         """Import and check the tasks, then prepare the process for forking.
 
         Raises:
-            SystemExit: a task cannot be exposed; the reason is on standard error.
+            SystemExit: a task cannot be exposed, or Redis cannot be used; the reason is on
+                standard error.
         """
         with exit_on_bad_configuration():
             exposed_tasks(self.app)
+            load_at_start(load_settings().redis_url)
         # Only the worker knows how its task ended, so it retries that write until Redis is back.
         self.app.conf.result_backend_max_retries = math.inf
         super().init_worker()

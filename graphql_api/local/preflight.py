@@ -16,16 +16,20 @@ from graphql_api.local.redis_server import ping_failure
 
 
 def refuse_dead_redis(url: str) -> None:
-    """Refuse to start if the Redis of the settings does not answer.
+    """Refuse to start if the Redis of the settings does not answer, or cannot be used.
 
     Raises:
         StartRefused: it does not answer a PING.
+        BadSettings: it is too old, or its user may not call functions.
     """
     if reason := ping_failure(url):
         raise StartRefused(
             f"REDIS_URL is set, but no Redis answers there ({reason}): "
             "correct it, or unset it to start a private one"
         )
+    from celeryql.lua_functions import load_at_start  # noqa: PLC0415  # imports redis, like `ping_failure`
+
+    load_at_start(url)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import struct
+import subprocess
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -13,6 +14,7 @@ from redis import Redis
 from redis import asyncio as aioredis
 from redis.exceptions import OutOfMemoryError, ResponseError
 
+from celeryql.errors import BadSettings
 from celeryql.lua_functions import (
     FOLDER,
     Library,
@@ -21,9 +23,10 @@ from celeryql.lua_functions import (
     call_async,
     encode_request,
     library,
+    load_at_start,
 )
 from celeryql.settings import Settings
-from graphql_api.local.redis_server import private_redis
+from graphql_api.local.redis_server import private_redis, start, stop, write_config
 
 HISTORY = ("a task that is not there", "0", "0", "1")
 LIBRARIES = "celeryql:libraries"
@@ -102,6 +105,47 @@ def test_a_full_redis_refuses_what_takes_memory_and_nothing_else(own_redis):
     assert call(own_redis, "restore_message", "other", "new", "first", "{}", "celery") is None
     assert call(own_redis, "read_history", *HISTORY) == [None, []]
     assert own_redis.lrange("celery", 0, -1) == ["{}"]
+
+
+def started(folder: Path, *lines: str) -> tuple[str, subprocess.Popen[bytes]]:
+    """Start a server with more lines in its configuration."""
+    server = write_config(folder)
+    with (folder / "redis.conf").open("a") as file:
+        file.writelines(f"{line}\n" for line in lines)
+    return server.url, start(server)
+
+
+def test_a_server_without_functions_is_refused_at_start(tmp_path):
+    url, process = started(tmp_path, 'rename-command FUNCTION ""')
+    try:
+        with pytest.raises(BadSettings, match=r"^setting REDIS_URL: .* use Redis 7\.0 or newer"):
+            load_at_start(url)
+    finally:
+        stop(process)
+
+
+def test_a_user_who_may_not_load_functions_is_refused_at_start(own_redis):
+    address = "{host}:{port}".format(**own_redis.get_connection_kwargs())
+    own_redis.acl_setuser("ann", enabled=True, passwords=["+pw"], keys=["*"],
+                          categories=["+@all", "-@scripting"])  # fmt: skip
+
+    with pytest.raises(BadSettings, match="allow it FCALL, FUNCTION LOAD and FUNCTION DELETE"):
+        load_at_start(f"redis://ann:pw@{address}")
+
+
+@pytest.mark.parametrize("denied", ["-@dangerous", "-@admin"])
+def test_a_user_without_dangerous_commands_may_load_them(own_redis, denied):
+    address = "{host}:{port}".format(**own_redis.get_connection_kwargs())
+    own_redis.acl_setuser("ann", enabled=True, passwords=["+pw"], keys=["*"],
+                          categories=["+@all", denied])  # fmt: skip
+
+    load_at_start(f"redis://ann:pw@{address}")
+
+    assert own_redis.lrange(LIBRARIES, 0, -1) == [library().name]
+
+
+def test_a_redis_that_does_not_answer_at_start_is_left_to_the_first_call():
+    load_at_start("redis://127.0.0.1:1/0")
 
 
 @pytest.mark.parametrize("file", sorted(FOLDER.rglob("*.lua")), ids=lambda file: file.stem)
