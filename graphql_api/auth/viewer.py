@@ -41,14 +41,14 @@ class Viewer:
     expires_at: float | None = None
 
     @property
-    def sees_only(self) -> str | None:
+    def visible_owner(self) -> str | None:
         """The owner whose tasks the viewer may see; None for all owners."""
         return None if Scope.ADMIN in self.scopes else self.subject
 
     @cached_property
     def visibility(self) -> Visibility:
         """The rule that decides which tasks the viewer may see."""
-        return Visibility(self.sees_only, self.definitions, self.task_ids)
+        return Visibility(self.visible_owner, self.definitions, self.task_ids)
 
     def may_see(self, record: Record) -> bool:
         """Whether the viewer may see a task. To other viewers it does not exist."""

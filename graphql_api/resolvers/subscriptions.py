@@ -117,7 +117,7 @@ async def _events_of_one(
 async def _events_of_all(
     info: Info, wanted: RecordFilter, after: Cursor | None
 ) -> AsyncGenerator[Any, None]:
-    owner, group = info.context.viewer.sees_only, _sharing_group(info)
+    owner, group = info.context.viewer.visible_owner, _sharing_group(info)
     try:
         async with aclosing(
             info.context.engine.event_stream.watch_all(owner, wanted, after)

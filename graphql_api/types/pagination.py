@@ -113,7 +113,7 @@ async def list_tasks(
     page = await list_page(
         engine.redis,
         engine.store,
-        info.context.viewer.sees_only,
+        info.context.viewer.visible_owner,
         filter_,
         size=page_arguments.size,
         beyond=page_arguments.beyond,
