@@ -18,7 +18,8 @@ def report_progress(current: float, total: float | None = None, message: str | N
     task's body returns or raises. So the last report is always published, unless the process is
     killed first: by a crash, a hard time limit, or the cancellation of the task.
 
-    The function does nothing when the task is called directly, because nobody can watch it.
+    The function does nothing if the task is called directly or runs eagerly, because nobody can
+    watch it then.
 
     Args:
         current: the work done so far, in any unit; 0 or more.
@@ -26,7 +27,7 @@ def report_progress(current: float, total: float | None = None, message: str | N
         message: what the task is doing, for people.
     """
     task = current_task
-    if not task or task.request.called_directly:
+    if not task or task.request.called_directly or task.request.is_eager:
         return
     request, now = task.request, time.monotonic()
     request.pending_progress = {"current": current, "total": total, "message": message}

@@ -15,11 +15,13 @@ from celeryql.worker.result_backend import Backend
 from celeryql.worker.task_class import TypedTask
 
 TASK_ID = "counting"
+BACKEND = f"{Backend.__module__}.{Backend.__qualname__}"
+NO_REDIS = f"{BACKEND}+redis://127.0.0.1:1/0"
 
 
 @pytest.fixture
 def app(url: str) -> Iterator[Celery]:
-    backend = f"{Backend.__module__}.{Backend.__qualname__}+{url}"
+    backend = f"{BACKEND}+{url}"
     app = Celery("kitchen", task_cls=TypedTask, set_as_current=False, broker=url, backend=backend)
     app.conf.broker_transport = "celeryql.broker.transport:Transport"
     yield app
@@ -119,3 +121,17 @@ async def test_progress_does_not_send_the_message_of_a_retry(engine, run, empty_
 
     assert await reported(engine) == ["STARTED", 1, "RETRY"]
     assert [*scheduled, empty_redis.zcard("celeryql:scheduled")] == [0, 1]
+
+
+def test_an_eager_task_publishes_no_progress():
+    app = Celery("kitchen", task_cls=TypedTask, set_as_current=False, backend=NO_REDIS)
+
+    @app.task(shared=False)
+    def count() -> int:
+        """Report twice."""
+        report_progress(1)
+        report_progress(2)
+        return 2
+
+    with app:
+        assert count.apply().get() == 2
