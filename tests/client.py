@@ -33,7 +33,7 @@ class Client:
 
     async def answer(self, operation: str, **variables: Any) -> dict[str, Any]:
         """Run a query or mutation, and give the whole answer."""
-        async with httpx.AsyncClient(timeout=10) as http:
+        async with httpx.AsyncClient(timeout=DEADLINE_S) as http:
             body = {"query": operation, "variables": variables}
             # In ASCII, as httpx does not do it: so a test can send what is no Unicode.
             headers = {**self.headers, "content-type": "application/json"}

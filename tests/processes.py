@@ -19,7 +19,7 @@ from redis import Redis
 from celeryql.settings import PROJECT_ROOT
 from graphql_api.local.redis_server import reserve_port, start, stop, write_config
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0  # for whatever takes a few seconds on a machine that does nothing else
 
 
 def wait_until(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:

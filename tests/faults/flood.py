@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.faults.conftest import Site, Worker
+    from tests.faults.site import Site
+    from tests.faults.worker import Worker
 
 RESERVE = 100  # messages in the queue, more than the workers of a test run between two checks
 

@@ -9,11 +9,12 @@ from contextlib import ExitStack, asynccontextmanager
 import httpx
 import pytest
 
-from tests.faults.conftest import Site, tell
+from tests.faults.extent import show_figure
+from tests.faults.site import Site
 from tests.processes import Server
 from tests.proxy import Link, Proxy
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.slow
 
 RECOVERED_S = 5.0
 FAULT_S = 2.0  # how long a network fails that heals by itself
@@ -171,7 +172,7 @@ async def test_an_api_goes_on_within_seconds_after(fault, site):
             took_s["sweep and stream"] = time.monotonic() - began
         await watching.until("SUCCEEDED", 10)
 
-    tell(f"{fault.__name__}: " + ", ".join(f"{k} {v:.2f} s" for k, v in took_s.items()))
+    show_figure(f"{fault.__name__}: " + ", ".join(f"{k} {v:.2f} s" for k, v in took_s.items()))
     states = ["SCHEDULED", "QUEUED", "RUNNING", "SUCCEEDED"]
     assert watching.told == list(zip(states, range(1, 5), strict=True))
     assert site.ledger.counts()[fault.__name__] == 1

@@ -12,7 +12,7 @@ from celery import Celery
 
 from celeryql.settings import PROJECT_ROOT
 from celeryql.worker.health import DEAF_AFTER_S, OFFLINE_AFTER_S
-from tests.faults.conftest import begun
+from tests.faults.site import wait_for_runs
 from tests.processes import running, wait_until
 
 pytestmark = pytest.mark.slow
@@ -46,8 +46,8 @@ async def online(site):
 async def test_a_worker_that_is_busy_is_not_ill(site):
     site.run_worker("a", "solo")  # whose loop stands still while a task runs
     await site.work(["k"], seconds=DEAF_AFTER_S + 5)
-    begun(site, 1)
-    assert await site.all_end(60) == {"SUCCEEDED": 1}  # all the while it took no message
+    wait_for_runs(site, 1)
+    assert await site.all_end() == {"SUCCEEDED": 1}  # all the while it took no message
     assert health(site) == (0, "")
     assert await online(site)
 
@@ -112,7 +112,7 @@ async def test_a_worker_whose_heartbeat_has_ended_is_ill(site):
 async def test_a_worker_that_cannot_renew_its_leases_is_ill(site):
     worker = site.run_worker("a", "solo")
     await site.work(["k"], seconds=5)
-    begun(site, 1)
+    wait_for_runs(site, 1)
     site.redis.set("unacked_index", "no sorted set")  # where it is noted what is still held
     wait_until(lambda: "Cannot renew its leases" in worker.log.read_text(), "told")
     ill = wait_until(lambda: health(site) if health(site)[0] else None, "ill")
@@ -136,7 +136,7 @@ async def test_a_worker_is_not_ready_before_its_first_heartbeat(site):
 
         site.redis.delete(f"celeryql:worker:{NODE}")
         wait_until(lambda: " ready." in log.read_text(), "ready")
-        assert await site.all_end(10) == {"SUCCEEDED": 1}
+        assert await site.all_end() == {"SUCCEEDED": 1}
 
 
 async def test_a_worker_that_waits_for_its_first_heartbeat_can_be_stopped(site):

@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from tests.faults.conftest import WHOLE, running_site
+from tests.faults.extent import WHOLE
+from tests.faults.site import running_site
 from tests.processes import running_worker, wait_until
 
 pytestmark = pytest.mark.slow
@@ -120,7 +121,7 @@ async def post(site, options=None):
 
 
 async def end_of(site, task_id):
-    await site.all_end(60)
+    await site.all_end()
     record = site.redis.hgetall(f"celeryql:task:{task_id}")
     return record["state"], int(record["attempt"]), record.get("failure", "")
 

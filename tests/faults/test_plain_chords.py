@@ -12,7 +12,7 @@ import pytest
 
 from tests.processes import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.slow
 
 CHORDS, WIDTH, KILLS = 5, 3, 5
 CALLER = f"""

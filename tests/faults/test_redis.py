@@ -10,11 +10,11 @@ from uuid import uuid4
 import pytest
 from redis.exceptions import OutOfMemoryError
 
-from tests.faults.conftest import WHOLE, tell
+from tests.faults.extent import WHOLE, show_figure
 from tests.faults.flood import Flood
 from tests.processes import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.slow
 
 KILLS = 6 if WHOLE else 3
 FROZEN_S = 10 if WHOLE else 7  # a worker waits five for an answer
@@ -32,7 +32,7 @@ async def all_ran(site, keys, workers):
     counts = site.ledger.counts()
     assert set(counts) == set(keys)
     assert [worker.is_alive() for worker in workers] == [True] * len(workers)
-    assert site.is_empty() == {}
+    assert site.messages_left() == {}
     return sum(n > 1 for n in counts.values())
 
 
@@ -51,7 +51,7 @@ async def test_a_redis_killed_again_and_again_under_a_flood(site):
 
     again = await all_ran(site, flood.keys, workers)
     assert again == 0, f"{again} of {len(flood.keys)} ran more than once"
-    tell(f"all were consuming again within {slowest_s:.1f} s")
+    show_figure(f"all were consuming again within {slowest_s:.1f} s")
 
 
 async def test_an_outage_longer_than_the_visibility_timeout_runs_nothing_twice(site):
@@ -79,7 +79,7 @@ async def test_a_redis_frozen_for_some_seconds(site):
 
     again = await all_ran(site, flood.keys, workers)
     assert again == 0, f"{again} of {len(flood.keys)} ran more than once"
-    tell(f"all were consuming again within {slowest_s:.1f} s")
+    show_figure(f"all were consuming again within {slowest_s:.1f} s")
 
 
 async def test_all_connections_killed_again_and_again(site):
@@ -126,7 +126,7 @@ async def test_an_acknowledgement_that_redis_does_not_answer_takes_no_place(site
             break
     await asyncio.sleep(6)  # so does this test
 
-    assert await site.all_end(30) == {"SUCCEEDED": 6}
+    assert await site.all_end() == {"SUCCEEDED": 6}
     assert (worker.is_alive(), set(site.ledger.counts().values())) == (True, {1})
 
 
@@ -174,13 +174,13 @@ async def test_poison_on_the_queue_is_rejected_with_its_reason_and_the_others_go
         logged = len(worker.log.read_text())
         site.redis.lpush("celery", text)
         await site.enqueue("work", key=f"k{n}", seconds=0)
-        wait_until(lambda n=n: len(site.ledger.runs("end")) == n, f"the task behind {what}", 10)
+        wait_until(lambda n=n: len(site.ledger.runs("end")) == n, f"the task behind {what}")
         assert reason in worker.log.read_text()[logged:], what
 
     assert worker.is_alive()
     known = {"SUCCEEDED": len(POISON), "FAILED": 3}  # the last three name a task
-    assert await site.all_end(10) == known
-    assert site.is_empty() == {}
+    assert await site.all_end() == known
+    assert site.messages_left() == {}
 
 
 async def test_duplicates_of_a_finished_and_of_a_running_task_are_not_run(site):
@@ -188,7 +188,7 @@ async def test_duplicates_of_a_finished_and_of_a_running_task_are_not_run(site):
     site.run_worker("b", "solo")
     done = await site.enqueue("work", key="done", seconds=0)
     redis, copies = site.redis, []
-    await site.all_end(10)
+    await site.all_end()
     running = await site.enqueue("work", key="running", seconds=6)
     wait_until(lambda: redis.hget(f"celeryql:task:{running}", "state") == "RUNNING", "runs")
     for tag, held in redis.hgetall("unacked").items():
@@ -196,7 +196,7 @@ async def test_duplicates_of_a_finished_and_of_a_running_task_are_not_run(site):
         copies += [payload.replace(tag, str(uuid4())) for _ in range(3)] + [payload]
     for copy in copies:
         redis.lpush("celery", copy, copy.replace(running, done))
-    assert await site.all_end(30) == {"SUCCEEDED": 2}
-    wait_until(lambda: not site.is_empty(), "all duplicates dropped", 10)
+    assert await site.all_end() == {"SUCCEEDED": 2}
+    wait_until(lambda: not site.messages_left(), "all duplicates dropped")
 
     assert site.ledger.counts() == {"done": 1, "running": 1}

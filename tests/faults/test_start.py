@@ -78,7 +78,7 @@ async def test_a_worker_whose_connections_are_reset_while_it_starts_takes_tasks(
     with proxy(site.server.url, command.encode()) as between:
         worker = site.run_worker("a", REDIS_URL=between.url)
         await site.work(["k"], seconds=0)
-        states = await site.all_end(20)
+        states = await site.all_end()
         is_alive = worker.is_alive()
         worker.kill()
 
@@ -91,7 +91,7 @@ async def test_a_worker_asks_no_neighbors_and_hears_none(site):
     worker = site.run_worker("a")
     other = site.run_worker("b", "solo")
     await site.work(["k"], seconds=0)
-    await site.all_end(20)
+    await site.all_end()
 
     logs = worker.log.read_text() + other.log.read_text()
     assert "mingle" not in logs

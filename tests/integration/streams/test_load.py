@@ -98,7 +98,6 @@ async def measured(url: str):
         sampling.cancel()
 
 
-@pytest.mark.timeout(180)
 async def test_two_thousand_subscriptions_get_every_event_in_flat_memory(
     environment, logs, producing, accept
 ):
