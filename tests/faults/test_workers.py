@@ -54,13 +54,13 @@ async def test_a_worker_killed_in_the_middle_of_a_task(site, pool):
     task_id = await site.enqueue("work", key="k", seconds=1.5)
     wait_for_runs(site, 1)
     first.kill()
-    killed_at = time.time()
 
     site.run_worker("b", pool)
+    ready_at = time.time()
     await site.all_end()
 
     again = runs_of(site, "k")[1:]
-    assert [run.at - killed_at < 2 * VISIBILITY_TIMEOUT_S + 2.5 for run in again] == [True]
+    assert [run.at - ready_at < 2 * VISIBILITY_TIMEOUT_S for run in again] == [True]
     assert site.redis.hmget(f"celeryql:task:{task_id}", "state", "attempt") == ["SUCCEEDED", "2"]
     assert site.messages_left() == {}
 
