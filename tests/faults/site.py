@@ -21,6 +21,15 @@ from tests.faults.ledger import Ledger
 from tests.faults.worker import Worker
 from tests.processes import DEADLINE_S, Server, running_api_process, wait_until
 
+ENQUEUE_BATCH = """
+mutation($tasks: [BatchItemInput!]!) {
+  enqueueBatch(tasks: $tasks) {
+    __typename
+    ... on EnqueueBatchSuccess { items { task { id } } }
+    ... on Unavailable { retryAfterSeconds }
+  }
+}
+"""
 FINAL = {"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED", "EXPIRED"}
 
 
@@ -64,20 +73,26 @@ class Site:
 
     async def work(self, keys: list[str], seconds: float) -> dict[str, str]:
         """Enqueue a `work` task for each key, and return their ids by key."""
-        operation = (
-            "mutation($tasks: [BatchItemInput!]!) { enqueueBatch(tasks: $tasks) {"
-            " ... on EnqueueBatchSuccess { items { task { id } } } ... on Error { message } } }"
-        )
         ids = {}
         for start in range(0, len(keys), 500):
             some = keys[start : start + 500]
             given = [{"ledger": str(self.ledger.path), "key": k, "seconds": seconds} for k in some]
-            tasks = [{"task": {"work": arguments}} for arguments in given]
-            data = await self.client.execute(operation, tasks=tasks)
-            assert "items" in data["enqueueBatch"], data
-            items = data["enqueueBatch"]["items"]
-            ids |= {key: item["task"]["id"] for key, item in zip(some, items, strict=True)}
+            ids |= dict(zip(some, await self._enqueue_work(given), strict=True))
         return ids
+
+    async def _enqueue_work(self, given: list[dict[str, Any]]) -> list[str]:
+        """Enqueue a batch, again for as long as Redis does not answer the API in time."""
+        tasks = [
+            {"task": {"work": arguments}, "options": {"idempotencyKey": arguments["key"]}}
+            for arguments in given
+        ]
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                data = await self.client.execute(ENQUEUE_BATCH, tasks=tasks)
+                payload = data["enqueueBatch"]
+                if payload["__typename"] != "Unavailable":
+                    return [item["task"]["id"] for item in payload["items"]]
+                await asyncio.sleep(payload["retryAfterSeconds"])
 
     async def enqueue(
         self, task: str, options: dict[str, Any] | None = None, **arguments: Any

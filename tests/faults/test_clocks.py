@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
-from tests.processes import wait_until
+from tests.processes import DEADLINE_S, wait_until
 
 IS_BUILT = sys.platform == "linux" and platform.machine() == "x86_64"
 pytestmark = [
@@ -54,7 +54,7 @@ def publish(site, ahead_s: int) -> None:
         [sys.executable, "-c", PUBLISH, str(site.ledger.path)],
         cwd=site.project,
         env=os.environ | site.settings | wrong_clock(ahead_s),
-        timeout=30,
+        timeout=DEADLINE_S,
         check=True,
     )
 
