@@ -28,17 +28,17 @@ def is_assignable(offered: Any, wanted: Any) -> bool:
     if _is_list(offered) and _is_list(wanted):
         return is_assignable(_item(offered), _item(wanted))
     both_types = isinstance(offered, type) and isinstance(wanted, type)
-    return both_types and _type_fits(offered, wanted)
+    return both_types and _is_class_assignable(offered, wanted)
 
 
-def _type_fits(offered: type, wanted: type) -> bool:
+def _is_class_assignable(offered: type, wanted: type) -> bool:
     if issubclass(offered, BaseModel) and issubclass(offered, wanted):
-        return _model_fits(offered, wanted)
+        return _is_model_assignable(offered, wanted)
     is_text = issubclass(offered, Enum) and issubclass(offered, str) and wanted is str
     return offered is wanted or is_text or (offered is int and wanted is float)
 
 
-def _model_fits(offered: type[BaseModel], wanted: type[BaseModel]) -> bool:
+def _is_model_assignable(offered: type[BaseModel], wanted: type[BaseModel]) -> bool:
     if forbidden_fields(offered, wanted) or _serializers(offered) != _serializers(wanted):
         return False
     return all(
