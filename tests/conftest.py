@@ -155,7 +155,7 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory, logs: Path) -> Path:
     folder = tmp_path_factory.mktemp("models")
     argv = ["ml.train_spam_detector", "--out", str(folder / "sms")]
     with running(argv, {}, logs / "training.log") as process:
-        assert process.wait(120) == 0, (logs / "training.log").read_text()
+        assert process.wait(240) == 0, (logs / "training.log").read_text()
     return folder
 
 
