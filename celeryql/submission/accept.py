@@ -174,7 +174,7 @@ def encode_call(
     settings: Settings, owner: str, submissions: Sequence[Submission], refused: int = 0
 ) -> list[str]:
     """Return the arguments for `lua/functions/accept.lua`."""
-    asked_for = encode_request(
+    request = encode_request(
         settings,
         owner=owner,
         requests=[submission.encode() for submission in submissions],
@@ -183,7 +183,7 @@ def encode_call(
         enqueue_burst=settings.enqueue_burst,
         max_waiting=settings.max_waiting,
     )
-    arguments = [asked_for]
+    arguments = [request]
     for submission in submissions:
         arguments += [message.payload for message in submission.messages]
         arguments += submission.reused.values()

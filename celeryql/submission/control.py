@@ -84,14 +84,14 @@ class Control:
             AlreadyFinished: it has ended.
             Unavailable: Redis did not answer.
         """
-        asked = encode_request(self._settings, id=record.id, terminate=terminate)
-        code, *rest = await call_once(self._redis, "cancel", asked)
+        request = encode_request(self._settings, id=record.id, terminate=terminate)
+        code, *rest = await call_once(self._redis, "cancel", request)
         if code == _NOT_FOUND:
             raise NotFound(record.id)
-        now = Record.read(json.loads(rest[0]))
+        current = Record.read(json.loads(rest[0]))
         if code == _ALREADY_FINISHED:
-            raise AlreadyFinished(now)
-        return CancelResult(now, rest[1], [TaskId(id_) for id_ in rest[2:]])
+            raise AlreadyFinished(current)
+        return CancelResult(current, rest[1], [TaskId(id_) for id_ in rest[2:]])
 
     async def retry(
         self, record: Record, from_: RetryFrom, idempotency_key: str | None, owner: str
