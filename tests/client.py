@@ -1,4 +1,4 @@
-"""A client of the API, which speaks its protocols as any other would."""
+"""A GraphQL client of the API, which uses no code of ours."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ class Client:
     """A GraphQL client: HTTP for operations, graphql-transport-ws for subscriptions.
 
     Attributes:
-        headers: sent with each request, and with the opening of each socket.
+        headers: sent with each request and each WebSocket handshake.
     """
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
 
     async def execute(self, operation: str, **variables: Any) -> dict[str, Any]:
-        """Run a query or mutation, and give its data."""
+        """Run a query or mutation, and return its data; errors fail the test."""
         answer = await self.answer(operation, **variables)
         assert "errors" not in answer, answer
         return answer["data"]
 
     async def answer(self, operation: str, **variables: Any) -> dict[str, Any]:
-        """Run a query or mutation, and give the whole answer."""
+        """Run a query or mutation, and return the whole response."""
         async with httpx.AsyncClient(timeout=DEADLINE_S) as http:
             body = {"query": operation, "variables": variables}
-            # In ASCII, as httpx does not do it: so a test can send what is no Unicode.
+            # ASCII, unlike httpx's own JSON, so that a test can send lone surrogates.
             headers = {**self.headers, "content-type": "application/json"}
             request = http.post(f"{self.url}/graphql", content=json.dumps(body), headers=headers)
             return (await request).json()
@@ -43,7 +43,7 @@ class Client:
     async def enqueue(
         self, task: str, options: dict[str, Any] | None = None, /, **arguments: Any
     ) -> str:
-        """Enqueue a task by its name in camelCase, or a `workflow`, and give its id."""
+        """Enqueue a task by its name in camelCase, or a `workflow`, and return its id."""
         name = task[0].upper() + task[1:]
         success = f"... on Enqueue{name}Success {{ task {{ id }} }} ... on Error {{ message }}"
         operation = (
@@ -54,9 +54,9 @@ class Client:
         return data[f"enqueue{name}"]["task"]["id"]
 
     async def watch(self, operation: str, **variables: Any) -> AsyncIterator[dict[str, Any]]:
-        """Subscribe, and give each message; `complete` ends it untold, an `error` is the last."""
+        """Subscribe, and yield each message until `complete` or, inclusive, `error`."""
         url = self.url.replace("http", "ws", 1) + "/graphql"
-        # Who leaves in the middle does not read what is left, and so never sees the close answered.
+        # A test that leaves early reads no further, so it never sees the close frame.
         options = {"subprotocols": ["graphql-transport-ws"], "close_timeout": 1}
         async with connect(url, additional_headers=self.headers, **options) as socket:
             await socket.send(json.dumps({"type": "connection_init"}))
@@ -69,11 +69,11 @@ class Client:
                 if message["type"] == "complete":
                     return
                 yield message
-                if message["type"] == "error":  # the protocol has nothing follow it
+                if message["type"] == "error":  # the last message of an operation
                     return
 
     async def events(self, operation: str, **variables: Any) -> list[dict[str, Any]]:
-        """Subscribe to `task`, and give all its events."""
+        """Subscribe to `task`, and return all events."""
         messages = [message async for message in self.watch(operation, **variables)]
         assert all("errors" not in message["payload"] for message in messages), messages
         return [message["payload"]["data"]["task"] for message in messages]

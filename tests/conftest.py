@@ -1,4 +1,4 @@
-"""What integration tests share: a private Redis, real workers, a real API, a real mail catcher."""
+"""Fixtures for all tests: Redis, workers, an API and a mail catcher, in real processes."""
 
 from __future__ import annotations
 
@@ -23,21 +23,23 @@ from tasks import app
 from tests.client import Client
 from tests.processes import running, running_api, running_worker
 
-# A busy machine takes longer than the default limits, and no test is about the time of one example.
+TRAINING_S = 250.0  # on a busy machine; less than pytest's limit for a test
+
+# A busy machine exceeds the default limits, and no test measures the time of one example.
 hypothesis.settings.register_profile(
     "default", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 
 
 def pytest_collection_finish() -> None:
-    # A full garbage collection looks at all that was imported, for up to half a second: that holds
-    # up event loops for longer than a connection to Redis may take.
+    # A full garbage collection of everything that was imported blocks event loops for up to half a
+    # second, longer than a connection to Redis may take.
     gc.collect()
     gc.freeze()
 
 
 def _live_redis_url() -> str | None:
-    """Find the installation that the user runs, whose workers the Celery tests may use."""
+    """Return the URL of a running installation whose workers the Celery tests can use."""
     settings = load_settings()
     if "redis_url" in settings.model_fields_set and not ping_failure(settings.redis_url):
         return settings.redis_url
@@ -51,8 +53,8 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    # In memory where there is such a place: a disk that others keep busy can stall the append-only
-    # file for longer than the API waits for an answer.
+    # In memory if possible: a busy disk can block the append-only file for longer than the API
+    # waits for a response.
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with TemporaryDirectory(dir=memory) as folder, private_redis(Path(folder)) as url:
         yield url
@@ -60,7 +62,7 @@ def redis_url() -> Iterator[str]:
 
 @pytest.fixture
 def empty_redis(redis_url: str) -> Redis:
-    """The private Redis with nothing in it; not for tests whose workers run beside."""
+    """An empty database of the private Redis, which the workers do not use."""
     with Redis.from_url(redis_url.removesuffix("0") + "1", decode_responses=True) as client:
         client.flushdb()
         yield client
@@ -73,7 +75,7 @@ def maildir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def environment(redis_url: str, maildir: Path, logs: Path) -> Iterator[dict[str, str]]:
-    """The settings of the programs under test, with a mail catcher running."""
+    """The settings of the programs under test, while a mail catcher runs."""
     port = reserve_port()
     argv = ["aiosmtpd", "-n", "-l", f"127.0.0.1:{port}"]
     argv += ["-c", "aiosmtpd.handlers.Mailbox", str(maildir)]
@@ -85,7 +87,7 @@ def environment(redis_url: str, maildir: Path, logs: Path) -> Iterator[dict[str,
 def start_worker(
     request: pytest.FixtureRequest, environment: dict[str, str], logs: Path
 ) -> Iterator[Callable[[str], None]]:
-    """Start the worker of a queue, where it does not run yet."""
+    """Return a function that starts a queue's worker unless it already runs."""
     running_queues: set[str] = set()
     with ExitStack() as stack:
 
@@ -103,7 +105,7 @@ def start_worker(
 
 @pytest.fixture(scope="session")
 def workers(start_worker: Callable[[str], None], logs: Path) -> dict[str, Path]:
-    """The three workers of an installation; their logs by queue."""
+    """Run the three workers of an installation, and return their logs by queue."""
     queues = ("celery", "ml_service", "email_service")
     for queue in queues:
         start_worker(queue)
@@ -112,10 +114,10 @@ def workers(start_worker: Callable[[str], None], logs: Path) -> dict[str, Path]:
 
 @pytest.fixture(scope="session", autouse=True)
 def is_live(request: pytest.FixtureRequest) -> bool:
-    """Whether plain Celery tests use the installation that the user runs.
+    """Whether the Celery tests use a running installation.
 
-    Else the Celery app of this process, whose settings collecting the tests has read, is turned to
-    the private Redis: now, before any test can make it connect.
+    Otherwise, point the Celery app of this process at the private Redis. That must happen before
+    any test connects, because collecting the tests has already read the app's settings.
     """
     if not any("celery_workers" in getattr(i, "fixturenames", ()) for i in request.session.items):
         return False
@@ -130,20 +132,20 @@ def is_live(request: pytest.FixtureRequest) -> bool:
 def celery_workers(
     request: pytest.FixtureRequest, *, is_live: bool
 ) -> Iterator[Callable[[str], None]]:
-    """Have a worker on a queue for plain Celery calls from this process."""
+    """Return a function that provides a worker for calls with the Celery app of this process."""
     yield (lambda _: None) if is_live else request.getfixturevalue("start_worker")
     app.close()
 
 
 @pytest.fixture(scope="session")
 def client(one_machine: Client) -> Client:
-    """The API that most tests use."""
+    """The API for most tests."""
     return one_machine
 
 
 @pytest.fixture(scope="session")
 def one_machine(environment: dict[str, str], logs: Path) -> Iterator[Client]:
-    """The API as `./dev up` has it, which tells those who develop more than others."""
+    """The API with the settings of `./dev up`, which show developers more than the defaults."""
     shown = dict.fromkeys(map(str.upper, DEVELOPER_SETTINGS), "true")
     with running_api(environment | shown, logs / "api.log") as url:
         yield Client(url)
@@ -151,17 +153,17 @@ def one_machine(environment: dict[str, str], logs: Path) -> Iterator[Client]:
 
 @pytest.fixture(scope="session")
 def model_dir(tmp_path_factory: pytest.TempPathFactory, logs: Path) -> Path:
-    """The real spam model, trained once for all tests as a user trains it."""
+    """The spam model, trained with its command, once for all tests."""
     folder = tmp_path_factory.mktemp("models")
     argv = ["ml.train_spam_detector", "--out", str(folder / "sms")]
     with running(argv, {}, logs / "training.log") as process:
-        assert process.wait(240) == 0, (logs / "training.log").read_text()
+        assert process.wait(TRAINING_S) == 0, (logs / "training.log").read_text()
     return folder
 
 
 @pytest.fixture(scope="session")
 def copy_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Copy the project, with one more file of tasks."""
+    """Return a function that copies the project and adds a task module."""
 
     def copy(tasks: str) -> Path:
         project = tmp_path_factory.mktemp("project")
@@ -176,7 +178,7 @@ def copy_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pa
 
 @pytest.fixture
 def mails(maildir: Path) -> Callable[[str], list[Any]]:
-    """Find the mails that the catcher holds by their Message-ID."""
+    """Return a function that finds caught mails by their Message-ID."""
 
     def find(message_id: str) -> list[Any]:
         return [mail for mail in mailbox.Maildir(maildir) if mail["message-id"] == message_id]

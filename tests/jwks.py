@@ -1,4 +1,4 @@
-"""Published keys, as an identity provider shows them."""
+"""JSON Web Key Sets, as an identity provider publishes them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jwt.algorithms import get_default_algorithms
 
 
 def public_jwk(key: Any, key_id: str) -> dict[str, Any]:
-    """Describe the public half of a key."""
+    """Return the JSON Web Key of a private key's public half."""
     names = {"RSAPrivateKey": "RS256", "ECPrivateKey": "ES256", "Ed25519PrivateKey": "EdDSA"}
     algorithm = get_default_algorithms()[names[type(key).__name__]]
     described: dict[str, Any] = json.loads(algorithm.to_jwk(key.public_key()))
@@ -17,5 +17,5 @@ def public_jwk(key: Any, key_id: str) -> dict[str, Any]:
 
 
 def jwks(**keys: Any) -> str:
-    """Publish keys by their ids."""
+    """Return the key set of private keys, given by their ids."""
     return json.dumps({"keys": [public_jwk(key, key_id) for key_id, key in keys.items()]})

@@ -1,4 +1,4 @@
-"""Starts the programs under test as a user starts them, and ends them with their children."""
+"""Start the programs under test as a user does, and stop them with their children."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from redis import Redis
 from celeryql.settings import PROJECT_ROOT
 from graphql_api.local.redis_server import reserve_port, start, stop, write_config
 
-DEADLINE_S = 60.0  # for whatever takes a few seconds on a machine that does nothing else
+DEADLINE_S = 60.0  # for what takes a few seconds on an idle machine
 
 
 def wait_until(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:
-    """Poll until something holds, and give it back."""
+    """Poll until a condition is true, and return its value."""
     deadline = time.monotonic() + deadline_s
     while time.monotonic() < deadline:
         if value := condition():
@@ -33,7 +33,7 @@ def wait_until(condition: Callable[[], Any], what: str, deadline_s: float = DEAD
 
 
 class Server:
-    """A Redis that can be killed, frozen and started again with its data."""
+    """A Redis that a test can kill, freeze and start again with its data."""
 
     def __init__(self, folder: Path, *, fsync_always: bool = False) -> None:
         self._config = write_config(folder, fsync_always=fsync_always)
@@ -73,7 +73,7 @@ def running(
     project: Path = PROJECT_ROOT,
     python: str = sys.executable,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a Python module as a process of its own, and end it with its children."""
+    """Run a Python module as a process, and stop it with its children."""
     with log.open("ab") as output:
         process = subprocess.Popen(
             [python, "-m", *argv],
@@ -108,7 +108,7 @@ def running_worker(
     options: Sequence[str] = (),
     quiet: bool = False,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a worker with Celery's own command line, ready to consume."""
+    """Run a worker with Celery's command line, and wait until it is ready."""
     pool = pool or ("solo" if queue == "ml_service" else "prefork")
     node = f"{name or queue}@%h"
     argv = [
@@ -144,7 +144,7 @@ def running_api(
     project: Path = PROJECT_ROOT,
     port: int | None = None,
 ) -> Iterator[str]:
-    """Run the API, and give its base URL once it answers."""
+    """Run the API, and yield its base URL once it responds."""
     with running_api_process(environment, log, project=project, port=port) as (url, _):
         yield url
 
@@ -157,7 +157,7 @@ def running_api_process(
     project: Path = PROJECT_ROOT,
     port: int | None = None,
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Run the API, and give its process, too."""
+    """Run the API, and yield its base URL and its process once it responds."""
     port = port or reserve_port()
     argv = ["graphql_api.server", "--port", str(port)]
     with running(argv, environment, log, project=project) as process:
@@ -177,7 +177,7 @@ def running_api_process(
 def run_to_end(
     argv: list[str], project: Path, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run Python in a project until it ends by itself, where no Redis is to be reached."""
+    """Run Python in a project until it exits by itself, with no Redis in reach."""
     return subprocess.run(
         [sys.executable, *argv],
         cwd=project,

@@ -1,4 +1,4 @@
-"""A TCP proxy before Redis, which breaks connections in each way that networks do."""
+"""A TCP proxy in front of Redis that breaks connections as networks do."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: a close sends RST
 
 
 class Link:
-    """One connection of a client, and the connection to Redis behind it."""
+    """A client's connection, and the connection to Redis behind it."""
 
     def __init__(self, proxy: Proxy, client: asyncio.StreamWriter) -> None:
         self._proxy, self._client = proxy, client
-        self.is_dead = proxy.is_hole  # passes nothing, and does not end
+        self.is_dead = proxy.is_hole  # passes no data, and stays open
         self.resets_on_answer = False
 
     async def run(self, from_client: asyncio.StreamReader) -> None:
-        """Pass data both ways until one side ends."""
+        """Pass data in both directions until one side closes."""
         from_redis, redis = await asyncio.open_connection(*self._proxy.target)
         ways = {
             asyncio.create_task(self._pass_requests(from_client, redis)),
@@ -62,37 +62,37 @@ class Link:
         self._client.transport.abort()
 
     def reset_on_answer(self) -> None:
-        """Send the client an RST in place of the next answer of Redis."""
+        """Send the client an RST instead of the next response of Redis."""
         self.resets_on_answer = True
 
     def finish(self) -> None:
-        """Send the client a FIN, and take no more from it."""
+        """Send the client a FIN, and read no more from it."""
         self._client.close()
 
     def half_close(self) -> None:
-        """Send the client a FIN, and go on to take what it sends."""
+        """Send the client a FIN, and go on reading from it."""
         self.is_dead = True
         self._client.write_eof()
 
     def swallow(self) -> None:
-        """Pass nothing more, for good, and do not tell the client."""
+        """Drop all further data without closing the connection."""
         self.is_dead = True
 
 
 class Proxy:
-    """Listens on a free port of this machine, from a thread of its own."""
+    """Listens on a free port, in its own thread."""
 
     def __init__(self, url: str) -> None:
-        """Begin with a network that works.
+        """Start with a working network.
 
         Args:
-            url: of the Redis that it stands before.
+            url: the Redis behind the proxy.
         """
         redis = urlsplit(url)
         self.target = (redis.hostname, redis.port)
         self._redis = redis
-        self.latency_s = 0.0  # of each answer
-        self.is_hole = False  # a connection that is made now passes nothing
+        self.latency_s = 0.0  # of each response
+        self.is_hole = False  # new connections pass no data
         self._links: set[Link] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
@@ -111,7 +111,7 @@ class Proxy:
         self._loop.close()
 
     def each(self, action: Callable[[Link], None]) -> None:
-        """Do something to every connection there is."""
+        """Apply an action to every open connection."""
 
         async def do() -> None:
             for link in list(self._links):

@@ -1,4 +1,4 @@
-"""An API that others reach: published keys, pages of other origins, and a proxy in front."""
+"""Settings and tokens of an API on a public host, behind a proxy."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from graphql_api.auth.authenticator import Scope
 from tests.jwks import jwks
 from tests.serving import METRICS_TOKEN
 
-KINDS = ("one_machine", "public_host")  # of an API, for tests that try both
+KINDS = ("one_machine", "public_host")  # of an API, for tests that run against both
 PAGE = "https://app.example.com"
 
 _KEY = Ed25519PrivateKey.generate()
 _CLAIMS = {"sub": "ann", "exp": 2**32, "scope": " ".join(Scope)}
-#: Allows all.
+#: Grants every scope.
 TOKEN = jwt.encode(_CLAIMS, _KEY, "EdDSA", headers={"kid": "public"})
-#: That name keys which nobody has published, or none at all.
+#: Signed with keys that nobody has published, or not signed at all.
 SIGNED_BY_NOBODY = (
     jwt.encode(_CLAIMS, Ed25519PrivateKey.generate(), "EdDSA", headers={"kid": "public"}),
     jwt.encode(_CLAIMS, Ed25519PrivateKey.generate(), "EdDSA", headers={"kid": "another"}),
@@ -28,12 +28,12 @@ SIGNED_BY_NOBODY = (
     jwt.encode(_CLAIMS, "x" * 32, "HS256", headers={"kid": "public"}),
     jwt.encode(_CLAIMS, None, "none", headers={"kid": "public"}),
 )
-#: Of a client whose request a proxy hands on.
+#: Headers of a request that the proxy forwards.
 HEADERS = {"Authorization": f"Bearer {TOKEN}", "X-Forwarded-For": "192.0.2.7"}
 
 
 def public_settings(folder: Path) -> dict[str, Any]:
-    """Give the settings of a public host; its keys are in a file in the folder."""
+    """Return the settings of a public host, and write its key set into the folder."""
     keys = folder / "jwks.json"
     keys.write_text(jwks(public=_KEY))
     return {
@@ -46,7 +46,7 @@ def public_settings(folder: Path) -> dict[str, Any]:
 
 
 def public_environment(folder: Path) -> dict[str, str]:
-    """Give the same as variables of the environment."""
+    """Return the same settings as environment variables."""
     return {
         name.upper(): value if isinstance(value, str) else json.dumps(value)
         for name, value in public_settings(folder).items()

@@ -1,4 +1,4 @@
-"""TLS in front of a server that has none, with certificates made for one test run."""
+"""TLS in front of a server without TLS, with certificates of a private authority."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class Authority:
-    """A certificate authority of a test's own; its files are in `folder`."""
+    """A certificate authority with its files in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -35,7 +35,7 @@ class Authority:
         self.certificate.write_bytes(_pem(ca.sign(self._key, hashes.SHA256())))
 
     def issue(self, name: str, *addresses: str) -> tuple[Path, Path]:
-        """Make a certificate and its key, and give the files of both."""
+        """Issue a certificate and its key, and return the paths of both."""
         key = ec.generate_private_key(ec.SECP256R1())
         built = _builder(_name(name), self._name, key)
         names = [x509.IPAddress(ip_address(address)) for address in addresses]
@@ -77,7 +77,7 @@ def _pem(certificate: x509.Certificate) -> bytes:
 
 @dataclass
 class Front:
-    """A listening port, and what arrived there."""
+    """A listening port, and what it received."""
 
     port: int = 0
     accepted: int = 0
@@ -100,7 +100,7 @@ def tls_front(host: str, context: ssl.SSLContext, behind: int) -> Iterator[Front
 
 @contextmanager
 def listening(host: str) -> Iterator[Front]:
-    """Listen on a port, note what each connection sends first, and hang up."""
+    """Listen on a port, record the first bytes of each connection, and close it."""
     front = Front()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -115,7 +115,7 @@ def listening(host: str) -> Iterator[Front]:
 def _served(
     host: str, serve: Serve, front: Front, context: ssl.SSLContext | None
 ) -> Iterator[None]:
-    """Serve in a thread of its own until the block ends, which cancels what still runs."""
+    """Serve in a thread until the block ends, and then cancel open connections."""
     started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
     async def quietly(*streams: Any) -> None:
