@@ -1,4 +1,4 @@
-"""Work that does not run out while a test waits for its workers."""
+"""Keep tasks in the queue while a test waits for its workers."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Flood:
         self.keys += keys
 
     async def wait_until_begun(self, count: int, deadline_s: float) -> None:
-        """Wait until so many more runs have begun than before."""
+        """Wait until this many more runs have begun than before."""
         before = len(self._site.ledger.runs())
         deadline = time.monotonic() + deadline_s
         while len(self._site.ledger.runs()) < before + count:

@@ -1,4 +1,4 @@
-"""Clocks of hosts are wrong: what is due or too late is so by the clock of Redis."""
+"""Test that wrong clocks of hosts do not matter: the clock of Redis decides when tasks are due."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ work.apply_async((ledger, "late", 0), countdown=2, expires=1, task_id="late")
 
 
 def wrong_clock(ahead_s: int) -> dict[str, str]:
-    """Give a process a clock that goes wrong by so many seconds."""
+    """Return environment variables that shift the clock of a process by a number of seconds."""
     spec = find_spec("libfaketime")
     assert spec is not None
     assert spec.origin is not None
@@ -60,7 +60,7 @@ def publish(site, ahead_s: int) -> None:
 
 
 def ended(site) -> None:
-    """Wait until what was published in time has run, and see that what was late has expired."""
+    """Wait until the punctual tasks have run, and check that the late one has expired."""
     expected = {"SUCCEEDED": 2, "EXPIRED": 1}
     wait_until(lambda: site.states() == expected, "two have run and one has expired")
     assert site.redis.hget("celeryql:task:late", "state") == "EXPIRED"
@@ -68,7 +68,7 @@ def ended(site) -> None:
 
 
 @pytest.mark.parametrize("ahead_s", [600, -600])
-async def test_a_worker_whose_clock_is_wrong_tries_again_when_it_should(site, ahead_s):
+async def test_a_worker_with_a_wrong_clock_retries_on_time(site, ahead_s):
     site.run_worker("a", **wrong_clock(ahead_s))
     await site.enqueue("busy", key="k")
 
@@ -79,7 +79,7 @@ async def test_a_worker_whose_clock_is_wrong_tries_again_when_it_should(site, ah
 
 
 @pytest.mark.parametrize("ahead_s", [600, -600])
-def test_a_worker_whose_clock_is_wrong_heeds_the_spans_that_callers_give(site, ahead_s):
+def test_a_worker_with_a_wrong_clock_respects_countdown_and_expires(site, ahead_s):
     publish(site, 0)
     site.run_worker("a", **wrong_clock(ahead_s))
 
@@ -87,7 +87,7 @@ def test_a_worker_whose_clock_is_wrong_heeds_the_spans_that_callers_give(site, a
 
 
 @pytest.mark.parametrize("ahead_s", [600, -600])
-def test_a_caller_whose_clock_is_wrong_gives_spans_that_hold(site, ahead_s):
+def test_countdown_and_expires_of_a_caller_with_a_wrong_clock_work(site, ahead_s):
     site.run_worker("a")
     publish(site, ahead_s)
     published_at = time.time()
@@ -98,13 +98,13 @@ def test_a_caller_whose_clock_is_wrong_gives_spans_that_hold(site, ahead_s):
 
 
 @pytest.mark.parametrize("ahead_s", [600, -600])
-async def test_a_worker_whose_clock_is_wrong_runs_at_its_time_what_any_client_sent(site, ahead_s):
+async def test_a_worker_with_a_wrong_clock_runs_tasks_with_an_eta_on_time(site, ahead_s):
     site.run_worker("a", **wrong_clock(ahead_s))
     due_at = time.time() + 3
-    with Celery(broker=site.server.url, set_as_current=False) as anyone:
+    with Celery(broker=site.server.url, set_as_current=False) as plain_celery:
         given = (str(site.ledger.path), "k", 0)
         eta = datetime.fromtimestamp(due_at, UTC)
-        anyone.send_task("tasks.kitchen.work", given, task_id="theirs", eta=eta)
+        plain_celery.send_task("tasks.kitchen.work", given, task_id="theirs", eta=eta)
 
     wait_until(lambda: site.states() == {"SUCCEEDED": 1}, "it has run")
     began_at = int(site.redis.hget("celeryql:task:theirs", "started_at")) / 1_000

@@ -1,4 +1,4 @@
-"""The connections of an API to Redis break in each way that a network has."""
+"""Test that the API recovers from each way in which its connections to Redis can break."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.proxy import Link, Proxy
 pytestmark = pytest.mark.slow
 
 RECOVERED_S = 5.0
-FAULT_S = 2.0  # how long a network fails that heals by itself
-AT_ONCE = 20  # requests: so that many connections are idle afterwards
+FAULT_S = 2.0  # duration of temporary faults
+AT_ONCE = 20  # concurrent requests, so that many connections are idle afterwards
 ADD = """
 mutation {
   enqueueAdd(input: {x: 1, y: 2}) {
@@ -32,7 +32,7 @@ WATCH = "subscription($id: ID!) { task(id: $id) { task { state version } } }"
 
 @pytest.fixture(scope="module")
 def site(project, tmp_path_factory):
-    """An API behind the proxy, the same one for all faults, and a worker that is not behind it."""
+    """Run one API behind a proxy for all faults, and a worker that is not behind it."""
     folder = tmp_path_factory.mktemp("connections")
     server = Server(folder / "redis")
     server.start()
@@ -47,24 +47,24 @@ def site(project, tmp_path_factory):
         site.clear()
 
 
-class Watching:
-    """A live subscription to one task, and all it has told so far."""
+class Subscription:
+    """A live subscription to one task, and its events so far."""
 
     def __init__(self, client, task_id):
-        self.told = []  # state and version
+        self.events = []  # state and version
         self._stream = client.watch(WATCH, id=task_id)
 
     async def until(self, state, deadline_s):
         async with asyncio.timeout(deadline_s):
-            while state not in dict(self.told):
+            while state not in dict(self.events):
                 message = await anext(self._stream)
                 assert message["type"] == "next", message
                 task = message["payload"]["data"]["task"]["task"]
-                self.told.append((task["state"], task["version"]))
+                self.events.append((task["state"], task["version"]))
 
 
 class Trial:
-    """Asks one API again and again, over connections that are kept."""
+    """Sends requests to one API over persistent connections."""
 
     def __init__(self, http):
         self._http = http
@@ -83,17 +83,17 @@ class Trial:
         return (await self._http.get("/readyz")).status_code == 200
 
     async def all_at_once(self, task_id):
-        """Give what is answered to many requests at the same time."""
+        """Send many concurrent requests and return whether each succeeded."""
         mutations = [self.is_accepted() for _ in range(AT_ONCE)]
         queries = [self.is_read(task_id) for _ in range(AT_ONCE)]
         return await asyncio.gather(*mutations, *queries)
 
 
 async def recovered(condition):
-    """Wait until something holds, and give how long it took."""
+    """Wait until a condition holds, and return how long that took."""
     began = time.monotonic()
     async with asyncio.timeout(RECOVERED_S):
-        while not await condition():  # noqa: ASYNC110  # only asking again shows it
+        while not await condition():  # noqa: ASYNC110  # there is no event to await
             await asyncio.sleep(0.02)
     return time.monotonic() - began
 
@@ -116,7 +116,7 @@ async def half_close(proxy, trial):
 
 
 async def black_hole(proxy, trial):
-    """Lose all packets for a while, and for good those of what was connected before."""
+    """Drop all packets for a while, and those of existing connections for ever."""
     proxy.is_hole = True
     proxy.each(Link.swallow)
     until = time.monotonic() + FAULT_S
@@ -130,7 +130,7 @@ async def latency(proxy, trial):
     until = time.monotonic() + FAULT_S
     while time.monotonic() < until:
         await trial.all_at_once("x")
-    assert await trial.is_accepted()  # slow is not broken
+    assert await trial.is_accepted()  # a slow Redis is not an outage
     proxy.latency_s = 0.0
 
 
@@ -139,7 +139,7 @@ FAULTS = [reset_idle, reset_in_flight, finish, half_close, black_hole, latency]
 
 @asynccontextmanager
 async def frozen(worker):
-    """Let a worker do nothing in a block, not even sweep."""
+    """Freeze a worker for the duration of a block, so that it does not sweep either."""
     worker.freeze()
     try:
         yield
@@ -148,15 +148,15 @@ async def frozen(worker):
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_an_api_goes_on_within_seconds_after(fault, site):
+async def test_the_api_recovers_within_seconds_after(fault, site):
     (worker,) = site.workers
     async with httpx.AsyncClient(base_url=site.client.url, timeout=30) as http:
         trial = Trial(http)
         task_id = await site.enqueue(
             "work", {"start": {"inSeconds": FAULT_S + 1}}, key=fault.__name__, seconds=0
         )
-        watching = Watching(site.client, task_id)
-        await watching.until("SCHEDULED", 10)
+        subscription = Subscription(site.client, task_id)
+        await subscription.until("SCHEDULED", 10)
         assert all(await trial.all_at_once(task_id))
 
         async with frozen(worker):
@@ -168,11 +168,11 @@ async def test_an_api_goes_on_within_seconds_after(fault, site):
             }
             assert all(await trial.all_at_once(task_id))
             began = time.monotonic()
-            await watching.until("QUEUED", RECOVERED_S)  # the API alone can sweep now
+            await subscription.until("QUEUED", RECOVERED_S)  # only the API can sweep now
             took_s["sweep and stream"] = time.monotonic() - began
-        await watching.until("SUCCEEDED", 10)
+        await subscription.until("SUCCEEDED", 10)
 
     show_figure(f"{fault.__name__}: " + ", ".join(f"{k} {v:.2f} s" for k, v in took_s.items()))
     states = ["SCHEDULED", "QUEUED", "RUNNING", "SUCCEEDED"]
-    assert watching.told == list(zip(states, range(1, 5), strict=True))
+    assert subscription.events == list(zip(states, range(1, 5), strict=True))
     assert site.ledger.counts()[fault.__name__] == 1

@@ -1,4 +1,4 @@
-"""E-mail towards servers that refuse, stall and drop the connection, and workers that die."""
+"""Test e-mail with servers that refuse, stall and disconnect, and with workers that die."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.processes import running_worker, wait_until
 
 pytestmark = pytest.mark.slow
 
-STALL_S = 2.0  # the client waits for one
+STALL_S = 2.0  # the client's timeout is 1 s
 STAGES = ("connect", "ehlo", "mail", "rcpt", "data", "content")
-PASSING = [
+TEMPORARY_FAULTS = [
     (stage, does)
     for stage in STAGES
     for does in ("drop", "stall", "421 later", "451 later")
-    if WHOLE or does != "stall" or stage in ("connect", "content")  # they take a while
+    if WHOLE or does != "stall" or stage in ("connect", "content")  # stalls take long
 ]
 ANSWERS = {
     "connect": "220 test", "ehlo": "250 test", "helo": "250 test", "mail": "250 ok",
@@ -30,7 +30,7 @@ ANSWERS = {
 
 
 class Session(socketserver.StreamRequestHandler):
-    """One session with a client."""
+    """An SMTP session."""
 
     def handle(self):
         self.server.sessions += 1
@@ -58,20 +58,20 @@ class Session(socketserver.StreamRequestHandler):
         if does in ("drop", "stall"):
             return False
         if stage == "content" and not does:
-            self.server.taken.append(self.server.received[-1])
+            self.server.accepted.append(self.server.received[-1])
         self.wfile.write((does or ANSWERS[stage]).encode() + b"\r\n")
         return True
 
 
 class MailServer(socketserver.ThreadingTCPServer):
-    """A mail server that does at one stage what it is told, so many times."""
+    """A mail server that misbehaves at one stage, a given number of times."""
 
     daemon_threads = True
 
     def behave(self, stage="", does="", times=0):
-        """Answer at a stage with `does`, or `drop` the connection there, or `stall`."""
+        """At a stage, answer with `does`, or `drop` the connection, or `stall`."""
         self.stage, self.does, self.times = stage, does, times
-        self.received, self.taken = [], []  # Message-IDs: of what came whole, and was taken
+        self.received, self.accepted = [], []  # Message-IDs
         self.sessions = 0
 
     def misbehaves(self, stage):
@@ -92,7 +92,7 @@ def running_server():
 
 @pytest.fixture(scope="module")
 def post_office(project, tmp_path_factory, running_server):
-    """An installation that sends to this mail server, without its worker."""
+    """Run an installation that uses the mail server, without a worker."""
     settings = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(running_server.server_address[1])}
     with running_site(project, tmp_path_factory.mktemp("post"), **settings) as site:
         yield site
@@ -128,33 +128,33 @@ async def end_of(site, task_id):
 
 @pytest.mark.usefixtures("worker")
 class TestOneWorker:
-    """What one worker makes of what a mail server answers."""
+    """Tests that share one worker."""
 
-    @pytest.mark.parametrize(("stage", "does"), PASSING)
-    async def test_what_may_pass_is_tried_again(self, post_office, mail_server, stage, does):
-        mail_server.behave(stage, does, times=2 if stage == "ehlo" else 1)  # after EHLO comes HELO
+    @pytest.mark.parametrize(("stage", "does"), TEMPORARY_FAULTS)
+    async def test_a_temporary_fault_is_retried(self, post_office, mail_server, stage, does):
+        mail_server.behave(stage, does, times=2 if stage == "ehlo" else 1)  # HELO follows EHLO
 
         task_id = await post(post_office)
 
         state, attempt, failure = await end_of(post_office, task_id)
         assert (state, failure) == ("SUCCEEDED", "")
         assert attempt in (2, 3)
-        assert len(mail_server.taken) == 1
+        assert len(mail_server.accepted) == 1
         assert len(set(mail_server.received)) == 1  # the same Message-ID each time
-        assert task_id in mail_server.taken[0]
+        assert task_id in mail_server.accepted[0]
 
     @pytest.mark.parametrize("stage", STAGES)
-    async def test_what_is_refused_for_good_fails_at_once(self, post_office, mail_server, stage):
+    async def test_a_permanent_refusal_fails_at_once(self, post_office, mail_server, stage):
         mail_server.behave(stage, "554 never", times=99)
 
         state, attempt, failure = await end_of(post_office, await post(post_office))
 
-        assert (state, attempt, mail_server.taken) == ("FAILED", 1, [])
+        assert (state, attempt, mail_server.accepted) == ("FAILED", 1, [])
         assert "never" in failure
         assert '"retryable":false' in failure
         assert mail_server.sessions == 1
 
-    async def test_what_is_never_taken_is_given_up_after_max_attempts(
+    async def test_a_message_that_is_never_accepted_fails_after_max_attempts(
         self, post_office, mail_server
     ):
         mail_server.behave("rcpt", "450 greylisted", times=99)
@@ -168,7 +168,7 @@ class TestOneWorker:
 
 
 @pytest.mark.parametrize(("stage", "is_known"), [("rcpt", True), ("content", False)])
-async def test_what_may_have_been_sent_is_not_sent_again_if_so_set(
+async def test_a_message_that_may_have_been_sent_is_not_resent_with_on_unknown_fail(
     post_office, mail_server, stage, is_known
 ):
     mail_server.behave(stage, "drop", times=1)
@@ -182,13 +182,11 @@ async def test_what_may_have_been_sent_is_not_sent_again_if_so_set(
 
 
 @pytest.mark.parametrize(("on_unknown", "times"), [("resend", 2), ("fail", 1)])
-async def test_a_worker_killed_in_the_middle_of_sending(
-    post_office, mail_server, on_unknown, times
-):
+async def test_a_killed_worker_resends_or_fails_as_set(post_office, mail_server, on_unknown, times):
     mail_server.behave("content", "stall", times=1)
     task_id = await post(post_office)
     with run_mail_worker(post_office, f"{on_unknown}-1") as process:
-        wait_until(lambda: mail_server.received, "the mail has reached the server")
+        wait_until(lambda: mail_server.received, "the message reaches the server")
         process.kill()
 
     with run_mail_worker(post_office, f"{on_unknown}-2", EMAIL_ON_UNKNOWN=on_unknown):

@@ -1,4 +1,4 @@
-"""The network to Redis is cut: no packet passes either way, and nobody is told."""
+"""Test a network partition: packets between this machine and Redis vanish without an error."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.processes import wait_until
 pytestmark = pytest.mark.slow
 
 CUT_S = 20.0 if WHOLE else 12.0
-HERE, THERE = "10.213.77.1", "10.213.77.2"  # of this machine, and of Redis
+HERE, THERE = "10.213.77.1", "10.213.77.2"  # addresses of this machine and of Redis
 ADD = """
 mutation {
   enqueueAdd(input: {x: 1, y: 2}) {
@@ -34,9 +34,9 @@ def ip(command: str) -> None:
 
 
 class Network:
-    """This machine and Redis in a namespace, with a switch between them in another.
+    """Connects this machine with a namespace for Redis, through a switch in another namespace.
 
-    The switch is what is cut: so the link of neither goes down, and packets just vanish.
+    A partition turns the switch off. Both links stay up, and packets vanish.
     """
 
     def __enter__(self):
@@ -73,11 +73,11 @@ def network():
         with Network() as network:
             yield network
     except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"no network namespaces can be made here: {error}")
+        pytest.skip(f"this machine does not allow network namespaces: {error}")
 
 
 class FarRedis:
-    """A Redis in the namespace at the other end."""
+    """A Redis in its own network namespace."""
 
     def __init__(self, folder):
         config = write_config(folder)
@@ -88,7 +88,7 @@ class FarRedis:
 
 
 @pytest.fixture
-def site(network, project, tmp_path):  # the network comes first
+def site(network, project, tmp_path):  # needs the network first
     server = FarRedis(tmp_path / "redis")
     process = subprocess.Popen(server.argv, stdout=subprocess.DEVNULL)
     with ExitStack() as stack:
@@ -109,7 +109,7 @@ async def ask(http):
     return answer["data"]["enqueueAdd"], time.monotonic() - began
 
 
-async def test_a_cut_is_told_at_once_and_all_goes_on_after_it(site, network):
+async def test_a_partition_is_reported_fast_and_work_resumes_after_it(site, network):
     pools = {"a": "prefork", "b": "solo"}
     workers = [site.run_worker(name, pool) for name, pool in pools.items()]
     flood = Flood(site, seconds=0.05)

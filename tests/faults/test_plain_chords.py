@@ -1,4 +1,4 @@
-"""Chords of plain Celery callers end, though workers die at their worst moment."""
+"""Test that chords of plain Celery callers end although workers die at the worst moment."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ print(json.dumps([[body.id, [member.id for member in body.parent.results]] for b
 
 
 class Killer(threading.Thread):
-    """Kills a worker as soon as it has written the success of a chord's member."""
+    """Kills a worker as soon as it has written the success of a chord member."""
 
     def __init__(self, site, members):
         super().__init__(daemon=True)
@@ -35,20 +35,20 @@ class Killer(threading.Thread):
     def run(self):
         self.pubsub = self.site.redis.pubsub()
         self.pubsub.psubscribe("celery-task-meta-*")
-        # Above the dozen seconds for which Celery lets nobody else send a body.
+        # Longer than the 12 s for which Celery lets no other process send the body.
         self.worker = self.site.run_worker("a", "solo", VISIBILITY_TIMEOUT="14")
-        for told in self.pubsub.listen():
+        for message in self.pubsub.listen():
             if self.kills == KILLS:
                 return
-            if told["type"] != "pmessage" or json.loads(told["data"])["status"] != "SUCCESS":
+            if message["type"] != "pmessage" or json.loads(message["data"])["status"] != "SUCCESS":
                 continue
-            if told["channel"].removeprefix("celery-task-meta-") in self.members:
+            if message["channel"].removeprefix("celery-task-meta-") in self.members:
                 self.worker.kill()
                 self.kills += 1
                 self.worker.start()
 
 
-async def test_a_worker_killed_between_a_members_state_and_its_part(site):
+async def test_chords_end_if_workers_die_between_the_state_and_the_count_of_a_member(site):
     published = subprocess.check_output(  # noqa: ASYNC221
         [sys.executable, "-c", CALLER], cwd=site.project, env={"REDIS_URL": site.server.url}
     )

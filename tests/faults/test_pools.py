@@ -1,4 +1,4 @@
-"""The guarantees hold in Celery's other pools, too: `test_workers.py` has prefork and solo."""
+"""Test the guarantees in the other pools of Celery; `test_workers.py` tests prefork and solo."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CANCEL = (
 )
 
 
-async def test_another_worker_takes_over_what_a_killed_one_ran(site, pool):
+async def test_another_worker_takes_over_from_a_killed_one(site, pool):
     first = site.run_worker("a", pool)
     site.run_worker("b", pool)
     await site.work([f"k{n}" for n in range(4)], seconds=1.5)
@@ -36,7 +36,7 @@ async def test_another_worker_takes_over_what_a_killed_one_ran(site, pool):
     assert site.messages_left() == {}
 
 
-async def test_a_task_above_the_visibility_timeout_runs_once(site, pool):
+async def test_a_task_longer_than_the_visibility_timeout_runs_once(site, pool):
     site.run_worker("a", pool)
     site.run_worker("b", pool)
     await site.work(["k0", "k1"], seconds=5)
@@ -46,7 +46,7 @@ async def test_a_task_above_the_visibility_timeout_runs_once(site, pool):
     assert site.messages_left() == {}
 
 
-async def test_a_worker_tries_again_and_goes_on_after_an_outage(site, pool):
+async def test_a_worker_retries_tasks_and_continues_after_an_outage(site, pool):
     worker = site.run_worker("a", pool)
     await site.enqueue("busy", key="k")
     assert await site.all_end() == {"SUCCEEDED": 1}
@@ -54,11 +54,11 @@ async def test_a_worker_tries_again_and_goes_on_after_an_outage(site, pool):
 
     site.redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
     await site.work(["next"], seconds=0)
-    wait_until(lambda: site.ledger.counts("end")["next"], "it takes messages again")
+    wait_until(lambda: site.ledger.counts("end")["next"], "it consumes messages again")
     assert worker.is_alive()
 
 
-async def test_a_run_that_cannot_be_stopped_is_said_to_go_on(site, pool):
+async def test_a_run_that_cannot_be_terminated_is_reported_as_still_running(site, pool):
     site.run_worker("a", pool)
     (task_id,) = (await site.work(["k"], seconds=3)).values()
     wait_for_runs(site, 1)
@@ -70,7 +70,7 @@ async def test_a_run_that_cannot_be_stopped_is_said_to_go_on(site, pool):
     assert site.messages_left() == {}
 
 
-async def test_a_warm_shutdown_ends_what_runs(site, pool):
+async def test_a_warm_shutdown_finishes_running_tasks(site, pool):
     worker = site.run_worker("a", pool)
     await site.work([f"k{n}" for n in range(4)], seconds=1.5)
     wait_for_runs(site, 1)

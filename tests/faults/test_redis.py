@@ -1,4 +1,4 @@
-"""Redis is killed, frozen, cut off or full: nothing accepted is lost, and every worker goes on."""
+"""Test that no task is lost and every worker continues if Redis is killed, frozen or full."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.processes import wait_until
 pytestmark = pytest.mark.slow
 
 KILLS = 6 if WHOLE else 3
-FROZEN_S = 10 if WHOLE else 7  # a worker waits five for an answer
+FROZEN_S = 10 if WHOLE else 7  # longer than the 5 s that a worker waits for an answer
 CONSUMING_S = 10.0  # within which every worker must consume again
 POOLS = {"a": "prefork", "b": "prefork", "c": "solo"}
 
@@ -27,7 +27,7 @@ def start_all(site):
 
 
 async def all_ran(site, keys, workers):
-    """See that all has ended well, and give how many ran more than once."""
+    """Check that every task succeeded, and return how many ran more than once."""
     assert await site.all_end(90) == {"SUCCEEDED": len(keys)}
     counts = site.ledger.counts()
     assert set(counts) == set(keys)
@@ -36,15 +36,15 @@ async def all_ran(site, keys, workers):
     return sum(n > 1 for n in counts.values())
 
 
-async def test_a_redis_killed_again_and_again_under_a_flood(site):
+async def test_workers_survive_a_redis_that_is_killed_repeatedly_under_load(site):
     workers, flood = start_all(site), Flood(site, seconds=0.02)
     await flood.enqueue(250 * KILLS)
 
     slowest_s = 0.0
     for _ in range(KILLS):
-        await asyncio.sleep(1)  # they work
+        await asyncio.sleep(1)  # the workers run tasks
         site.server.kill()
-        await asyncio.sleep(0.5)  # they notice
+        await asyncio.sleep(0.5)  # the workers notice
         site.server.start()
         took_s = await flood.wait_until_all_consume(workers, time.time(), CONSUMING_S)
         slowest_s = max(slowest_s, took_s)
@@ -56,18 +56,18 @@ async def test_a_redis_killed_again_and_again_under_a_flood(site):
 
 async def test_an_outage_longer_than_the_visibility_timeout_runs_nothing_twice(site):
     workers = start_all(site)
-    keys = [f"k{n}" for n in range(5)]  # one for each of their processes
+    keys = [f"k{n}" for n in range(5)]  # one for each worker process
     await site.work(keys, seconds=9)
     wait_until(lambda: len(site.ledger.runs()) == 5, "all run")
 
     site.server.kill()
-    await asyncio.sleep(5)  # above the visibility timeout of two
+    await asyncio.sleep(5)  # longer than the visibility timeout of 2 s
     site.server.start()
 
     assert await all_ran(site, keys, workers) == 0
 
 
-async def test_a_redis_frozen_for_some_seconds(site):
+async def test_a_frozen_redis_runs_nothing_twice(site):
     workers, flood = start_all(site), Flood(site, seconds=0.05)
     await flood.enqueue(600)
     await asyncio.sleep(1)
@@ -82,7 +82,7 @@ async def test_a_redis_frozen_for_some_seconds(site):
     show_figure(f"all were consuming again within {slowest_s:.1f} s")
 
 
-async def test_all_connections_killed_again_and_again(site):
+async def test_killed_connections_run_nothing_twice(site):
     times = 10 if WHOLE else 5
     workers, keys = start_all(site), [f"k{n}" for n in range(100 * times)]
     await site.work(keys, seconds=0.05)
@@ -95,7 +95,7 @@ async def test_all_connections_killed_again_and_again(site):
     assert await all_ran(site, keys, workers) == 0
 
 
-async def test_a_redis_that_is_full_for_four_seconds(site):
+async def test_a_full_redis_refuses_new_tasks_and_runs_nothing_twice(site):
     workers, keys = start_all(site), [f"k{n}" for n in range(400)]
     await site.work(keys, seconds=0.05)
     await asyncio.sleep(0.5)
@@ -114,24 +114,24 @@ async def test_a_redis_that_is_full_for_four_seconds(site):
     assert await all_ran(site, keys, workers) == 0
 
 
-async def test_an_acknowledgement_that_redis_does_not_answer_takes_no_place(site):
+async def test_an_unanswered_acknowledgement_does_not_use_up_the_prefetch_limit(site):
     worker = site.run_worker("a", "solo", VISIBILITY_TIMEOUT="60")
     redis = site.redis
     pubsub = redis.pubsub()
     pubsub.psubscribe("celery-task-meta-*")
-    await site.work([f"k{n}" for n in range(6)], seconds=0.2)  # it may hold two
-    for told in pubsub.listen():
-        if told["type"] == "pmessage" and json.loads(told["data"])["status"] == "SUCCESS":
-            redis.client_pause(5_600, all=True)  # longer than a worker waits for an answer
+    await site.work([f"k{n}" for n in range(6)], seconds=0.2)  # the worker may hold two
+    for event in pubsub.listen():
+        if event["type"] == "pmessage" and json.loads(event["data"])["status"] == "SUCCESS":
+            redis.client_pause(5_600, all=True)  # longer than the 5 s that a worker waits
             break
-    await asyncio.sleep(6)  # so does this test
+    await asyncio.sleep(6)  # until Redis answers again
 
     assert await site.all_end() == {"SUCCEEDED": 6}
     assert (worker.is_alive(), set(site.ledger.counts().values())) == (True, {1})
 
 
 def message(task, args, **headers):
-    """Write a message as a stranger would put it on the queue by hand."""
+    """Build a Celery message by hand."""
     task_id = str(uuid4())
     body = json.dumps([args, {}, {"callbacks": None, "errbacks": None, "chain": None}])
     return json.dumps(
@@ -155,7 +155,7 @@ POISON = {
     "no text": (b"\xff\xfe\x00", "Dropped a queue entry that is not"),
     "a number": ("1", "Dropped a queue entry that is not"),
     "a list": ("[]", "Dropped a queue entry that is not"),
-    "nested too deep": ("[" * 5_000 + "]" * 5_000, "Dropped a queue entry that is not"),
+    "nested too deeply": ("[" * 5_000 + "]" * 5_000, "Dropped a queue entry that is not"),
     "an empty object": ("{}", "Dropped a queue entry that is not"),
     "no body": (
         json.dumps({"properties": {"delivery_tag": "t"}}),
@@ -168,7 +168,7 @@ POISON = {
 
 
 @pytest.mark.parametrize("pool", ["prefork", "solo"])
-async def test_poison_on_the_queue_is_rejected_with_its_reason_and_the_others_go_on(site, pool):
+async def test_a_bad_message_is_rejected_with_a_reason_and_others_still_run(site, pool):
     worker = site.run_worker("a", pool)
     for n, (what, (text, reason)) in enumerate(POISON.items(), 1):
         logged = len(worker.log.read_text())
@@ -178,7 +178,7 @@ async def test_poison_on_the_queue_is_rejected_with_its_reason_and_the_others_go
         assert reason in worker.log.read_text()[logged:], what
 
     assert worker.is_alive()
-    known = {"SUCCEEDED": len(POISON), "FAILED": 3}  # the last three name a task
+    known = {"SUCCEEDED": len(POISON), "FAILED": 3}  # the last three bad messages have a task id
     assert await site.all_end() == known
     assert site.messages_left() == {}
 

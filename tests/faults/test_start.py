@@ -1,4 +1,4 @@
-"""A worker whose start is disturbed starts, and needs no option on its command line for that."""
+"""Test that a worker starts despite connection resets, without special command-line options."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-RESET = struct.pack("ii", 1, 0)  # closed with SO_LINGER 0, a connection is reset
+RESET = struct.pack("ii", 1, 0)  # closing with SO_LINGER 0 resets a connection
 
 
 class Proxy:
-    """Stands before a Redis, and resets all connections when it first sees some command."""
+    """Forwards to Redis, and resets all connections when it first sees a given command."""
 
     def __init__(self, url: str, command: bytes) -> None:
         parts = urlsplit(url)
@@ -28,7 +28,7 @@ class Proxy:
         self.url = url.replace(f":{parts.port}", f":{self._listener.getsockname()[1]}")
 
     def run(self) -> None:
-        with suppress(OSError):  # it is closed
+        with suppress(OSError):  # the listener was closed
             while True:
                 client, _ = self._listener.accept()
                 redis = socket.create_connection(self._redis)
@@ -74,7 +74,7 @@ def proxy(url: str, command: bytes) -> Iterator[Proxy]:
 
 
 @pytest.mark.parametrize("command", ["HELLO", "SMEMBERS", "BRPOP"])
-async def test_a_worker_whose_connections_are_reset_while_it_starts_takes_tasks(site, command):
+async def test_a_worker_starts_although_its_connections_are_reset(site, command):
     with proxy(site.server.url, command.encode()) as between:
         worker = site.run_worker("a", REDIS_URL=between.url)
         await site.work(["k"], seconds=0)
@@ -87,7 +87,7 @@ async def test_a_worker_whose_connections_are_reset_while_it_starts_takes_tasks(
     assert site.ledger.counts() == {"k": 1}
 
 
-async def test_a_worker_asks_no_neighbors_and_hears_none(site):
+async def test_workers_do_not_communicate_with_each_other(site):
     worker = site.run_worker("a")
     other = site.run_worker("b", "solo")
     await site.work(["k"], seconds=0)
@@ -95,4 +95,4 @@ async def test_a_worker_asks_no_neighbors_and_hears_none(site):
 
     logs = worker.log.read_text() + other.log.read_text()
     assert "mingle" not in logs
-    assert site.redis.pubsub_numpat() == 1  # both listen to remote control, and to nothing else
+    assert site.redis.pubsub_numpat() == 1  # both subscribe to remote control only

@@ -1,4 +1,4 @@
-"""Workers are killed, frozen and stopped: what was accepted runs, and only what ran runs again."""
+"""Test killed, frozen and stopped workers: accepted tasks run, and only started ones run again."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def kill_all(workers):
 
 
 @pytest.mark.parametrize("pool", ["prefork", "solo"])
-async def test_a_worker_killed_in_the_middle_of_a_task(site, pool):
+async def test_a_task_of_a_killed_worker_runs_again(site, pool):
     first = site.run_worker("a", pool)
     task_id = await site.enqueue("work", key="k", seconds=1.5)
     wait_for_runs(site, 1)
@@ -65,7 +65,7 @@ async def test_a_worker_killed_in_the_middle_of_a_task(site, pool):
     assert site.messages_left() == {}
 
 
-async def test_a_pool_process_killed_in_the_middle_of_a_task(site):
+async def test_a_task_of_a_killed_pool_process_runs_again(site):
     worker = site.run_worker()
     task_id = await site.enqueue("work", key="k", seconds=1.5)
     wait_for_runs(site, 1)
@@ -76,12 +76,12 @@ async def test_a_pool_process_killed_in_the_middle_of_a_task(site):
     await site.all_end()
 
     (again,) = runs_of(site, "k")[1:]
-    assert again.at - killed_at < 10  # Celery looks after its pool every five seconds
+    assert again.at - killed_at < 10  # Celery checks its pool every 5 s
     assert site.redis.hmget(f"celeryql:task:{task_id}", "state", "attempt") == ["SUCCEEDED", "2"]
     assert site.messages_left() == {}
 
 
-async def test_workers_killed_again_and_again_under_a_flood(site):
+async def test_workers_that_are_killed_repeatedly_under_load_lose_no_task(site):
     workers = [site.run_worker("a", "prefork"), site.run_worker("b", "solo")]
     flood = Flood(site, TASK_S)
     await flood.enqueue(80 * KILLS)
@@ -99,7 +99,7 @@ async def test_workers_killed_again_and_again_under_a_flood(site):
     waited_s, taken_over_s = [], []
     for key in again:
         first, second, *_ = runs_of(site, key)
-        # It ran when a worker was killed, or had ended without having been able to say so.
+        # It was running when its worker was killed, or had ended but was not acknowledged yet.
         ran = [k for k in kills if k.began_at - TASK_S - 0.5 < first.at <= k.ended_at]
         assert ran, f"{key} ran at {first.at}, and again at {second.at}; kills: {kills}"
         killed_at = ran[0].ended_at
@@ -114,7 +114,7 @@ async def test_workers_killed_again_and_again_under_a_flood(site):
     assert site.messages_left() == {}
 
 
-async def test_a_message_that_a_frozen_worker_took_and_never_noted(site):
+async def test_a_message_that_a_killed_worker_took_but_never_recorded_is_redelivered(site):
     worker = site.run_worker("a", "solo")
     taken, rounds = 0, 8 if WHOLE else 3
     for n in range(rounds):
@@ -132,7 +132,7 @@ async def test_a_message_that_a_frozen_worker_took_and_never_noted(site):
     assert site.messages_left() == {}
 
 
-async def test_a_worker_that_was_only_frozen_runs_nothing_twice(site):
+async def test_a_worker_that_was_frozen_runs_nothing_twice(site):
     frozen, other = site.run_worker("a", "solo"), site.run_worker("b", "solo")
     frozen.freeze()
     await site.work([f"k{n}" for n in range(20)], seconds=0.05)
@@ -146,7 +146,7 @@ async def test_a_worker_that_was_only_frozen_runs_nothing_twice(site):
     assert (other.is_alive(), site.messages_left()) == (True, {})
 
 
-async def test_a_warm_shutdown_ends_what_runs_and_gives_back_the_rest(site):
+async def test_a_warm_shutdown_finishes_running_tasks_and_returns_the_rest(site):
     worker = site.run_worker()
     await site.work([f"k{n}" for n in range(6)], seconds=2)
     wait_for_runs(site, 2)
@@ -161,7 +161,7 @@ async def test_a_warm_shutdown_ends_what_runs_and_gives_back_the_rest(site):
 
 
 @pytest.mark.parametrize("pool", ["prefork", "solo"])
-async def test_a_shutdown_past_its_grace_gives_back_what_runs(site, pool):
+async def test_a_shutdown_past_its_grace_period_returns_running_tasks(site, pool):
     worker = site.run_worker("a", pool, REMAP_SIGTERM="SIGQUIT", SOFT_SHUTDOWN_TIMEOUT="1")
     await site.work(["k0", "k1", "k2"], seconds=4)
     wait_for_runs(site, 1)
@@ -174,7 +174,7 @@ async def test_a_shutdown_past_its_grace_gives_back_what_runs(site, pool):
     assert site.messages_left() == {}
 
 
-async def test_a_shutdown_of_an_idle_worker_waits_for_nothing(site):
+async def test_an_idle_worker_shuts_down_without_waiting(site):
     worker = site.run_worker("a", "prefork", REMAP_SIGTERM="SIGQUIT")
     began = time.monotonic()
     worker.process.terminate()
@@ -184,12 +184,12 @@ async def test_a_shutdown_of_an_idle_worker_waits_for_nothing(site):
 
 
 @pytest.mark.parametrize("pool", ["prefork", "solo"])
-async def test_a_task_that_always_kills_its_worker_fails_and_the_queue_goes_on(site, pool):
+async def test_a_task_that_always_kills_its_worker_fails_and_others_still_run(site, pool):
     worker = site.run_worker("a", pool)
     poison = await site.enqueue("poison")
     await site.work([f"k{n}" for n in range(20)], seconds=0.05)
     while set(site.states()) - {"SUCCEEDED", "FAILED"}:
-        if not worker.is_alive():  # of the solo pool, the worker itself
+        if not worker.is_alive():  # in the solo pool the task kills the worker itself
             worker.start()
         await asyncio.sleep(0.2)
 
@@ -200,10 +200,10 @@ async def test_a_task_that_always_kills_its_worker_fails_and_the_queue_goes_on(s
     assert site.states() == {"SUCCEEDED": 20, "FAILED": 1}
 
 
-async def test_tasks_far_above_the_visibility_timeout_and_one_scheduled_beyond_it(site):
+async def test_tasks_running_or_scheduled_beyond_the_visibility_timeout_run_once(site):
     site.run_worker("a", "solo", VISIBILITY_TIMEOUT="5")
     site.run_worker("b", "prefork", VISIBILITY_TIMEOUT="5")
-    await site.work(["long-1", "long-2", "long-3"], seconds=14)  # one for each of their processes
+    await site.work(["long-1", "long-2", "long-3"], seconds=14)  # one for each worker process
     await site.enqueue("work", {"start": {"inSeconds": 8}}, key="later", seconds=0)
 
     assert await site.all_end() == {"SUCCEEDED": 4}
@@ -211,7 +211,7 @@ async def test_tasks_far_above_the_visibility_timeout_and_one_scheduled_beyond_i
     assert site.messages_left() == {}
 
 
-async def test_chains_and_chords_outlive_the_worker_that_runs_them(site):
+async def test_chains_and_chords_survive_killed_workers(site):
     def step(task, key, **arguments):
         given = {"ledger": str(site.ledger.path), "key": key} | arguments
         return {"step": {"task": {task: given}}}
@@ -227,7 +227,7 @@ async def test_chains_and_chords_outlive_the_worker_that_runs_them(site):
         await site.client.enqueue("workflow", canvas={"chord": chord})
     for _ in range(4):
         wait_for_runs(site, len(site.ledger.runs()) + 8)
-        worker.process.kill()  # the main process: its pool lives on for a moment
+        worker.process.kill()  # the main process; its pool survives for a moment
         worker.kill()
         worker.start()
 

@@ -1,4 +1,4 @@
-"""A worker that lives but takes no more messages is seen: by health checks, and in `workers`."""
+"""Test that health checks and the query `workers` detect workers that no longer consume."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NODE = f"a@{socket.gethostname()}"
 
 
 def health(site):
-    """Ask as a container's health check does, and give the exit code and what is said."""
+    """Run the health check of a container, and return its exit code and message."""
     checked = subprocess.run(
         [sys.executable, "-m", "celeryql.worker.health", NODE],
         cwd=PROJECT_ROOT,
@@ -34,7 +34,7 @@ def health(site):
 
 
 def seen_at(site):
-    """Give when the worker was last heard of, in seconds since 1970."""
+    """Return when the worker sent its last heartbeat, as a Unix timestamp."""
     return int(site.redis.hget(f"celeryql:worker:{NODE}", "seen_at")) / 1_000
 
 
@@ -43,33 +43,33 @@ async def online(site):
     return {worker["name"]: worker["online"] for worker in data["workers"]}[NODE]
 
 
-async def test_a_worker_that_is_busy_is_not_ill(site):
-    site.run_worker("a", "solo")  # whose loop stands still while a task runs
+async def test_a_busy_worker_is_healthy(site):
+    site.run_worker("a", "solo")  # a task blocks the loop of this pool
     await site.work(["k"], seconds=DEAF_AFTER_S + 5)
     wait_for_runs(site, 1)
-    assert await site.all_end() == {"SUCCEEDED": 1}  # all the while it took no message
+    assert await site.all_end() == {"SUCCEEDED": 1}  # meanwhile it took no message
     assert health(site) == (0, "")
     assert await online(site)
 
 
-async def test_a_worker_whose_loop_hangs_is_ill(site):
+async def test_a_worker_with_a_blocked_event_loop_is_unhealthy(site):
     worker = site.run_worker("a", "prefork")
     wait_until(lambda: health(site) == (0, ""), "healthy")
 
-    with Celery(broker=site.server.url, set_as_current=False) as anyone:
-        anyone.control.broadcast("hang")
-    wait_until(lambda: health(site)[0] == 1, "ill", DEAF_AFTER_S + 10)
+    with Celery(broker=site.server.url, set_as_current=False) as plain_celery:
+        plain_celery.control.broadcast("hang")
+    wait_until(lambda: health(site)[0] == 1, "unhealthy", DEAF_AFTER_S + 10)
 
     assert worker.is_alive()
     assert "has not asked for messages" in health(site)[1]
     assert not await online(site)
 
 
-async def test_a_frozen_worker_is_ill_and_one_that_redis_cannot_tell_of_is_not(site):
+async def test_a_frozen_worker_is_unhealthy_but_an_outage_of_redis_is_no_fault_of_workers(site):
     worker = site.run_worker("a", "solo")
     wait_until(lambda: health(site) == (0, ""), "healthy")
     worker.freeze()
-    wait_until(lambda: health(site)[0] == 1, "ill", OFFLINE_AFTER_S + 5)
+    wait_until(lambda: health(site)[0] == 1, "unhealthy", OFFLINE_AFTER_S + 5)
     assert "has sent no heartbeat" in health(site)[1]
     assert not await online(site)
 
@@ -79,56 +79,56 @@ async def test_a_frozen_worker_is_ill_and_one_that_redis_cannot_tell_of_is_not(s
 
 
 def break_heartbeat(site, error):
-    """Have the thread of a worker's heartbeat meet an exception."""
-    with Celery(broker=site.server.url, set_as_current=False) as anyone:
-        anyone.control.broadcast("break_heartbeat", arguments={"error": error})
+    """Raise an exception in the heartbeat thread of the workers."""
+    with Celery(broker=site.server.url, set_as_current=False) as plain_celery:
+        plain_celery.control.broadcast("break_heartbeat", arguments={"error": error})
 
 
-async def test_a_heartbeat_that_fails_beats_on(site):
+async def test_the_heartbeat_continues_after_an_exception(site):
     worker = site.run_worker("a", "prefork")
     wait_until(lambda: health(site) == (0, ""), "healthy")
 
     break_heartbeat(site, "RuntimeError")
-    wait_until(lambda: "Cannot run the heartbeat" in worker.log.read_text(), "told")
+    wait_until(lambda: "Cannot run the heartbeat" in worker.log.read_text(), "logged")
     began = time.time()
-    wait_until(lambda: seen_at(site) > began, "beats again", 5)
+    wait_until(lambda: seen_at(site) > began, "another heartbeat", 5)
 
     assert worker.log.read_text().count("Traceback") == 1
     assert health(site) == (0, "")
 
 
-async def test_a_worker_whose_heartbeat_has_ended_is_ill(site):
+async def test_a_worker_whose_heartbeat_thread_ended_is_unhealthy(site):
     worker = site.run_worker("a", "prefork")
     wait_until(lambda: health(site) == (0, ""), "healthy")
 
-    break_heartbeat(site, "SystemExit")  # of which Python says nothing in a thread
-    wait_until(lambda: health(site)[0] == 1, "ill", OFFLINE_AFTER_S + 5)
+    break_heartbeat(site, "SystemExit")  # ends a thread without a message
+    wait_until(lambda: health(site)[0] == 1, "unhealthy", OFFLINE_AFTER_S + 5)
 
     assert worker.is_alive()
     assert "has sent no heartbeat" in health(site)[1]
     assert not await online(site)
 
 
-async def test_a_worker_that_cannot_renew_its_leases_is_ill(site):
+async def test_a_worker_that_cannot_renew_its_leases_is_unhealthy(site):
     worker = site.run_worker("a", "solo")
     await site.work(["k"], seconds=5)
     wait_for_runs(site, 1)
-    site.redis.set("unacked_index", "no sorted set")  # where it is noted what is still held
-    wait_until(lambda: "Cannot renew its leases" in worker.log.read_text(), "told")
-    ill = wait_until(lambda: health(site) if health(site)[0] else None, "ill")
+    site.redis.set("unacked_index", "no sorted set")  # the key that renewals write to
+    wait_until(lambda: "Cannot renew its leases" in worker.log.read_text(), "logged")
+    unhealthy = wait_until(lambda: health(site) if health(site)[0] else None, "unhealthy")
     site.redis.delete("unacked_index")
 
-    assert ill == (1, f"{NODE} cannot renew its leases (Redis answers with an error)")
+    assert unhealthy == (1, f"{NODE} cannot renew its leases (Redis answers with an error)")
     wait_until(lambda: health(site) == (0, ""), "healthy")
 
 
 async def test_a_worker_is_not_ready_before_its_first_heartbeat(site):
-    site.redis.set(f"celeryql:worker:{NODE}", "what no heartbeat can be written to")
+    site.redis.set(f"celeryql:worker:{NODE}", "a string, so that heartbeats fail")
     await site.work(["k"], seconds=0)
     log = site.folder / "worker.log"
     argv = ["celery", "-A", "tasks", "worker", "-Q", "celery", "-n", "a@%h", "-P", "solo"]
     with running([*argv, "--loglevel", "INFO"], site.settings, log, project=site.project):
-        wait_until(lambda: "Cannot write the heartbeat" in log.read_text(), "told")
+        wait_until(lambda: "Cannot write the heartbeat" in log.read_text(), "logged")
         wait_until(lambda: "Connected to " in log.read_text(), "connected")
         assert health(site) == (1, f"{NODE} has a heartbeat that cannot be read")
         assert " ready." not in log.read_text()
@@ -140,7 +140,7 @@ async def test_a_worker_is_not_ready_before_its_first_heartbeat(site):
 
 
 async def test_a_worker_that_waits_for_its_first_heartbeat_can_be_stopped(site):
-    site.redis.set(f"celeryql:worker:{NODE}", "what no heartbeat can be written to")
+    site.redis.set(f"celeryql:worker:{NODE}", "a string, so that heartbeats fail")
     log = site.folder / "worker.log"
     argv = ["celery", "-A", "tasks", "worker", "-Q", "celery", "-n", "a@%h", "-P", "prefork"]
     with running(
