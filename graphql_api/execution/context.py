@@ -21,7 +21,6 @@ from graphql_api.api_errors import ApiError, ErrorCode
 from graphql_api.auth.authenticator import Authenticator, Viewer
 from graphql_api.execution.document_limits import DocumentLimits
 from graphql_api.execution.fair_scheduling import FairScheduler
-from graphql_api.execution.shared_answers import SharedAnswers
 from graphql_api.observability.metrics import Metrics
 
 T = TypeVar("T")
@@ -47,11 +46,6 @@ class Services:
     def document_limits(self) -> DocumentLimits:
         """The limits on documents."""
         return DocumentLimits.of(self.engine.settings)
-
-    @cached_property
-    def shared_answers(self) -> SharedAnswers:
-        """The answers that subscribers share."""
-        return SharedAnswers()
 
     @cached_property
     def scheduler(self) -> FairScheduler:
@@ -82,7 +76,6 @@ class Context:
         self.input_weight = 0.0  # of document and variables; set by `execution/documents.py`
         self.input_check_s = 0.0  # spent on the validation of input so far
         self.scheduler = services.scheduler
-        self.shared_answers = services.shared_answers
         self.is_refused = False  # whether the answer has an expected error
         self.is_redis_unavailable = False  # whether Redis did not answer a mutation
         self.begin_answer()

@@ -7,8 +7,9 @@ What they share: the object of an event, and the answer that was executed for it
 shared only if it has no errors and its execution read nothing. What was read may have changed for
 the next subscriber, so such an answer is executed for each.
 
-How long an answer is kept: as long as its event. The event reader gives one `Event` object to all
-subscribers, and Python frees it when the last of them has taken it from its queue.
+How long an answer is kept: as long as its event, in which it is stored. The event reader gives one
+`Event` object to all subscribers, and Python frees it when the last of them has taken it from its
+queue.
 
 Who pays: the first subscriber that executes an answer. The limits on an answer's size count against
 its operation; the others only send the result.
@@ -16,17 +17,18 @@ its operation; the others only send the result.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass, replace
-from functools import partial
 from hashlib import sha256
 from typing import Any
-from weakref import ref
 
 from graphql import ExecutionResult
 
 from celeryql.records import Event
 from graphql_api.auth.viewer import Viewer
+
+# Under this name, the answers of an event are in its `__dict__`, where pydantic has no field: a
+# dictionary of weak references beside the events would take several microseconds an event.
+_ANSWERS = "shared answers"
 
 
 @dataclass(slots=True)
@@ -51,52 +53,34 @@ class SharedAnswer:
         return self.result
 
 
-_AnswersByEvent = dict[int, tuple[ref[Event], dict[Hashable, SharedAnswer]]]
+class SharingGroup:
+    """The subscribers that share answers: all objects of this class with an equal key."""
 
+    __slots__ = ("_key",)  # there are tens of thousands
 
-class SharedAnswers:
-    """The shared answers of one process."""
-
-    def __init__(self) -> None:
-        self._by_event: _AnswersByEvent = {}
-
-    def group(
+    def __init__(
         self,
         document: str,
         operation_name: str | None,
         variables: dict[str, Any],
         viewer: Viewer,
-    ) -> SharingGroup:
-        """Return the group of a subscriber: all of its members share answers."""
-        operation = repr((document, operation_name, variables)).encode()  # may be a megabyte
-        key = sha256(operation).digest(), replace(viewer, expires_at=None)
-        return SharingGroup(key, self._by_event)
-
-
-class SharingGroup:
-    """The subscribers with one sharing key; each has its own object of this class."""
-
-    __slots__ = ("_by_event", "_key")  # there are tens of thousands
-
-    def __init__(self, key: Hashable, by_event: _AnswersByEvent) -> None:
-        self._key, self._by_event = key, by_event
+    ) -> None:
+        permissions = replace(viewer, expires_at=None)
+        asked = repr((document, operation_name, variables, permissions))  # may be a megabyte
+        self._key = sha256(asked.encode()).digest()
 
     def find(self, event: Event) -> SharedAnswer | None:
         """Find the answer that another member of the group added."""
-        kept = self._by_event.get(id(event))
-        return kept[1].get(self._key) if kept else None
+        answers = event.__dict__.get(_ANSWERS)
+        return answers.get(self._key) if answers else None
 
     def add(self, event: Event, shown: Any) -> SharedAnswer:
         """Share the object of an event.
 
         Args:
-            event: keeps the answer alive, so `shown` must not refer to it.
+            event: keeps the answer alive.
             shown: what the subscription resolves to.
         """
         answer = SharedAnswer(shown)
-        if id(event) not in self._by_event:
-            # An id is unique until the object is freed, and then the entry is removed.
-            forget = partial(self._by_event.pop, id(event))
-            self._by_event[id(event)] = ref(event, forget), {}
-        self._by_event[id(event)][1][self._key] = answer
+        event.__dict__.setdefault(_ANSWERS, {})[self._key] = answer
         return answer

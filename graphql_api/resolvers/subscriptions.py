@@ -88,10 +88,8 @@ class Subscription:
 
 
 def _sharing_group(info: Info) -> SharingGroup:
-    name, context = info.operation.name, info.context
-    return context.shared_answers.group(
-        info.query or "", name.value if name else None, info.variable_values, context.viewer
-    )
+    name = info.operation.name.value if info.operation.name else None
+    return SharingGroup(info.query or "", name, info.variable_values, info.context.viewer)
 
 
 async def _shared_answer(info: Info, group: SharingGroup, event: Event) -> SharedAnswer | None:

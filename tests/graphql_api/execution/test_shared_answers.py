@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any
+from weakref import ref
 
 from celeryql.records import Event
 from graphql_api.auth.viewer import Viewer
-from graphql_api.execution.shared_answers import SharedAnswers
+from graphql_api.execution.shared_answers import SharingGroup
 from tests.graphql_api.conftest import LocalClient
 from tests.graphql_api.resolvers.test_subscriptions import newest
 
@@ -116,14 +117,14 @@ async def test_an_answer_that_reads_from_redis_is_executed_for_each_subscriber(l
     assert tasks[0] is not tasks[1]
 
 
-def test_an_answer_is_forgotten_with_its_event():
-    answers = SharedAnswers()
-    group = answers.group("subscription { tasks { kind } }", None, {}, Viewer())
-    event, other = (Event.parse(f"{i}-0", EVENT) for i in (1, 2))
-    group.add(event, "shown")
-    kept = group.add(other, "shown")
+def test_an_answer_is_freed_with_its_event():
+    event, shown = Event.parse("1-0", EVENT), Viewer()
+    group = SharingGroup("subscription { tasks { kind } }", None, {}, Viewer())
+    group.add(event, shown)
+    is_kept = ref(shown)
+    del shown
+    assert is_kept()
 
     del event
 
-    assert group.find(other) is kept
-    assert len(answers._by_event) == 1
+    assert is_kept() is None
