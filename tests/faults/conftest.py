@@ -26,5 +26,7 @@ def any_site(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def site(any_site: Site, tmp_path: Path) -> Iterator[Site]:
     """An installation without data and workers."""
     any_site.folder = tmp_path
+    if any_site.api.poll() is not None:  # A failed test left it killed; that must not fail others.
+        any_site.run_api()
     yield any_site
     any_site.clear()
