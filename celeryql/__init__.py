@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from celeryql.adopt.install import install
-    from celeryql.definition.arguments import Sensitive
+    from celeryql.definition.sensitive import Sensitive
     from celeryql.task_errors import Retryable
     from celeryql.worker.claim import Claim
     from celeryql.worker.progress import report_progress
@@ -17,7 +17,7 @@ __all__ = ["Claim", "Retryable", "Sensitive", "install", "report_progress"]
 _MODULES = {
     "Claim": "celeryql.worker.claim",
     "Retryable": "celeryql.task_errors",
-    "Sensitive": "celeryql.definition.arguments",
+    "Sensitive": "celeryql.definition.sensitive",
     "install": "celeryql.adopt.install",
     "report_progress": "celeryql.worker.progress",
 }

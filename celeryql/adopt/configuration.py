@@ -6,7 +6,7 @@ import sys
 from contextlib import nullcontext
 from typing import Any
 
-from celeryql.broker.captured_messages import CELERY_PRIORITIES
+from celeryql.broker.priorities import CELERY_PRIORITIES
 from celeryql.errors import exit_on_bad_configuration
 from celeryql.records import Priority
 from celeryql.redis_url import tls_options, without_options

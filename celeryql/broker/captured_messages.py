@@ -17,15 +17,11 @@ from typing import Any
 
 from kombu.connection import Connection
 from kombu.messaging import Producer
-from kombu.transport import redis, virtual
+from kombu.transport import virtual
 from kombu.utils.json import dumps
 
-from celeryql.records import Priority, as_utc
-
-# kombu's own steps and 1, whose list has the name of the queue: see `queue_list`.
-PRIORITY_STEPS = [0, 1, 3, 6, 9]
-# On Redis 0 is taken first. Tasks of plain callers have the normal one (`task_default_priority`).
-CELERY_PRIORITIES = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 6}
+from celeryql.broker.priorities import queue_list
+from celeryql.records import as_utc
 
 # Headers with durations that begin when Redis receives the message, so that only the clock of Redis
 # decides when they end.
@@ -132,18 +128,6 @@ def capture(message: CapturedMessage) -> bool:
 def is_capturing() -> bool:
     """Tell whether published messages are captured."""
     return _captured.get() is not None
-
-
-def queue_list(queue: str, priority: int) -> str:
-    """Return the name of the Redis list with a queue's messages of one priority.
-
-    kombu uses the name of the queue for its highest priority, which is also its default. Here the
-    normal priority has that name, because autoscalers and stock clients count and fill a queue
-    under its own name. Workers read the other lists of stock clients too.
-    """
-    step = max(s for s in PRIORITY_STEPS if s <= priority)
-    is_normal = step == CELERY_PRIORITIES[Priority.NORMAL]
-    return queue if is_normal else f"{queue}{redis.Channel.sep}{step}"
 
 
 class CapturingChannel(virtual.Channel):

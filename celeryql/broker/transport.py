@@ -18,14 +18,8 @@ from celery.app.amqp import AMQP
 from kombu.connection import Connection
 from kombu.transport import redis
 
-from celeryql.broker.captured_messages import (
-    CELERY_PRIORITIES,
-    DURATION_HEADERS,
-    PRIORITY_STEPS,
-    CapturedMessage,
-    capture,
-    queue_list,
-)
+from celeryql.broker.captured_messages import DURATION_HEADERS, CapturedMessage, capture
+from celeryql.broker.priorities import CELERY_PRIORITIES, PRIORITY_STEPS, queue_list
 from celeryql.broker.unacked import QoS, ReceivedMessage, log_dropped
 from celeryql.lua_functions import call
 from celeryql.outages import OUTAGES

@@ -16,7 +16,7 @@ from kombu.transport import redis, virtual
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
 
-from celeryql.broker.captured_messages import queue_list
+from celeryql.broker.priorities import queue_list
 from celeryql.lua_functions import call
 from celeryql.outages import OUTAGES
 

@@ -1,10 +1,9 @@
-"""The base of all argument models, and the mark for sensitive arguments."""
+"""The base of all argument models."""
 
 from __future__ import annotations
 
-import typing
 from functools import cache
-from typing import Any, Self
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -47,20 +46,3 @@ class TaskArguments(BaseModel):
 
 
 _may_hold_unsafe_number = cache(may_hold_unsafe_number)
-
-
-class _SensitiveMark:
-    """Marks a parameter whose value is only in the message: `Annotated[str, Sensitive]`."""
-
-
-Sensitive = _SensitiveMark()
-
-
-def is_sensitive(annotation: Any) -> bool:
-    """Tell whether an annotation, or a model that it contains, has the mark."""
-    if annotation is Sensitive:
-        return True
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        fields = annotation.model_fields.values()
-        return any(Sensitive in f.metadata or is_sensitive(f.annotation) for f in fields)
-    return any(is_sensitive(part) for part in typing.get_args(annotation))

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError, create_model
 from pydantic_core import ErrorDetails, to_json
 
 from celeryql.definition import signature
-from celeryql.definition.arguments import TaskArguments, is_sensitive
+from celeryql.definition.arguments import TaskArguments
 from celeryql.definition.json_values import (
     DUMP_OPTIONS,
     SERIALIZATION_ERRORS,
@@ -28,6 +28,7 @@ from celeryql.definition.json_values import (
 )
 from celeryql.definition.number_limits import may_hold_unsafe_number
 from celeryql.definition.options import MAX_ATTEMPTS
+from celeryql.definition.sensitive import is_sensitive
 from celeryql.definition.unions import union_class_names
 from celeryql.errors import (
     InvalidArguments,

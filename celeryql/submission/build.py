@@ -13,11 +13,11 @@ from typing import Any
 from uuid import uuid4
 
 from celeryql.broker.captured_messages import (
-    CELERY_PRIORITIES,
     CapturedMessage,
     build_only_options,
     capturing,
 )
+from celeryql.broker.priorities import CELERY_PRIORITIES
 from celeryql.definition.arguments import TaskArguments
 from celeryql.definition.json_values import DUMP_OPTIONS
 from celeryql.definition.options import EnqueueOptions

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Json
 from redis.asyncio import Redis
 from redis.client import NEVER_DECODE
 
-from celeryql.broker.captured_messages import PRIORITY_STEPS, queue_list
+from celeryql.broker.priorities import PRIORITY_STEPS, queue_list
 from celeryql.records import KEY, TaskId, cursor_position
 from celeryql.state.store import Store
 from celeryql.worker.health import find_problem

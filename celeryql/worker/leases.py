@@ -15,7 +15,8 @@ from celery.app.task import Context
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 
-from celeryql.broker.captured_messages import CELERY_PRIORITIES, CapturedMessage
+from celeryql.broker.captured_messages import CapturedMessage
+from celeryql.broker.priorities import CELERY_PRIORITIES
 from celeryql.broker.transport import push
 from celeryql.lua_functions import call, encode_request
 from celeryql.records import Priority

@@ -21,7 +21,7 @@ from uuid import uuid4
 
 from celery.canvas import Signature
 
-from celeryql.broker.captured_messages import CELERY_PRIORITIES
+from celeryql.broker.priorities import CELERY_PRIORITIES
 from celeryql.definition.options import EnqueueOptions
 from celeryql.definition.task_definition import TaskDefinition
 from celeryql.records import Priority, TaskId

@@ -18,9 +18,9 @@ from celeryql.broker.captured_messages import (
     CapturingTransport,
     end_capture,
     is_capturing,
-    queue_list,
     start_capture,
 )
+from celeryql.broker.priorities import queue_list
 from celeryql.broker.transport import Transport
 from tasks.arithmetic import add
 from tasks.celery_app import app

@@ -8,7 +8,7 @@ import pytest
 from celery import Celery, Task
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
 
-from celeryql.definition.arguments import Sensitive
+from celeryql.definition.sensitive import Sensitive
 from celeryql.definition.task_definition import TaskDefinition
 from celeryql.errors import InvalidArguments, InvalidResult, problems_of
 from celeryql.worker.task_class import TypedTask

@@ -13,8 +13,8 @@ from structlog.contextvars import bound_contextvars
 
 from celeryql.adopt.exposed_tasks import exposed_tasks
 from celeryql.broker.captured_messages import build_only_options, capturing
-from celeryql.definition.arguments import Sensitive
 from celeryql.definition.options import EnqueueOptions
+from celeryql.definition.sensitive import Sensitive
 from celeryql.definition.task_definition import TaskDefinition
 from celeryql.records import Priority
 from celeryql.submission.build import build_task
