@@ -96,10 +96,7 @@ def _test(
 def score(folder: Path, model: SpamModel, corpus: Corpus) -> Scores:
     """Measure a model on the messages of a corpus that are new to it, or its twin on a fifth."""
     manifest, thresholds = read_manifest(folder), model.thresholds
-    trained_on = set(read_model(folder, manifest).trained_on)
-    new: Sequence[LabelledMessage] = [
-        message for message in corpus.messages if fingerprint(message.text) not in trained_on
-    ]
+    new = _without(corpus.messages, read_model(folder, manifest).trained_on)
     seen_in_training = len(corpus.messages) - len(new)
     needs_twin = not new
     if needs_twin:
@@ -126,6 +123,13 @@ def score(folder: Path, model: SpamModel, corpus: Corpus) -> Scores:
         at_unsure_threshold=metrics(thresholds.unsure),
         at_half=metrics(HALF),
     )
+
+
+def _without(
+    messages: Sequence[LabelledMessage], fingerprints: Sequence[int]
+) -> Sequence[LabelledMessage]:
+    known = set(fingerprints)
+    return [message for message in messages if fingerprint(message.text) not in known]
 
 
 def _roc_auc(labels: Sequence[bool], probabilities: Sequence[float]) -> float | None:
