@@ -127,12 +127,12 @@ class Transport(redis.Transport):
 
 
 def push(client: Any, message: CapturedMessage, *, is_spare: bool = False) -> None:
-    """Push a message, or hold it in Redis until it is due.
+    """Push a message, or schedule it in Redis if it is due later.
 
     Args:
         client: the Redis client.
         message: the message.
-        is_spare: drop it if another message of its task is held already.
+        is_spare: drop it if its task has a scheduled message already.
     """
     argument = json.dumps(message.encode() | {"is_spare": is_spare})
     call(client, "push_message", argument, message.payload)

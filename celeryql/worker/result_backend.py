@@ -90,7 +90,7 @@ class Backend(RedisBackend):
             request=request,
         )
         change = {
-            "start": str(uuid4()),  # the same for all retries of this write
+            "start_id": str(uuid4()),  # the same for all retries of this write
             # How often the task has replaced itself, which is not a failed attempt.
             "replaced": getattr(request, "replaced_task_nesting", None) or 0,
             "retries": request.retries or 0,
@@ -159,7 +159,7 @@ class Backend(RedisBackend):
         # Celery turns an exception into JSON.
         request = kwargs.get("request")
         change: dict[str, Any] = {
-            "told": str(uuid4()),  # the same for all retries of this write
+            "report_id": str(uuid4()),  # the same for all retries of this write
             "set": record_changes(state, result, request),
             "retries": getattr(request, "retries", None) or 0,
         }

@@ -195,7 +195,7 @@ async def test_a_task_that_always_kills_its_worker_fails_and_others_still_run(si
 
     state, failure = site.redis.hmget(f"celeryql:task:{poison}", "state", "failure")
     assert state == "FAILED"
-    assert "worker was lost in run 3" in failure
+    assert "worker was lost during attempt 3" in failure
     assert site.ledger.counts()["poison"] == 3
     assert site.states() == {"SUCCEEDED": 20, "FAILED": 1}
 

@@ -343,7 +343,8 @@ async def test_a_task_that_kills_its_process_gets_no_extra_attempts(site, ledger
     query = "query($id: ID!) { task(id: $id) { attempt failure { type message } } }"
     task = (await site.client.execute(query, id=task_id))["task"]
     assert (task["attempt"], task["failure"]["type"]) == (2, "WorkerLostError")
-    assert task["failure"]["message"] == "Its worker was lost in run 2, the last it may have"
+    message = "The worker was lost during attempt 2, the last one allowed"
+    assert task["failure"]["message"] == message
     assert ledger.read_text().split() == ["leave"] * 2
     assert await site.ended(await site.enqueue("nap", ledger, name="next")) == "SUCCEEDED"
 

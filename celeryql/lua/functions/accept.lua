@@ -7,9 +7,9 @@
 -- Returns the cursor of the last event before this call, for how many milliseconds the owner must
 -- wait because of refused tasks, then for each request a code and what belongs to it:
 --   0: accepted; the task's id, its record (JSON).
---   1: its idempotency key was used for the same input; likewise, of the earlier task.
---   2: its idempotency key was used for another input; likewise.
---   3: there is too much already; `queue` or `rate`, for how many milliseconds to wait.
+--   1: its idempotency key was used for the same input; the earlier task's id and record.
+--   2: its idempotency key was used for another input; the earlier task's id and record.
+--   3: throttled; `queue` or `rate`, for how many milliseconds to wait.
 --   4: it would expire before it may start.
 
 local changes = require('changes')
@@ -25,8 +25,8 @@ local as_text = transaction.as_text
 local ACCEPTED, SEEN, SEEN_WITH_OTHER_INPUT, THROTTLED, STARTS_TOO_LATE = 0, 1, 2, 3, 4
 local QUEUE_WAIT_MS = 5000  -- a guess: nothing tells how fast a queue gets shorter
 
--- Tasks of one owner take their places in time one behind the other (the generic cell rate
--- algorithm). Only tasks that fit in take a place, so a throttled request costs nothing.
+-- Rate limit per owner (GCRA): each accepted task moves the owner's next free time forward. A
+-- throttled request does not move it.
 local function read_rate(tx, owner, per_second, burst)
   local taken_ms = math.max(tonumber(redis.call('GET', keys.rate(owner)) or 0), tx.now_ms)
   return {owner = owner, per_task_ms = 1000 / per_second, burst = burst,
@@ -63,8 +63,8 @@ local function waiting_with(call, push)
   return call.waiting[place]
 end
 
--- Return the answer to a request where there is too much already; nil if there is not.
-local function throttled(tx, call, request)
+-- Return the answer to a throttled request; nil if its queues and its owner's rate have room.
+local function check_limits(tx, call, request)
   for _, push in ipairs(request.pushes) do
     if waiting_with(call, push) >= call.max_waiting then
       return {THROTTLED, 'queue', QUEUE_WAIT_MS}
@@ -76,7 +76,7 @@ end
 
 -- Turn the request's spans of time into times by the clock of Redis, and set when its pushes are
 -- due. Returns `scheduled_for` and `expires_at` as text, and `starts_too_late`.
-local function times_of(tx, request)
+local function resolve_times(tx, request)
   local times, due_ms = {}, request.start_at_ms
   if request.start_in_ms then due_ms = tx.now_ms + request.start_in_ms end
   if due_ms and due_ms <= tx.now_ms then due_ms = nil end
@@ -145,39 +145,40 @@ local function write_request(tx, call, request, times)
   if times.expires_at then redis.call('ZADD', keys.EXPIRING, times.expires_at, id) end
 end
 
--- Reserve the idempotency key of an accepted task. The key gets its time to live with the record.
-local function claim(tx, claim_key, request)
+-- Reserve the idempotency key of an accepted task; the record's field `claim` holds its name. The
+-- key gets its time to live with the record.
+local function reserve_key(tx, reserved_key, request)
   local id = request.records[1].id
-  redis.call('HSET', claim_key, 'task', id, 'digest', request.digest)
-  records.save(tx, id, {claim = claim_key})
+  redis.call('HSET', reserved_key, 'task', id, 'digest', request.digest)
+  records.save(tx, id, {claim = reserved_key})
 end
 
 -- Return the answer to a request whose idempotency key was used before; nil if it was not.
-local function seen(tx, claim_key, request)
-  local task, digest = unpack(redis.call('HMGET', claim_key, 'task', 'digest'))
+local function find_duplicate(tx, reserved_key, request)
+  local task, digest = unpack(redis.call('HMGET', reserved_key, 'task', 'digest'))
   if not task or not records.get(tx, task).state then return nil end
   local code = digest == request.digest and SEEN or SEEN_WITH_OTHER_INPUT
   return {code, task, records.to_json(tx, task)}
 end
 
-local function refused(tx, call, request, times, claim_key)
-  return claim_key and seen(tx, claim_key, request)
+local function find_refusal(tx, call, request, times, reserved_key)
+  return reserved_key and find_duplicate(tx, reserved_key, request)
          or times.starts_too_late and {STARTS_TOO_LATE, '', ''}
-         or throttled(tx, call, request)
+         or check_limits(tx, call, request)
 end
 
-local function answer(tx, call, request)
-  local claim_key = request.idempotency_key
+local function process_request(tx, call, request)
+  local reserved_key = request.idempotency_key
                     and keys.idempotency(call.owner, request.idempotency_key)
-  local times = times_of(tx, request)
-  local refusal = refused(tx, call, request, times, claim_key)
+  local times = resolve_times(tx, request)
+  local refusal = find_refusal(tx, call, request, times, reserved_key)
   if refusal then
     call.skip_arguments(#request.pushes + #request.reused)
     return refusal
   end
   local id = request.records[1].id
   write_request(tx, call, request, times)
-  if claim_key then claim(tx, claim_key, request) end
+  if reserved_key then reserve_key(tx, reserved_key, request) end
   return {ACCEPTED, id, records.to_json(tx, id)}
 end
 
@@ -202,7 +203,7 @@ return function(_, args)
   local refused_wait_ms = call.refused > 0 and take_places(tx, call.rate, call.refused) or 0
   local answers = {last_cursor(), refused_wait_ms}
   for _, request in ipairs(call.requests) do
-    answers[#answers + 1] = answer(tx, call, request)
+    answers[#answers + 1] = process_request(tx, call, request)
   end
   write_rate(tx, call.rate)
   if #call.accepted > 0 then

@@ -4,8 +4,8 @@
 -- Returns a code, and what belongs to it:
 --   0: there is no such task.
 --   1: it has already ended; its record (JSON).
---   2: canceled; its record, how many tasks were canceled or told to stop, and the ids of those
---      that go on running.
+--   2: canceled; its record, how many tasks were canceled or asked to stop, and the ids of tasks
+--      that continue to run.
 
 local endings = require('endings')
 local keys = require('keys')

@@ -1,4 +1,4 @@
--- Send a message of a plain Celery caller.
+-- Push one message, or schedule it if it is due later.
 --
 -- Arguments: the push (JSON, see `outbox.lua`), its payload.
 

@@ -1,4 +1,4 @@
--- Give a message that a worker held back to its queues, unless nobody holds it any more.
+-- Return a message that a worker held to its queues, unless no worker holds it any more.
 --
 -- Arguments: the message's tag, its new tag, `first` or `last` for when it is taken next, its
 -- payload, its queue lists. Without queue lists it stays held.

@@ -20,18 +20,18 @@ local function due(tx, key)
   return redis.call('ZRANGEBYSCORE', key, '-inf', tx.now, 'LIMIT', 0, AT_ONCE)
 end
 
--- Send the message that was held back for a task.
+-- Send the scheduled message of a task.
 -- `is_grace`: an outage has just ended, so a task that runs may still have its worker.
-local function send_held(tx, id, is_grace)
-  local held = redis.call('HGET', keys.SCHEDULED_MESSAGES, id)
+local function send_scheduled(tx, id, is_grace)
+  local scheduled = redis.call('HGET', keys.SCHEDULED_MESSAGES, id)
   local state = records.get(tx, id).state
   if state == 'RUNNING' and is_grace then
     redis.call('ZADD', keys.SCHEDULED, as_text(tx.now_ms + tx.limits.lease_ms), id)
     return
   end
-  outbox.drop_held(id)
-  if not held or FINAL[state] then return end
-  local push = cjson.decode(held)
+  outbox.drop_scheduled(id)
+  if not scheduled or FINAL[state] then return end
+  local push = cjson.decode(scheduled)
   -- A task that runs has lost its worker by now, and has waited in the queue before.
   local push_again = state == 'RUNNING' and outbox.push_first or outbox.push_last
   push_again(tx, push.queue_list, push.tag, push.payload)
@@ -101,7 +101,7 @@ return function(_, args)
   local is_grace = outbox.is_after_outage(tx, tx.limits.lease_ms)
   for _, list in ipairs(redis.call('SMEMBERS', keys.OUTBOX_LISTS)) do recover(tx, list) end
   local to_send = due(tx, keys.SCHEDULED)
-  for _, id in ipairs(to_send) do send_held(tx, id, is_grace) end
+  for _, id in ipairs(to_send) do send_scheduled(tx, id, is_grace) end
   local late = due(tx, keys.EXPIRING)
   local ended = expire_late(tx, late)
 

@@ -3,10 +3,11 @@
 -- Arguments: a request (JSON) with the `change`, Celery's result meta, then one payload for each of
 -- the change's `pushes`. The fields of a change:
 --   id, set: the task, and the fields of its record that the worker sets.
---   start: identifies a start; nil for other states.
+--   start_id: identifies a start; nil for other states. Its record field is `start`.
 --   replaced: how often the task replaced itself by another run, which is no failed attempt.
 --   attempt: the run that reports this; nil if it is not a run but its worker.
---   told: identifies this report, so that a repeated write is recognized.
+--   report_id: identifies this report, so that a repeated write is recognized. Its record field is
+--      `told`.
 --   retries: Celery's count; is_unbegun: revoked before it began; input: arguments known only now.
 --   adopt: fields of a new record, for a task that was enqueued by a plain Celery caller.
 --   is_released: the pushes include the steps that become ready with this one.
@@ -43,7 +44,7 @@ local function has_live_run(tx, change, record)
   return change.replaced <= tonumber(record.replaced or 0)
 end
 
--- Say how a task ends that must not start: state and message. It was canceled, did not start in
+-- Return how a task ends that must not start: state and message. It was canceled, did not start in
 -- time, or its worker was lost too often (a task that kills its worker would do so for ever).
 local function refused_start(tx, change, record)
   if record.terminate then return 'CANCELED', 'canceled' end
@@ -53,13 +54,14 @@ local function refused_start(tx, change, record)
   end
   local most = tonumber(record.max_attempts)  -- nil for a task that is not typed
   if record.state == 'RUNNING' and most and record.attempt - change.replaced >= most then
-    return 'FAILED', 'Its worker was lost in run ' .. record.attempt .. ', the last it may have'
+    return 'FAILED', 'The worker was lost during attempt ' .. record.attempt
+                     .. ', the last one allowed'
   end
 end
 
 -- Return the answer to a start that must not be written; nil if it must.
 local function answer_start(tx, change, record)
-  if change.start == record.start then return written(record) end  -- its answer was lost
+  if change.start_id == record.start then return written(record) end  -- its answer was lost
   -- A message from before a retry; the retry has a message of its own.
   local is_old = change.replaced == 0 and change.retries < tonumber(record.retries or 0)
   if is_old then return {REFUSED} end
@@ -85,7 +87,7 @@ end
 -- Return the answer to a report that must not be written; nil if it must.
 local function answer_report(tx, change, record)
   if is_outdated(tx, change, record) then return {REFUSED} end
-  local is_repeated = record.told == change.told and change.set.state == 'RETRYING'
+  local is_repeated = record.told == change.report_id and change.set.state == 'RETRYING'
   return is_repeated and {WRITTEN} or nil
 end
 
@@ -113,7 +115,7 @@ end
 
 local function begin_run(tx, change, record)
   local set = change.set
-  set.start, set.began_at = change.start, tx.now
+  set.start, set.began_at = change.start_id, tx.now
   set.lease = as_text(tx.now_ms + tx.limits.lease_ms)
   set.attempt = as_text((record.attempt or 0) + 1)
   if not record.started_at then set.started_at = tx.now end
@@ -125,11 +127,11 @@ end
 -- Complete the fields that the change sets.
 local function complete(tx, change, record)
   local set = change.set
-  if change.start then begin_run(tx, change, record) end
+  if change.start_id then begin_run(tx, change, record) end
   if set.state ~= 'RUNNING' then records.forget(tx, change.id, 'lease') end
   -- Without an attempt, the retry is the worker's, which gives the message back.
   if set.state == 'RETRYING' and change.attempt then
-    set.retries, set.told = as_text(change.retries + 1), change.told
+    set.retries, set.told = as_text(change.retries + 1), change.report_id
   end
   if FINAL[set.state] then
     set.finished_at = tx.now
@@ -169,37 +171,51 @@ local function write(tx, change, record, meta, payload_of)
   end
 end
 
+-- Whether a report is about a workflow, which no worker runs, or about a task that was never
+-- accepted. Such reports come from callers that know only the id, such as `celery control revoke`.
+local function has_no_run(tx, change, record)
+  return workflows.is_workflow(tx, change.id) or (not record.state and not change.adopt)
+end
+
+-- Refuse a report about a task that has ended. Celery marks each later step of a failed chain: its
+-- callers get to see that, once.
+local function refuse_after_end(tx, change, meta)
+  if FINAL[change.set.state] and redis.call('EXISTS', keys.result(change.id)) == 0 then
+    results.store(tx, change.id, meta)
+  end
+  return {REFUSED}
+end
+
+-- Return the answer to a change that must not be written now; nil if it must.
+local function answer_early(tx, change, record)
+  if change.start_id then return answer_start(tx, change, record) end
+  local answer = answer_report(tx, change, record)
+  if not answer and record.feeds and change.set.state == 'SUCCEEDED' then
+    answer = next_steps(change, record)
+  end
+  return answer
+end
+
+-- Cancel a task instead of retrying it, because its run was terminated.
+local function cancel_retry(tx, id)
+  endings.end_without_run(tx, id, 'CANCELED', 'canceled')
+  endings.conclude(tx, id)
+  return {WRITTEN}
+end
+
 return function(_, args)
   local request, meta = cjson.decode(args[1]), args[2]
   local tx, change = transaction.begin(request.limits), request.change
-  local id, set = change.id, change.set
-  local record = records.get(tx, id)
-
-  -- Reports about a workflow, which no worker runs, or about a task that was never accepted come
-  -- from callers that know only the id, such as `celery control revoke`.
-  if workflows.is_workflow(tx, id) or (not record.state and not change.adopt) then
-    results.store(tx, id, meta)
+  local record = records.get(tx, change.id)
+  if has_no_run(tx, change, record) then
+    results.store(tx, change.id, meta)
     return {WRITTEN}
   end
-  if FINAL[record.state] then
-    -- Celery marks each later step of a failed chain: its callers get to see that, once.
-    if FINAL[set.state] and redis.call('EXISTS', keys.result(id)) == 0 then
-      results.store(tx, id, meta)
-    end
-    return {REFUSED}
-  end
+  if FINAL[record.state] then return refuse_after_end(tx, change, meta) end
 
-  local answer_early = change.start and answer_start or answer_report
   local answer = answer_early(tx, change, record)
-  if not answer and record.feeds and set.state == 'SUCCEEDED' then
-    answer = next_steps(change, record)
-  end
   if answer then return answer end
-  if record.terminate and set.state == 'RETRYING' then  -- canceled: there is no other attempt
-    endings.end_without_run(tx, id, 'CANCELED', 'canceled')
-    endings.conclude(tx, id)
-    return {WRITTEN}
-  end
+  if record.terminate and change.set.state == 'RETRYING' then return cancel_retry(tx, change.id) end
   write(tx, change, record, meta, function(i) return args[i + 2] end)
   return written(record)
 end

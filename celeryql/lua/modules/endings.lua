@@ -20,14 +20,14 @@ local endings = {}
 
 local function expire(tx, key) redis.call('EXPIRE', key, tx.limits.ttl_s) end
 
--- Give all keys of a root their time to live, once nothing can change them any more.
+-- Set the time to live of all keys of a root, once nothing can change them any more.
 -- The result of a task that is no step has one already.
 local function expire_root(tx, root)
   local record = records.get(tx, root)
   expire(tx, keys.task(root))
   expire(tx, keys.input(root))
   expire(tx, keys.history(root))
-  if record.claim then expire(tx, record.claim) end
+  if record.claim then expire(tx, record.claim) end  -- the reserved idempotency key
   if record.expires_at then redis.call('ZREM', keys.EXPIRING, root) end
   if not workflows.is_workflow(tx, root) then return end
   redis.call('DEL', keys.signatures(root))
@@ -39,7 +39,7 @@ local function expire_root(tx, root)
   end
 end
 
--- Give a workflow the state that follows from its steps, if that is a new one.
+-- Set the state of a workflow that follows from its steps, if that is a new one.
 function endings.settle(tx, root)
   local fields = workflows.derived_changes(tx, root)
   if fields.state == records.get(tx, root).state then return end
@@ -50,7 +50,7 @@ end
 -- Drop the message or signature that was kept until a task could be sent.
 function endings.drop_waiting(tx, id)
   local record = records.get(tx, id)
-  if record.state == 'SCHEDULED' or record.state == 'RETRYING' then outbox.drop_held(id) end
+  if record.state == 'SCHEDULED' or record.state == 'RETRYING' then outbox.drop_scheduled(id) end
   if record.state == 'WAITING' then redis.call('HDEL', keys.signatures(record.root), id) end
 end
 

@@ -1,4 +1,5 @@
 -- The names of the keys in Redis. `docs/inside-redis.md` says what each of them holds.
+-- All releases share the keys, so a key keeps its name even where its constant got a clearer one.
 
 local keys = {
   EVENTS = 'celeryql:events',

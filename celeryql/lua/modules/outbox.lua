@@ -6,7 +6,7 @@
 --
 -- A push is a table that says where a message goes: `queue_list`, delivery `tag`, `task_id`, and
 -- optionally when it is due (`due_ms`, or `delay_ms` from now), when it expires (`expires_in_ms`
--- from now, which is added to the payload), and `is_spare` (see `hold`).
+-- from now, which is added to the payload), and `is_spare` (see `schedule`).
 
 local keys = require('keys')
 local as_text = require('transaction').as_text
@@ -50,8 +50,8 @@ function outbox.take(tag)
   return list, payload
 end
 
--- Hold a message back until it is due. A spare one is dropped if its task has one held already.
-local function hold(push, payload, due_ms)
+-- Schedule a message. A spare one is dropped if its task has a scheduled message already.
+local function schedule(push, payload, due_ms)
   local set = push.is_spare and 'HSETNX' or 'HSET'
   local is_new = redis.call(set, keys.SCHEDULED_MESSAGES, push.task_id, cjson.encode(
     {queue_list = push.queue_list, tag = push.tag, payload = payload}))
@@ -59,14 +59,14 @@ local function hold(push, payload, due_ms)
   redis.call('ZADD', keys.SCHEDULED, as_text(due_ms), push.task_id)
 end
 
--- Drop the message that is held back for a task.
-function outbox.drop_held(task_id)
+-- Drop the scheduled message of a task.
+function outbox.drop_scheduled(task_id)
   if redis.call('ZREM', keys.SCHEDULED, task_id) == 1 then
     redis.call('HDEL', keys.SCHEDULED_MESSAGES, task_id)
   end
 end
 
--- Send a message now, or hold it back until it is due.
+-- Send a message now, or schedule it if it is due later.
 function outbox.send(tx, push, payload)
   if push.expires_in_ms then
     local at = as_text(tx.now_ms + push.expires_in_ms)
@@ -74,7 +74,7 @@ function outbox.send(tx, push, payload)
   end
   local due_ms = push.due_ms or push.delay_ms and tx.now_ms + push.delay_ms
   if due_ms then
-    hold(push, payload, due_ms)
+    schedule(push, payload, due_ms)
   else
     outbox.push_last(tx, push.queue_list, push.tag, payload)
   end

@@ -27,7 +27,7 @@ function records.save(tx, id, changes)
   redis.call('HSET', keys.task(id), unpack(flat))
 end
 
--- Delete some fields of a record; Redis is only asked if the record has one of them.
+-- Delete one field of a record, if it is set.
 function records.forget(tx, id, field)
   local record = records.get(tx, id)
   if not record[field] then return end
@@ -35,7 +35,7 @@ function records.forget(tx, id, field)
   redis.call('HDEL', keys.task(id), field)
 end
 
--- Give a record to the caller, as JSON.
+-- Return a record as JSON.
 function records.to_json(tx, id)
   local record = records.get(tx, id)
   record.id = id

@@ -1,8 +1,8 @@
 -- One call of a function: its time, its limits, and what it has read so far.
 --
 -- Every function and most modules' functions take a transaction `tx` as their first argument. The
--- library stays loaded between calls, so no module may keep anything of a call in a variable of its
--- own. The fields of a transaction:
+-- library stays loaded between calls, so modules must not keep per-call state in module variables.
+-- The fields of a transaction:
 --   now_us, now_ms: the time in Redis since 1970; `now` is `now_ms` as text.
 --   limits: the caller's settings; nil where a function needs none.
 --   records, counts: caches of `records.lua` and `workflows.lua`.

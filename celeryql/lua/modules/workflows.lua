@@ -44,7 +44,7 @@ function workflows.count(tx, root, state, difference)
   redis.call('HINCRBY', keys.workflow(root), state, difference)
 end
 
--- Give the counts above zero as text, for an event.
+-- Return the counts above zero as text, for an event.
 function workflows.counts_as_text(tx, root)
   local counts = counts_of(tx, root)
   local shown = {total = as_text(counts.total)}
@@ -71,7 +71,7 @@ local function derived_state(tx, root)
   return n.QUEUED == 0 and n.SCHEDULED > 0 and 'SCHEDULED' or 'QUEUED'
 end
 
--- Give the fields of a workflow's record that follow from the states of its steps.
+-- Return the fields of a workflow's record that follow from the states of its steps.
 function workflows.derived_changes(tx, root)
   local record, state = records.get(tx, root), derived_state(tx, root)
   local fields = {state = state, celery_state = states.CELERY[state]}
