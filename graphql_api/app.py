@@ -49,7 +49,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         authenticator = Authenticator(settings)
     engine = Engine(settings, api.definitions, api.queues)
     metrics = Metrics(engine.submitter.durations)
-    services = Services(engine, api.present, authenticator, metrics)
+    services = Services(engine, api.to_graphql, authenticator, metrics)
     page = partial(graphiql.page, settings.graphiql_dir)
     endpoint = GraphQLEndpoint(api.schema, services, page)
 

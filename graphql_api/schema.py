@@ -79,14 +79,14 @@ class HookedSchema(Schema):
 
 @dataclass(frozen=True)
 class Api:
-    """The schema of a Celery app, and what presents records in it."""
+    """The schema of a Celery app, and the conversion of records to its types."""
 
     schema: strawberry.Schema
     definitions: Mapping[str, TaskDefinition]
     queues: Sequence[str]
     task_types: Mapping[str, Any]
 
-    def present(self, record: Record, summary: WorkflowSummary | None = None) -> Task:
+    def to_graphql(self, record: Record, summary: WorkflowSummary | None = None) -> Task:
         """Make the GraphQL object of a record.
 
         Args:

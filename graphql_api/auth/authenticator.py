@@ -98,7 +98,7 @@ class Authenticator:
         """Whether a secret to sign tokens is configured."""
         return self._secret is not None
 
-    async def viewer(self, authorization: str | None) -> Viewer:
+    async def authenticate(self, authorization: str | None) -> Viewer:
         """Return the viewer for the value of an `Authorization` header.
 
         Raises:

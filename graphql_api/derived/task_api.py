@@ -202,7 +202,7 @@ def _mutation(definition: TaskDefinition, input_type: Any, success: Any, payload
             accepted = await engine.submitter.enqueue(
                 definition, arguments, parse_options(options), viewer.subject
             )
-        task = info.context.present(accepted.record)
+        task = info.context.to_graphql(accepted.record)
         return success(task=task, deduplicated=accepted.deduplicated)
 
     async def enqueue_without_input(info: Info, options: TaskOptions | None = None) -> Any:

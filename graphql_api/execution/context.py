@@ -30,7 +30,7 @@ CHARACTERS = 1_000  # of text, which is copied several times, weigh as much as o
 
 #: Creates the GraphQL object of a record, of the type that is derived from its definition. The
 #: optional summary is the workflow's at the time of an event: of a step's, or of the record itself.
-Present = Callable[..., Any]
+ToGraphQL = Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Services:
     """What all operations of one API process share."""
 
     engine: Engine
-    present: Present
+    to_graphql: ToGraphQL
     authenticator: Authenticator
     metrics: Metrics
 
@@ -68,7 +68,7 @@ class Context:
 
     def __init__(self, services: Services, viewer: Viewer) -> None:
         self.engine = services.engine
-        self.present = services.present
+        self.to_graphql = services.to_graphql
         self.authenticator = services.authenticator
         self.metrics = services.metrics
         self.viewer = viewer

@@ -44,8 +44,8 @@ class DocumentSize:
     aliases: int = 0
     directives: int = 0
 
-    def beside(self, other: DocumentSize) -> DocumentSize:
-        """Return the size of two parts next to each other."""
+    def combine(self, other: DocumentSize) -> DocumentSize:
+        """Combine the sizes of two parts that are next to each other."""
         return DocumentSize(
             max(self.depth, other.depth),
             self.roots + other.roots,
@@ -97,7 +97,7 @@ class DocumentMeasure:
         }
         self._fragment_sizes: dict[str, DocumentSize] = {}
 
-    def excess(self, most_operations: int) -> str | None:
+    def find_excess(self, most_operations: int) -> str | None:
         """Describe the first limit that the document exceeds; None if it exceeds none."""
         if len(self.operations) > most_operations:
             return f"The document has more than {most_operations:,} operations"
@@ -121,24 +121,24 @@ class DocumentMeasure:
         self, part: OperationDefinitionNode | FragmentDefinitionNode, nesting: int = 0
     ) -> DocumentSize:
         own = DocumentSize(directives=len(part.directives or ()))
-        return own.beside(self._selection_size(part.selection_set, nesting + 1))
+        return own.combine(self._selection_size(part.selection_set, nesting + 1))
 
     def _selection_size(self, selections: SelectionSetNode | None, nesting: int) -> DocumentSize:
         if nesting > self._most.depth * _NESTING:  # each level is a recursive call
             raise _NestedTooDeep
         size = DocumentSize()
         for node in selections.selections if selections else ():
-            size = size.beside(DocumentSize(directives=len(node.directives or ())))
+            size = size.combine(DocumentSize(directives=len(node.directives or ())))
             if isinstance(node, FieldNode):
                 inner = self._selection_size(node.selection_set, nesting + 1)
                 aliases = inner.aliases + (node.alias is not None)
-                size = size.beside(
+                size = size.combine(
                     DocumentSize(inner.depth + 1, 1, inner.fields + 1, aliases, inner.directives)
                 )
             elif isinstance(node, InlineFragmentNode):
-                size = size.beside(self._selection_size(node.selection_set, nesting + 1))
+                size = size.combine(self._selection_size(node.selection_set, nesting + 1))
             elif isinstance(node, FragmentSpreadNode):
-                size = size.beside(self._fragment_size(node.name.value, nesting + 1))
+                size = size.combine(self._fragment_size(node.name.value, nesting + 1))
         return size
 
     def _fragment_size(self, name: str, nesting: int) -> DocumentSize:

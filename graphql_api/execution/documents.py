@@ -188,7 +188,7 @@ def _check(schema: Any, text: str, limits: DocumentLimits) -> CheckedDocument:
     parsed = _parse(text, limits)
     measure = DocumentMeasure(parsed, limits.size)
     excess = _excess_lines(text, limits.tokens) or _excess_name_length(parsed)
-    if excess := excess or measure.excess(limits.operations):
+    if excess := excess or measure.find_excess(limits.operations):
         errors = [GraphQLError(excess)]
     else:
         errors = _validate(schema, parsed, limits)

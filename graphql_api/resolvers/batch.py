@@ -97,7 +97,7 @@ def _item(info: Info, index: int, outcome: Accepted | errors.Refusal) -> BatchIt
     if isinstance(outcome, errors.Refusal):
         error = present_refusal(outcome, info, ("tasks", str(index)))
         return BatchItem(index=index, task=None, deduplicated=False, error=error)
-    task = info.context.present(outcome.record)
+    task = info.context.to_graphql(outcome.record)
     return BatchItem(index=index, task=task, deduplicated=outcome.deduplicated, error=None)
 
 

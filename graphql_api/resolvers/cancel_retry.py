@@ -54,7 +54,7 @@ class CancelTaskSuccess:
         Null only if an error is reported.
         """
         records = await info.context.records.load_many(self.running)
-        return [info.context.present(record) for record in records if record]
+        return [info.context.to_graphql(record) for record in records if record]
 
 
 @decorators.type
@@ -104,7 +104,7 @@ class ControlMutation:
         record = await _record(info, id)
         canceled = await info.context.engine.control.cancel(record, terminate=terminate)
         return CancelTaskSuccess(
-            task=info.context.present(canceled.record),
+            task=info.context.to_graphql(canceled.record),
             canceled=canceled.count,
             running=canceled.still_running,
         )
@@ -133,7 +133,7 @@ class ControlMutation:
         # A task that was sent with plain Celery has no owner.
         owner = record.owner or info.context.viewer.subject
         accepted = await info.context.engine.control.retry(record, from_, key, owner)
-        task = info.context.present(accepted.record)
+        task = info.context.to_graphql(accepted.record)
         return RetryTaskSuccess(task=task, deduplicated=accepted.deduplicated)
 
 

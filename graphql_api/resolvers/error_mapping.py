@@ -77,14 +77,14 @@ def _refusal_about_a_task(
     info: Info,
     path: tuple[str, ...],
 ) -> Error:
-    message, present = str(error), info.context.present
+    message, to_graphql = str(error), info.context.to_graphql
     match error:
         case engine.AlreadyFinished():
-            return AlreadyFinished(message=message, task=present(error.task))
+            return AlreadyFinished(message=message, task=to_graphql(error.task))
         case engine.NotFinished():
-            return NotFinished(message=message, task=present(error.task))
+            return NotFinished(message=message, task=to_graphql(error.task))
     if info.context.viewer.may_see(error.existing):
-        return IdempotencyConflict(message=message, existing=present(error.existing))
+        return IdempotencyConflict(message=message, existing=to_graphql(error.existing))
     # The usual message would reveal the id of a task that the viewer may not see.
     place = ("idempotencyKey",) if info.field_name == "retryTask" else ("options", "idempotencyKey")
     problem = engine.Problem(place, "It is in use: choose another key")

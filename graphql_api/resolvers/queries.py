@@ -58,13 +58,13 @@ class Query:
             found = await info.context.workers.load("all")
             return next((Worker.of(status) for status in found if status.name == name), None)
         record = await info.context.records.load(id)
-        return info.context.present(record) if record else None
+        return info.context.to_graphql(record) if record else None
 
     @decorators.field(scopes=(Scope.READ,))
     async def task(self, info: Info, id: IdArgument) -> Task | None:
         """Find a task or workflow. Null if it was never accepted, or its retention has ended."""
         record = await info.context.records.load(id)
-        return info.context.present(record) if record else None
+        return info.context.to_graphql(record) if record else None
 
     @decorators.field(scopes=(Scope.READ,))
     async def tasks(

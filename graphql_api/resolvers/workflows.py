@@ -72,7 +72,7 @@ class WorkflowMutation:
             accepted = await engine.submitter.enqueue_workflow(
                 workflow, parse_options(options), viewer.subject
             )
-        task = info.context.present(accepted.record)
+        task = info.context.to_graphql(accepted.record)
         return EnqueueWorkflowSuccess(task=task, deduplicated=accepted.deduplicated)
 
 

@@ -1,6 +1,6 @@
 """The GraphQL endpoint at `/graphql`: single answers and streams over HTTP, and WebSockets.
 
-It extends Strawberry's view and corrects some of its behaviour; each method says what it corrects.
+It extends Strawberry's view and corrects some of its behavior; each method says what it corrects.
 Strawberry's version is pinned, because some of the overridden methods are private.
 """
 
@@ -197,7 +197,9 @@ class GraphQLEndpoint(GraphQL[Any, None]):
 
     async def _authenticate(self, request: Request) -> Context:
         try:
-            viewer = await self._services.authenticator.viewer(request.headers.get("authorization"))
+            viewer = await self._services.authenticator.authenticate(
+                request.headers.get("authorization")
+            )
         except Unauthenticated as error:
             raise HTTPException(401, str(error)) from error
         request.state.expires_at = viewer.expires_at
@@ -209,7 +211,7 @@ class GraphQLEndpoint(GraphQL[Any, None]):
         context.connection_params = None  # it may be large, and a WebSocket lives long
         named = given.get("Authorization") or given.get("authorization")
         try:
-            context.viewer = await self._services.authenticator.viewer(
+            context.viewer = await self._services.authenticator.authenticate(
                 named if isinstance(named, str) else context.socket.headers.get("authorization")
             )
         except Unauthenticated as error:

@@ -71,7 +71,7 @@ class Queue(Node):
 
     @classmethod
     def named(cls, name: str, moment: ClusterSnapshot | None = None) -> Queue:
-        """Present a queue; without a moment, its status is read only if a field needs it."""
+        """Convert a queue; without a moment, its status is read only if a field needs it."""
         return cls(id=strawberry.ID(f"queue:{name}"), queue_name=name, moment=moment)
 
 
@@ -116,7 +116,7 @@ class Worker(Node):
     async def active(self, info: Info) -> list[TaskRef]:
         """The tasks that the worker was running at its last heartbeat."""
         records = await info.context.records.load_many(list(self.status.active))
-        return [info.context.present(record) for record in records if record]
+        return [info.context.to_graphql(record) for record in records if record]
 
     @decorators.field
     def processed(self) -> int:
@@ -130,7 +130,7 @@ class Worker(Node):
 
     @classmethod
     def of(cls, status: WorkerStatus, moment: ClusterSnapshot | None = None) -> Worker:
-        """Present a worker."""
+        """Convert a worker."""
         return cls(id=strawberry.ID(f"worker:{status.name}"), status=status, moment=moment)
 
 
@@ -187,7 +187,7 @@ class TaskDefinition(Node):
     def of(
         cls, definition: engine.TaskDefinition, moment: ClusterSnapshot | None = None
     ) -> TaskDefinition:
-        """Present a definition."""
+        """Convert a definition."""
         id_ = strawberry.ID(f"definition:{definition.name}")
         return cls(id=id_, definition=definition, moment=moment)
 
@@ -204,7 +204,7 @@ class Cluster:
 
     @classmethod
     def of(cls, moment: ClusterSnapshot) -> Cluster:
-        """Present a moment; nothing more needs to be read."""
+        """Convert a moment; nothing more needs to be read."""
         return cls(
             at=moment.at,
             queues=[Queue.named(status.name, moment) for status in moment.queues],

@@ -120,7 +120,7 @@ async def list_tasks(
         towards_newer=page_arguments.is_backwards,
     )
     edges = [
-        TaskEdge(cursor=str(position), node=info.context.present(record))
+        TaskEdge(cursor=str(position), node=info.context.to_graphql(record))
         for position, record in page.items
     ]
     return TaskConnection(

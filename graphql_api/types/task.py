@@ -215,7 +215,7 @@ class Task(Node):
         if self.record.root == self.record.id:
             return None
         root = await info.context.records.load(self.record.root)
-        workflow: Workflow | None = info.context.present(root, self.summary) if root else None
+        workflow: Workflow | None = info.context.to_graphql(root, self.summary) if root else None
         return workflow
 
     @decorators.field
@@ -229,7 +229,7 @@ class Task(Node):
         if self.record.retry_of is None:
             return None
         record = await info.context.records.load(self.record.retry_of)
-        task: Task | None = info.context.present(record) if record else None
+        task: Task | None = info.context.to_graphql(record) if record else None
         return task
 
     @decorators.field(scopes=(Scope.READ,))
@@ -276,7 +276,7 @@ class StateCounts:
 
     @classmethod
     def of(cls, counts: dict[str, int]) -> StateCounts:
-        """Present counts by state; `total` includes states that a later release may add."""
+        """Convert counts by state; `total` includes states that a later release may add."""
         known = ("total", *TaskState)
         return cls(**{state.lower(): n for state, n in counts.items() if state in known})
 
@@ -316,7 +316,7 @@ class Workflow(Task):
         return [
             Step(
                 key=step.key,
-                task=info.context.present(record),
+                task=info.context.to_graphql(record),
                 depends_on=[keys[source] for source in graph.sources(step)],
             )
             for step, record in zip(graph.steps, records, strict=True)
@@ -343,7 +343,7 @@ class Workflow(Task):
         only if an error is reported.
         """
         records = await info.context.records.load_many((await self._graph(info)).output())
-        return [info.context.present(record) for record in records if record]
+        return [info.context.to_graphql(record) for record in records if record]
 
     async def _counts(self, info: Info) -> dict[str, int]:
         return self.summary.counts if self.summary else (await self._graph(info)).counts
@@ -375,8 +375,8 @@ class TaskEvent:
 
 
 async def present_event(info: Info, event: Event) -> TaskEvent | None:
-    """Present an event; None if its task has expired or the viewer may not see it."""
-    known, present = info.context.cached_record, info.context.present
+    """Convert an event; None if its task has expired or the viewer may not see it."""
+    known, to_graphql = info.context.cached_record, info.context.to_graphql
     record = await known(event.id)
     if record is None:
         return None
@@ -385,22 +385,22 @@ async def present_event(info: Info, event: Event) -> TaskEvent | None:
         cursor=EventCursor(event.cursor),
         at=event.at,
         kind=event.kind,
-        task=present(record.as_of(event), event.workflow),
-        workflow=present(root, event.workflow) if root else None,
+        task=to_graphql(record.as_of(event), event.workflow),
+        workflow=to_graphql(root, event.workflow) if root else None,
     )
 
 
 async def present_snapshot(info: Info, snapshot: Snapshot) -> TaskEvent:
-    """Present a task in its current state as an event."""
-    record, present = snapshot.record, info.context.present
+    """Convert a task in its current state as an event."""
+    record, to_graphql = snapshot.record, info.context.to_graphql
     is_step = record.root != record.id
     root = await info.context.records.load(record.root) if is_step else None
     return TaskEvent(
         cursor=EventCursor(snapshot.cursor),
         at=record.finished_at or record.started_at or record.created_at,
         kind=snapshot.kind,
-        task=present(record),
-        workflow=present(root) if root else None,
+        task=to_graphql(record),
+        workflow=to_graphql(root) if root else None,
     )
 
 

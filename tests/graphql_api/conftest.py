@@ -127,7 +127,7 @@ def codes(result: Any) -> list[str]:
 
 def services_of(engine, settings: Settings) -> Services:
     """Return the services of an API process."""
-    return Services(engine, build_schema().present, Authenticator(settings), Metrics())
+    return Services(engine, build_schema().to_graphql, Authenticator(settings), Metrics())
 
 
 ClientFactory = Callable[..., LocalClient]

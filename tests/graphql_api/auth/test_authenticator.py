@@ -65,21 +65,21 @@ def with_keys(tmp_path) -> Authenticator:
 
 async def refusal(authenticator, authorization):
     with pytest.raises(Unauthenticated) as refused:
-        await authenticator.viewer(authorization)
+        await authenticator.authenticate(authorization)
     return str(refused.value)
 
 
 async def test_a_token_names_its_subject_and_scopes(with_secret):
     expires_at = time.time() + 60
 
-    viewer = await with_secret.viewer(signed(exp=expires_at))
+    viewer = await with_secret.authenticate(signed(exp=expires_at))
 
     scopes = frozenset({Scope.READ, Scope.ENQUEUE})
     assert viewer == Viewer("ann", scopes, expires_at=expires_at)
 
 
 async def test_a_token_can_be_limited_to_definitions_and_tasks(with_secret):
-    viewer = await with_secret.viewer(signed(definitions=["add"], task_ids=["1", "2"]))
+    viewer = await with_secret.authenticate(signed(definitions=["add"], task_ids=["1", "2"]))
 
     assert (viewer.definitions, viewer.task_ids) == ({"add"}, {"1", "2"})
 
@@ -96,21 +96,25 @@ async def test_a_token_can_be_limited_to_definitions_and_tasks(with_secret):
     ],
 )
 async def test_unknown_scopes_are_ignored(with_secret, scope, expected):
-    assert (await with_secret.viewer(signed(scope=scope))).scopes == expected
+    assert (await with_secret.authenticate(signed(scope=scope))).scopes == expected
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER "])
 async def test_the_bearer_scheme_is_case_insensitive(with_secret, scheme):
     token = signed().removeprefix("Bearer ")
 
-    assert (await with_secret.viewer(f"{scheme} {token}")).subject == "ann"
+    assert (await with_secret.authenticate(f"{scheme} {token}")).subject == "ann"
 
 
 async def test_without_keys_everyone_has_every_scope():
     authenticator = Authenticator(Settings())
 
     assert not authenticator.is_on
-    assert await authenticator.viewer(None) == Viewer() == await authenticator.viewer("Bearer x")
+    assert (
+        await authenticator.authenticate(None)
+        == Viewer()
+        == await authenticator.authenticate("Bearer x")
+    )
     assert Viewer().scopes == set(Scope)
 
 
@@ -156,7 +160,7 @@ async def test_a_subject_that_is_not_text_is_refused(with_secret):
 
 @pytest.mark.parametrize("name", ["nbf", "iat"])
 async def test_the_clock_of_the_issuer_may_be_slightly_ahead(with_secret, name):
-    assert await with_secret.viewer(signed(**{name: time.time() + 5}))
+    assert await with_secret.authenticate(signed(**{name: time.time() + 5}))
 
 
 @pytest.mark.parametrize(
@@ -169,7 +173,7 @@ async def test_a_configured_audience_and_issuer_are_checked(changed):
     settings = Settings(auth_jwt_secret=SECRET, auth_audience="celeryql", auth_issuer=issuer)
     right = {"aud": ["x", "celeryql"], "iss": issuer}
 
-    assert await Authenticator(settings).viewer(signed(**right))
+    assert await Authenticator(settings).authenticate(signed(**right))
     await refusal(
         Authenticator(settings),
         by_hand({"alg": "HS256"}, SECRET.encode(), claims(**right | changed)),
@@ -177,7 +181,7 @@ async def test_a_configured_audience_and_issuer_are_checked(changed):
 
 
 async def test_an_audience_is_ignored_if_none_is_configured(with_secret):
-    assert await with_secret.viewer(signed(aud="other"))
+    assert await with_secret.authenticate(signed(aud="other"))
 
 
 @pytest.mark.parametrize(
@@ -232,7 +236,7 @@ async def test_a_refusal_reveals_neither_reason_nor_token(with_secret, caplog):
 async def test_a_token_signed_with_a_private_key_is_verified_with_its_public_key(
     with_keys, key, algorithm, key_id
 ):
-    assert await with_keys.viewer(signed(key, algorithm, {"kid": key_id}))
+    assert await with_keys.authenticate(signed(key, algorithm, {"kid": key_id}))
 
 
 @pytest.mark.parametrize(
@@ -279,7 +283,7 @@ async def test_a_key_is_used_only_for_its_algorithm_and_purpose(tmp_path):
     path.write_text(json.dumps({"keys": keys}))
     authenticator = Authenticator(Settings(auth_jwks_file=path))
 
-    assert await authenticator.viewer(signed(RSA, "RS512", {"kid": "one"}))
+    assert await authenticator.authenticate(signed(RSA, "RS512", {"kid": "one"}))
     await refusal(authenticator, signed(RSA, "RS256", {"kid": "one"}))
     await refusal(authenticator, signed(P256, "ES256", {"kid": "two"}))
     await refusal(authenticator, signed(headers={"kid": "three"}))
@@ -290,9 +294,9 @@ async def test_secret_and_public_keys_can_both_be_set(tmp_path):
     path.write_text(jwks(one=RSA))
     authenticator = Authenticator(Settings(auth_jwks_file=path, auth_jwt_secret=SECRET))
 
-    assert await authenticator.viewer(signed())
-    assert await authenticator.viewer(signed(RSA, "RS256", {"kid": "one"}))
-    assert await authenticator.viewer(signed(RSA, "RS256"))  # the only key needs no name
+    assert await authenticator.authenticate(signed())
+    assert await authenticator.authenticate(signed(RSA, "RS256", {"kid": "one"}))
+    assert await authenticator.authenticate(signed(RSA, "RS256"))  # the only key needs no name
 
 
 async def test_a_signed_token_gives_back_its_viewer():
@@ -302,7 +306,7 @@ async def test_a_signed_token_gives_back_its_viewer():
         "ann", frozenset({Scope.READ}), frozenset({"add"}), frozenset({"1"}), time.time() + 9
     )
 
-    assert await authenticator.viewer(f"Bearer {authenticator.sign(viewer)}") == viewer
+    assert await authenticator.authenticate(f"Bearer {authenticator.sign(viewer)}") == viewer
 
 
 @pytest.mark.parametrize(
@@ -339,7 +343,7 @@ async def test_only_the_public_part_of_a_private_key_is_used(tmp_path):
     whole = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(RSA)) | {"kid": "one"}
     path.write_text(json.dumps({"keys": [whole]}))
 
-    assert await Authenticator(Settings(auth_jwks_file=path)).viewer(signed(RSA, "RS256"))
+    assert await Authenticator(Settings(auth_jwks_file=path)).authenticate(signed(RSA, "RS256"))
 
 
 @pytest.mark.slow

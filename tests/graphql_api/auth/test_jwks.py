@@ -147,8 +147,8 @@ async def test_tokens_are_verified_with_the_keys_at_the_url(provider):
         claims = {"sub": "ann", "exp": time.time() + 60}
         return f"Bearer {jwt.encode(claims, key, 'EdDSA', {'kid': key_id})}"
 
-    assert (await authenticator.viewer(token(OLD, "old"))).subject == "ann"
+    assert (await authenticator.authenticate(token(OLD, "old"))).subject == "ann"
     with pytest.raises(Unauthenticated):
-        await authenticator.viewer(token(NEW, "old"))
+        await authenticator.authenticate(token(NEW, "old"))
     with pytest.raises(Unauthenticated):
-        await authenticator.viewer(token(NEW, "new"))
+        await authenticator.authenticate(token(NEW, "new"))

@@ -37,7 +37,7 @@ async def create(local_client, *scopes: Scope, **given):
 async def viewer_of(local_client, *scopes: Scope, **given) -> Viewer:
     """Create a token, and return its viewer."""
     created = await create(local_client, *scopes, **given)
-    viewer = await local_client.context.authenticator.viewer(f"Bearer {created['token']}")
+    viewer = await local_client.context.authenticator.authenticate(f"Bearer {created['token']}")
     assert datetime.fromisoformat(created["expiresAt"]).timestamp() == pytest.approx(
         viewer.expires_at, abs=0.001
     )
