@@ -1,1 +1,1 @@
-"""Spam detection, from labelled messages to verdicts; independent of Celery and GraphQL."""
+"""Spam detection, from labeled messages to verdicts; independent of Celery and GraphQL."""

@@ -41,7 +41,7 @@ class ExportedModel:
     words: ViewWeights
     characters: ViewWeights
     intercept: float
-    trained_on: Sequence[int]  # fingerprints of the training messages, to recognise them later
+    trained_on: Sequence[int]  # fingerprints of the training messages, to recognize them later
 
 
 def read_model(folder: Path, manifest: Manifest) -> ExportedModel:

@@ -33,7 +33,7 @@ class Recipe:
         min_documents: number of messages that must contain a word pair or fragment for it to count.
         min_documents_for_words: the same for single words.
         max_terms: limit on the number of words and pairs, and on the number of fragments.
-        false_positive_rate: default for the share of ham that may be labelled SPAM.
+        false_positive_rate: default for the share of ham that may be labeled SPAM.
         unknown_smoothing: added to the term count when computing the share of unknown terms, so
             that a name and a typo do not put a short message out of domain.
         extract_text: extracts the text from a message.

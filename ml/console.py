@@ -57,7 +57,7 @@ def say_metrics(metrics: Metrics, title: str) -> None:
 
 
 def load_corpus(data: Path | None, channel: Channel, *, quiet: bool = False) -> Corpus:
-    """Read labelled messages.
+    """Read labeled messages.
 
     Args:
         data: the file or folder to read; None reads the channel's default corpus, which is

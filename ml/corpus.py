@@ -1,4 +1,4 @@
-"""Own the labelled messages that a model is trained and evaluated on; `reading.py` reads them.
+"""Own the labeled messages that a model is trained and evaluated on; `reading.py` reads them.
 
 Corpora contain many duplicates, and a model that is tested on messages it was trained on looks
 better than it is. So a corpus keeps only the first copy of each message.

@@ -2,7 +2,7 @@
 
 MlError
 ├── CorpusUnavailable      the default corpus cannot be downloaded
-├── BadCorpus              labelled messages cannot be read, or are too few
+├── BadCorpus              labeled messages cannot be read, or are too few
 ├── CannotWrite            a model or corpus file cannot be written
 ├── ModelNotTrained        there is no model
 ├── ModelCorrupt           there is a model, but it cannot be trusted or used
@@ -34,7 +34,7 @@ class CorpusUnavailable(MlError):
 
 
 class BadCorpus(MlError):
-    """Labelled messages cannot be used; `line` counts from 1, None means the whole file."""
+    """Labeled messages cannot be used; `line` counts from 1, None means the whole file."""
 
     def __init__(self, path: Path | str, line: int | None, reason: str) -> None:
         super().__init__(str(path), line, reason)

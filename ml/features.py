@@ -44,7 +44,7 @@ class SpamClassifier(ClassifierMixin, BaseEstimator):
         self.words_weight = words_weight
 
     def fit(self, messages: Sequence[str], is_spam: Sequence[bool]) -> Self:
-        """Fit to labelled messages; 0.6 s for 4,500 SMS, 15 s for 4,700 e-mails."""
+        """Fit to labeled messages; 0.6 s for 4,500 SMS, 15 s for 4,700 e-mails."""
         length = self.channel.recipe.training_characters
         texts = [self._plain(message)[:length] for message in messages]
         self.pipeline_ = self._build(_known_words(texts, self.channel.recipe))

@@ -1,4 +1,4 @@
-"""Read labelled e-mails from a folder, an mbox file or the archive that `download.py` fetches.
+"""Read labeled e-mails from a folder, an mbox file or the archive that `download.py` fetches.
 
 Collections keep spam in folders of its own, so the label of an e-mail comes from its path: the last
 component that contains the word `ham` or `spam`. If there is none, the label comes from the header
@@ -33,7 +33,7 @@ def is_mail(path: Path) -> bool:
 
 
 def read_mail(path: Path) -> Iterator[LabelledMessage]:
-    """Read the texts of labelled e-mails, in the order of their paths.
+    """Read the texts of labeled e-mails, in the order of their paths.
 
     Raises:
         BadCorpus: an e-mail cannot be read or has no label.

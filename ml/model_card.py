@@ -97,7 +97,7 @@ Written by `python -m ml.train_spam_detector --channel {manifest.channel.value} 
 | type | logistic regression over words, word pairs and fragments of words |
 | trained | {training.trained_at}, with {libraries} |
 | training data | `{training.corpus}`, SHA-256 `{training.corpus_sha256}` |
-| licence of the data | {licence} |
+| license of the data | {licence} |
 | messages | {corpus.ham:,} ham and {corpus.spam:,} spam; {corpus.duplicates:,} duplicates removed |
 | SPAM | from probability {thresholds.spam:.4f} ({training.false_positive_rate:.2%} of ham) |
 | UNSURE | from probability {thresholds.unsure:.4f} |
@@ -188,6 +188,6 @@ _LIMITS = """\
   of these (`Hi Mum, my new number is ...`).
 - Text in other languages is flagged as out of domain. A short foreign text may not be flagged.
 - A model works for one channel only.
-- If every word of a text is spaced out, the model recognises no word. It then labels more SMS ham
+- If every word of a text is spaced out, the model recognizes no word. It then labels more SMS ham
   SPAM, and finds less of the spam in e-mails.
 - Probabilities between 0.1 and 0.9 are too low; few messages have one."""

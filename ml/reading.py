@@ -1,4 +1,4 @@
-"""Read a corpus: labelled lines of a file, or e-mails (through `mailbox.py`).
+"""Read a corpus: labeled lines of a file, or e-mails (through `mailbox.py`).
 
 A file is UTF-8 and has one message a line: `ham` or `spam`, a tab, the text. That is the format in
 which UCI publishes the SMS Spam Collection (Almeida et al. 2011).
@@ -13,13 +13,13 @@ from ml.files import sha256
 from ml.mailbox import is_mail, read_mail
 
 DATA_HELP = (
-    "labelled messages: a file with one message a line (`ham` or `spam`, a tab, the text), or "
+    "labeled messages: a file with one message a line (`ham` or `spam`, a tab, the text), or "
     "e-mails: an mbox, or a folder whose subfolders have `ham` or `spam` in their names"
 )
 
 
 def read_corpus(path: Path) -> Corpus:
-    """Read labelled messages without their duplicates.
+    """Read labeled messages without their duplicates.
 
     Raises:
         BadCorpus: the messages cannot be read, or a line or an e-mail has no label.
@@ -33,7 +33,7 @@ def read_corpus(path: Path) -> Corpus:
 
 
 def read_messages(path: Path) -> Sequence[LabelledMessage]:
-    """Read labelled messages with their duplicates.
+    """Read labeled messages with their duplicates.
 
     Raises:
         BadCorpus: the messages cannot be read, or a line or an e-mail has no label.

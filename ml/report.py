@@ -58,7 +58,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class Robustness:
-    """Hold which share of the spam and of the ham is labelled SPAM after an attack on both."""
+    """Hold which share of the spam and of the ham is labeled SPAM after an attack on both."""
 
     attack: str
     recall: float

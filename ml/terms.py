@@ -1,4 +1,4 @@
-"""Split the two views of a message into terms, exactly as scikit-learn's analysers do."""
+"""Split the two views of a message into terms, exactly as scikit-learn's analyzers do."""
 
 import re
 from itertools import pairwise

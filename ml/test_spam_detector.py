@@ -1,7 +1,7 @@
 """Own `python -m ml.test_spam_detector`, which classifies messages and measures a stored model.
 
 Only messages that a model was not trained on show how good it is, and a stored model was trained on
-its whole corpus. So the command scores only the labelled messages that are new to the model. If
+its whole corpus. So the command scores only the labeled messages that are new to the model. If
 there are none, as with its own corpus, it trains a twin on four fifths of the messages, with the
 same settings, thresholds and serving code, and scores the last fifth. The thresholds were chosen
 with the scores of all fifths, so only the metrics at 0.5 are independent of the last one.
@@ -27,7 +27,7 @@ from ml.reading import DATA_HELP
 
 @dataclass(frozen=True)
 class Scores:
-    """Hold the results on labelled messages; `roc_auc` is None if all have the same label."""
+    """Hold the results on labeled messages; `roc_auc` is None if all have the same label."""
 
     model: str
     data: str
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m ml.test_spam_detector",
-        description="Classify messages, or measure the model on labelled messages new to it.",
+        description="Classify messages, or measure the model on labeled messages new to it.",
     )
     parser.add_argument("messages", nargs="*", metavar="MESSAGE", help="a text to classify")
     add_channel(parser)

@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         "--false-positive-rate",
         type=_share,
         metavar="SHARE",
-        help="share of ham that may be labelled SPAM, 0 to 0.5 (default: 0.002 for SMS, 0.005 for "
+        help="share of ham that may be labeled SPAM, 0 to 0.5 (default: 0.002 for SMS, 0.005 for "
         "e-mail)",
     )
     parser.add_argument("--report", action="store_true", help=_REPORT_HELP)

@@ -26,7 +26,7 @@ Messages = Sequence[LabelledMessage]
 Split = tuple[Messages, Messages]
 
 FOLDS = 5
-UNSURE_FACTOR = 5  # times as much ham may be labelled UNSURE or SPAM as SPAM
+UNSURE_FACTOR = 5  # times as much ham may be labeled UNSURE or SPAM as SPAM
 MAX_UNSURE_RATE = 0.5  # of ham; with more, UNSURE would say nothing
 OUT_OF_DOMAIN_RATE = 0.01  # share of the channel's own messages that may be out of domain
 NO_THRESHOLDS = Thresholds(unsure=HALF, spam=HALF, unknown=1.0)
@@ -96,7 +96,7 @@ def assess(folds: Sequence[Scored], false_positive_rate: float) -> Assessment:
 
     Args:
         folds: the scores from cross-validation.
-        false_positive_rate: the share of ham that may be labelled SPAM.
+        false_positive_rate: the share of ham that may be labeled SPAM.
     """
     together = concatenate(folds)
     unsure, spam = (
@@ -132,7 +132,7 @@ def measure_folds(folds: Sequence[Scored], thresholds: Sequence[float]) -> Metri
 
 
 def unsure_rate(false_positive_rate: float) -> float:
-    """Return the share of ham that may be labelled UNSURE or SPAM."""
+    """Return the share of ham that may be labeled UNSURE or SPAM."""
     return min(MAX_UNSURE_RATE, UNSURE_FACTOR * false_positive_rate)
 
 

@@ -1,6 +1,6 @@
 """Counts and times each operation, by its type, its root field and its outcome.
 
-Operations are never labelled by their names: clients choose those, and a label of a metric must
+Operations are never labeled by their names: clients choose those, and a label of a metric must
 have few values. The root field names an operation in metrics and traces instead.
 """
 

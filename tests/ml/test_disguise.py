@@ -80,7 +80,7 @@ def test_a_drawn_line_becomes_three_symbols():
 @pytest.mark.parametrize(
     "run", ["\u0344" * 4_096 + "\u0f73" * 4_096, "\ufdfa" * 8_192, "&#" * 4_096]
 )
-def test_text_that_is_slow_to_normalise_is_handled_fast(run: str):
+def test_text_that_is_slow_to_normalize_is_handled_fast(run: str):
     started = time.process_time()
 
     undisguise(run)

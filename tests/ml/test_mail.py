@@ -365,7 +365,7 @@ def assert_read_fast(source: str):
         "subject: Lunch\r\ndate: today\r\n\r\nNoon?",
     ],
 )
-def test_the_source_of_an_email_is_recognised(source: str):
+def test_the_source_of_an_email_is_recognized(source: str):
     assert looks_like_source(source)
 
 

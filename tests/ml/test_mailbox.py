@@ -87,7 +87,7 @@ def test_emails_are_read_in_the_order_of_their_paths(tmp_path: Path):
     assert [message.text for message in read_mail(tmp_path)] == ["ham/1", "ham/3", "spam/2"]
 
 
-def test_an_mbox_in_a_folder_is_labelled_by_its_name(tmp_path: Path):
+def test_an_mbox_in_a_folder_is_labeled_by_its_name(tmp_path: Path):
     put(tmp_path / "ham.mbox", mbox(LUNCH, LUNCH))
     put(tmp_path / "spam.mbox", mbox(PRIZE))
 
@@ -98,12 +98,12 @@ def test_an_mbox_in_a_folder_is_labelled_by_its_name(tmp_path: Path):
     ]
 
 
-def test_a_single_mbox_can_be_labelled_by_its_name(tmp_path: Path):
+def test_a_single_mbox_can_be_labeled_by_its_name(tmp_path: Path):
     assert labels(put(tmp_path / "my-spam", mbox(LUNCH, PRIZE))) == [True, True]
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
-def test_emails_in_an_mbox_can_be_labelled_by_a_header(tmp_path: Path, end: bytes):
+def test_emails_in_an_mbox_can_be_labeled_by_a_header(tmp_path: Path, end: bytes):
     content = mbox(b"X-Spam-Flag: NO\n" + LUNCH, b"From: Eve\nx-spam-flag: Yes\n" + PRIZE)
 
     assert labels(put(tmp_path / "inbox", content.replace(b"\n", end))) == [False, True]

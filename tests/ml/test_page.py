@@ -23,7 +23,7 @@ PIECES = ["<", ">", "!--", "-->", "script", "style", "/", "<p>", "&", "#", "x", 
         "<font size=7>WIN",
     ],
 )
-def test_a_page_is_recognised_by_its_start(text: str):
+def test_a_page_is_recognized_by_its_start(text: str):
     assert looks_like_html(text)
 
 

@@ -122,7 +122,7 @@ def test_a_different_label_changes_the_hash(tmp_path: Path):
     assert read_corpus(tmp_path / "one").sha256 != read_corpus(tmp_path / "two").sha256
 
 
-def test_an_mbox_is_recognised_under_any_name(tmp_path: Path):
+def test_an_mbox_is_recognized_under_any_name(tmp_path: Path):
     file = tmp_path / "corpus.tsv"
     file.write_text("From ann Thu Aug 22 2002\nX-Spam-Flag: YES\nSubject: Prize\n\n")
 

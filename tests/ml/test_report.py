@@ -45,7 +45,7 @@ def test_the_card_has_data_metrics_and_limits_but_no_message(
 
     card = (tmp_path / "card.md").read_text()
     assert "\n".join(said[:-1]) + "\n" == card
-    for word in (corpus.sha256, "16 ham and 16 spam", "| F1 |", "| MCC |", "## Limits", "licence"):
+    for word in (corpus.sha256, "16 ham and 16 spam", "| F1 |", "| MCC |", "## Limits", "license"):
         assert word in card
     assert [m.text for m in corpus.messages if m.text in card] == []
     assert re.search(r"F1 is \d\.\d{4} and PR-AUC \d\.\d{4}\. The fixed values", card)

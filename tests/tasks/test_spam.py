@@ -45,7 +45,7 @@ def test_spam_is_detected(worker):
 
 
 @pytest.mark.slow
-def test_ham_is_recognised(worker):
+def test_ham_is_recognized(worker):
     assert detect_spam.delay(message=LUNCH).get(timeout=20)["label"] == "HAM"
 
 

@@ -14,7 +14,7 @@ from starlette.types import Scope
 HERE = Path(__file__).parent
 # Scripts and workers come from our files only. Styles cannot be as strict: the editor writes HTML
 # with style attributes (44 when the page loads; without them, line numbers disappear while typing)
-# and keeps its colours in style elements (2; without them, every operation is grey). Trusted Types
+# and keeps its colors in style elements (2; without them, every operation is grey). Trusted Types
 # do not work either: GraphiQL sets the descriptions of the schema as HTML.
 POLICY = (
     "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'; "
