@@ -1,4 +1,4 @@
-"""Authentication over HTTP, streams and WebSockets, and pages of other origins."""
+"""Authentication over HTTP, streams and WebSockets, and cross-origin pages (CORS)."""
 
 from __future__ import annotations
 
