@@ -71,11 +71,11 @@ class SpamVerdict(BaseModel):
         max_length=100, description="The parts with the largest weights, largest first."
     )
     model_version: str = Field(max_length=200, description="The version of the model.")
-    truncated: bool = Field(description="Only the first 8,192 characters were read.")
+    truncated: bool = Field(description="Whether only the first 8,192 characters were read.")
     out_of_domain: bool = Field(
         default=False,  # stored verdicts may be older than this field
-        description="The message is unlike the model's training messages, so the probability is "
-        "unreliable.",
+        description="Whether the message is unlike the training messages, which makes the "
+        "probability unreliable.",
     )
 
 

@@ -118,8 +118,10 @@ class TaskApi:
 
 _ROLE_TEXTS = {
     Role.INPUT: "The arguments of `{}`.",
-    Role.STEP: "The arguments of `{}` as a workflow step, except the one that is passed to it.",
-    Role.ARGUMENTS: "The input of `{}`. An argument that an earlier step has yet to pass is null.",
+    Role.STEP: "The arguments of `{}` in a workflow step. Leave out the argument that the previous "
+    "step passes.",
+    Role.ARGUMENTS: "The input of `{}`. An argument from an earlier step is null until this step "
+    "starts.",
 }
 
 

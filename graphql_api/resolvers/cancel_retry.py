@@ -49,7 +49,9 @@ class CancelTaskSuccess:
 
     @decorators.field
     async def still_running(self, info: Info) -> list[Task] | None:
-        """Tasks that still run: not asked to stop, or in a pool that cannot stop them.
+        """Tasks that continue to run.
+
+        Either `terminate` was false, or their worker pool cannot stop them.
 
         Null only if an error is reported.
         """

@@ -1,4 +1,4 @@
-"""The queries."""
+"""The root fields of queries: tasks, definitions, queues, workers and the caller."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Query:
 
     @decorators.field(scopes=(Scope.READ,))
     async def task(self, info: Info, id: IdArgument) -> Task | None:
-        """Find a task or workflow. Null if it was never accepted, or its retention has ended."""
+        """Find a task or workflow. Null if it was never accepted or has expired."""
         record = await info.context.records.load(id)
         return info.context.to_graphql(record) if record else None
 

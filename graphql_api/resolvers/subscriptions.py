@@ -1,4 +1,4 @@
-"""The subscriptions."""
+"""The root fields of subscriptions: one task, all tasks, or the queues and workers."""
 
 from __future__ import annotations
 
@@ -81,7 +81,10 @@ class Subscription:
 
     @decorators.subscription(scopes=(Scope.CLUSTER,))
     async def cluster(self, info: Info) -> AsyncGenerator[Cluster, None]:
-        """Watch queues and workers: as they are now, then on changes, at most once a second."""
+        """Watch queues and workers.
+
+        The first event is the current state. Later events follow changes, at most one a second.
+        """
         async with aclosing(info.context.engine.cluster_poller.watch()) as moments:
             async for moment in moments:
                 yield Cluster.of(moment)

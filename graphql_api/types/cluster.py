@@ -49,7 +49,10 @@ class Queue(Node):
 
     @decorators.field(scopes=(Scope.CLUSTER,))
     async def oldest_waiting_seconds(self, info: Info) -> float | None:
-        """The age in seconds of the oldest task that is next in line, or null if none waits."""
+        """How long the oldest message next in line has waited, in seconds.
+
+        Null if the queue is empty.
+        """
         return (await self._status(info)).oldest_waiting_s
 
     @decorators.field(scopes=(Scope.CLUSTER,))
@@ -179,7 +182,7 @@ class TaskDefinition(Node):
 
     @decorators.field(scopes=(Scope.CLUSTER,))
     async def unserved(self, info: Info) -> bool:
-        """Whether no worker that is online consumes from the queue of this definition."""
+        """Whether no online worker consumes from this definition's queue."""
         workers = await workers_at(info, self.moment)
         return not any(w.online and self.definition.queue in w.queues for w in workers)
 

@@ -22,7 +22,7 @@ _ENTRIES_MAX = 100  # per list; each task is compared with all entries
 
 @decorators.input
 class TaskFilter:
-    """The conditions that a task must meet: one entry of each list that is given, and all tags.
+    """A task matches if it matches one entry of every given list, and has all given tags.
 
     A list can have up to 100 entries. A list that is left out matches all tasks. An empty list
     matches none, except that empty `tags` match all.

@@ -181,7 +181,7 @@ class WorkflowInput:
 
     canvas: CanvasInput = strawberry.field(description="The steps of the workflow.")
     name: str | None = strawberry.field(
-        default=None, description="A name for people, of at most 100 characters."
+        default=None, description="A human-readable name of at most 100 characters."
     )
 
 

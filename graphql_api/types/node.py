@@ -15,7 +15,7 @@ IdArgument = Annotated[
 
 @decorators.interface
 class Node:
-    """An object with an id by which it can be fetched again."""
+    """An object that can be fetched by its id."""
 
     id: strawberry.ID = strawberry.field(
         description="The id of the object, unique among all nodes."

@@ -24,8 +24,8 @@ class InputProblem:
     """One problem in an input."""
 
     path: list[str] = strawberry.field(
-        description="The path from the argument to the value, with list positions. A single value "
-        "that stands for a list has position 0."
+        description="The path from the argument to the value, with list indexes. A single value "
+        "that was coerced to a list has index 0."
     )
     message: str = strawberry.field(description="Why the value was refused.")
 
@@ -67,7 +67,7 @@ class IdempotencyConflict(Error):
 
 @decorators.type
 class NotFound(Error):
-    """No task with this id was ever accepted, or its retention has ended."""
+    """No task with this id was ever accepted, or it has expired."""
 
 
 @decorators.type

@@ -50,6 +50,10 @@ _EVENT_CURSOR = strawberry.scalar(
     serialize=str,
     parse_value=_parse_cursor,
 )
+_DATE_TIME = replace(
+    base_scalars.DateTimeDefinition,
+    description="A date and time in ISO 8601, such as `2027-01-01T08:00:00Z`.",
+)
 _BIG_INT = strawberry.scalar(
     name="BigInt",
     description=f"An integer from -{INT_MAX} to {INT_MAX}, sent as a JSON number.",
@@ -82,9 +86,7 @@ def _shown(value: object) -> str:
 
 #: The scalar of each Python type, for Strawberry's configuration.
 SCALARS: Mapping[object, ScalarDefinition] = {
-    datetime: _with_format(
-        base_scalars.DateTimeDefinition, "a date with a time, such as 2030-01-31T12:00:00Z"
-    ),
+    datetime: _with_format(_DATE_TIME, "a date with a time, such as 2030-01-31T12:00:00Z"),
     date: _with_format(base_scalars.DateDefinition, "a date such as 2030-01-31"),
     time: _with_format(base_scalars.TimeDefinition, "a time such as 12:00:00"),
     Decimal: _with_format(

@@ -51,7 +51,7 @@ class Progress:
         description="The total amount of work, or null if it is unknown."
     )
     message: str | None = strawberry.field(
-        description="A message for people about the current work."
+        description="A human-readable message about the current work."
     )
 
     @decorators.field
@@ -121,7 +121,10 @@ class Task(Node):
 
     @decorators.field
     def version(self) -> int:
-        """A number that increases with every change. Of several answers, keep the highest."""
+        """A number that increases with every change.
+
+        If responses arrive out of order, keep the one with the highest version.
+        """
         return self.record.version
 
     @decorators.field
@@ -225,7 +228,7 @@ class Task(Node):
 
     @decorators.field(scopes=(Scope.READ,))
     async def retry_of(self, info: Info) -> Task | None:
-        """The task that this one retries, or null if there is none or its retention has ended."""
+        """The task that this one retries, or null if there is none or it has expired."""
         if self.record.retry_of is None:
             return None
         record = await info.context.records.load(self.record.retry_of)
