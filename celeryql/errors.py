@@ -203,11 +203,11 @@ class IdempotencyConflict(Refusal):
 
 
 class NotFound(Refusal):
-    """No such task was ever accepted, or it has passed retention."""
+    """No such task was ever accepted, or it has expired."""
 
     def __init__(self, task_id: str) -> None:
         self.task_id = task_id
-        super().__init__(f"Task {task_id!r} was never accepted, or has passed retention")
+        super().__init__(f"Task {task_id!r} was never accepted, or has expired")
 
 
 class AlreadyFinished(Refusal):

@@ -40,7 +40,7 @@ class ApiError(GraphQLError):
 
 def not_found(what: str) -> ApiError:
     """Make the error for something that does not exist, or that the viewer may not see."""
-    return ApiError(f"{what} was never accepted, or has passed retention", ErrorCode.NOT_FOUND)
+    return ApiError(f"{what} was never accepted, or has expired", ErrorCode.NOT_FOUND)
 
 
 def shorten(message: str, most: int = _MESSAGE_MAX) -> str:
@@ -52,4 +52,4 @@ def log_and_mask(error: BaseException | None) -> str:
     """Log an unexpected error under a new id, and return a message that contains only this id."""
     error_id = uuid4().hex[:12]
     logger.error("Unexpected error %s", error_id, exc_info=error)
-    return f"Internal error {error_id}: it was logged"
+    return f"Internal error. The server log has the details under id {error_id}"

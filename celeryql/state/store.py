@@ -46,7 +46,7 @@ class Store:
         self._turns = asyncio.Semaphore(_READS_AT_ONCE)
 
     async def get(self, task_id: str) -> Record | None:
-        """Read one record; None if the task was never accepted, or its record has expired."""
+        """Read one record; None if the task was never accepted, or has expired."""
         return (await self.get_many([task_id]))[0]
 
     async def get_many(self, ids: Iterable[str]) -> list[Record | None]:

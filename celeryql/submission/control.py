@@ -80,7 +80,7 @@ class Control:
         """Cancel a task, or all steps of a workflow that have not finished.
 
         Raises:
-            NotFound: its record has expired.
+            NotFound: it has expired.
             AlreadyFinished: it has ended.
             Unavailable: Redis did not answer.
         """

@@ -135,7 +135,9 @@ class Context:
         """
         self._left -= count
         if is_refused and self._left < 0:
-            raise ApiError(f"{self.too_large}: ask for less at a time", ErrorCode.BAD_USER_INPUT)
+            raise ApiError(
+                f"{self.too_large}: select fewer fields or items", ErrorCode.BAD_USER_INPUT
+            )
 
     def reserve_bytes(self, count: int) -> None:
         """Count bytes of inputs and results before they are read.
@@ -146,7 +148,10 @@ class Context:
         self._bytes_left -= count
         if self._bytes_left < 0:
             most = self.engine.settings.max_answer_items * CHARACTERS
-            text = f"More than {most:,} bytes of inputs and results would be read: ask for fewer"
+            text = (
+                f"More than {most:,} bytes of inputs and results would be read: "
+                "request fewer inputs and results"
+            )
             raise ApiError(text, ErrorCode.BAD_USER_INPUT)
 
     @property

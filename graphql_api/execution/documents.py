@@ -123,7 +123,7 @@ class DocumentChecks:
             document_weight = len(execution.query or "") / _CHARACTERS_PER_VALUE
             execution.context.input_weight = weight + document_weight
             if not errors and weight > most:
-                text = f"The variables hold more than {most:,} values: send less at a time"
+                text = f"The variables hold more than {most:,} values: split the input"
                 errors = [GraphQLError(text)]
             execution.pre_execution_errors = errors
 

@@ -220,5 +220,5 @@ class Executor(StrawberryGraphQLCoreExecutionContext):
         except TimeoutError:
             if not timeout.expired():
                 raise
-            text = f"The query took longer than {most_s:g} s: ask for less at a time"
+            text = f"The query took longer than {most_s:g} s: select fewer fields or items"
             raise ApiError(text, ErrorCode.UNAVAILABLE) from None

@@ -86,7 +86,7 @@ async def validate_in_time(info: Info, work: Callable[[], T], argument: str = "i
         async with asyncio.timeout(_TIMEOUT_S - context.input_check_s):
             return await asyncio.to_thread(run_task_code, work)
     except TimeoutError as error:
-        text = f"Validation takes more than {_TIMEOUT_S:g} s: send less at a time"
+        text = f"Validation took longer than {_TIMEOUT_S:g} s: split the input"
         raise InvalidInput([Problem((argument,), text)]) from error
     finally:
         context.input_check_s += perf_counter() - began

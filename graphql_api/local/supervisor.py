@@ -157,7 +157,7 @@ class Supervisor:
             problem = await process.program.find_problem()
             failed = failed + 1 if problem else 0
             if failed == _FAILED_CHECKS and not (running.done() or self._ended.is_set()):
-                self._output.say(f"{process.program.name} {problem}: it is restarted.")
+                self._output.say(f"{process.program.name} {problem}: restarting it.")
                 process.kill_run()
                 return await running, True
         return await running, False

@@ -118,8 +118,8 @@ class LocalStack:
         aside = self.model_dir.with_name(f"{self.model_dir.name}.{time.strftime('%Y%m%dT%H%M%S')}")
         self.model_dir.rename(aside)
         output.say(
-            f"That model is kept in {_relative(aside)}, and another one is trained, which takes a "
-            "while; if you trained it on messages of your own, train it on them again."
+            f"The old model was moved to {_relative(aside)}. Training a new one takes a while. "
+            "If the old model used your own messages, train the new one on them too."
         )
         return True
 

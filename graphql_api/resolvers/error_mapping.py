@@ -87,7 +87,7 @@ def _refusal_about_a_task(
         return IdempotencyConflict(message=message, existing=to_graphql(error.existing))
     # The usual message would reveal the id of a task that the viewer may not see.
     place = ("idempotencyKey",) if info.field_name == "retryTask" else ("options", "idempotencyKey")
-    problem = engine.Problem(place, "It is in use: choose another key")
+    problem = engine.Problem(place, "This idempotency key is already in use: choose another")
     return _invalid_input(engine.InvalidInput([problem]), path)
 
 
@@ -181,7 +181,7 @@ def report_all(errors: list[GraphQLError]) -> list[GraphQLError]:
     most = FIELD_ERRORS_MAX if of_fields else _REQUEST_ERRORS_MAX
     reported = [report(error) for error in errors[:most]]
     if len(errors) > most:
-        text = f"{len(errors) - most:,} more errors are left out: ask for less at a time"
+        text = f"{len(errors) - most:,} more errors are left out: select fewer fields or items"
         reported.append(ApiError(text, ErrorCode.BAD_USER_INPUT))
     return reported
 

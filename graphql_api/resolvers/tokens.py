@@ -108,7 +108,7 @@ def _problems(info: Info, wanted: CreateTokenInput) -> Iterator[errors.Problem]:
     for name in ("scopes", "definitions", "task_ids"):
         given = getattr(wanted, name)
         if given is not None and not 1 <= len(given) <= _ENTRIES_MAX:
-            text = f"1 to {_ENTRIES_MAX} entries, not {len(given)}"
+            text = f"The list must have 1 to {_ENTRIES_MAX} entries, but has {len(given)}"
             yield errors.Problem(("input", name), text)
     if wanted.task_ids is not None and Scope.ENQUEUE in wanted.scopes:
         text = "A token with `taskIds` cannot enqueue tasks: leave out ENQUEUE"
@@ -123,7 +123,8 @@ def _problems(info: Info, wanted: CreateTokenInput) -> Iterator[errors.Problem]:
         text = "Your own token is limited to other definitions"
         yield errors.Problem(("input", "definitions"), text)
     if not 1 <= wanted.expires_in_seconds <= _LIFE_MAX_S:
-        text = f"1 to {_LIFE_MAX_S:,} seconds, not {wanted.expires_in_seconds:g}"
+        given_s = wanted.expires_in_seconds
+        text = f"The lifetime must be 1 to {_LIFE_MAX_S:,} seconds, not {given_s:g}"
         yield errors.Problem(("input", "expires_in_seconds"), text)
 
 

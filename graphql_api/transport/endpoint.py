@@ -302,7 +302,10 @@ class GraphQLEndpoint(GraphQL[Any, None]):
 
 
 def _formatted(result: ExecutionResult, media_type: str | None) -> GraphQLHTTPResponse:
-    """Leave out `data` if nothing was executed; clients of plain JSON have always got a null."""
+    """Leave out `data` if nothing was executed.
+
+    Responses of type `application/json` keep `data: null`, as clients expect.
+    """
     answer = process_result(result)
     if media_type != JSON and _is_request_error(result):
         del answer["data"]

@@ -40,12 +40,12 @@ class StalledWriteGuard:
         self._watch()
 
     def resume_writing(self) -> None:
-        """Stop watching."""
+        """Cancel the stall timer: the client reads again."""
         self._stop_watching()
         super().resume_writing()  # type: ignore[misc]  # of uvicorn's protocol
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop watching."""
+        """Cancel the stall timer of a closed connection."""
         self._stop_watching()
         super().connection_lost(exc)  # type: ignore[misc]  # of uvicorn's protocol
 

@@ -92,7 +92,7 @@ class WebSocketConnection:
 
 
 class WebSocketAdapter(ASGIWebSocketAdapter):
-    """Raises one kind of error when the client has disconnected, whoever notices it first."""
+    """Raises the same error however the disconnect is detected."""
 
     async def send_json(self, message: Mapping[str, object]) -> None:
         """Send a message.

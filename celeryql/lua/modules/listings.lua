@@ -7,7 +7,7 @@ local MANY = 1000  -- arguments for one command; Lua's limit is about 8,000
 
 local listings = {}
 
--- Remove the ids whose records have passed retention; most often there are none.
+-- Remove the ids whose records have expired; most often there are none.
 local function remove_expired(key, ids)
   local task_keys = {}
   for i, id in ipairs(ids) do task_keys[i] = keys.task(id) end

@@ -232,7 +232,8 @@ async def test_an_idempotency_key_of_a_hidden_task_does_not_reveal_the_task(clie
 
     assert answer == {
         "__typename": "InvalidInput",
-        "message": "Invalid input: options.idempotencyKey: It is in use: choose another key",
+        "message": "Invalid input: options.idempotencyKey: This idempotency key is already in use: "
+        "choose another",
         "problems": [{"path": ["options", "idempotencyKey"]}],
     }
 

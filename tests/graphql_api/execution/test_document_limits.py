@@ -107,7 +107,7 @@ async def test_a_fragment_that_spreads_itself_is_refused(local_client, document)
 async def test_the_values_of_a_variable_are_counted_before_they_are_coerced(local_client):
     once = "a: enqueueAdd(input: {x: 1, y: 2}, options: {tags: $tags}) { __typename }"
     twice = f"{once} {once.replace('a:', 'b:')}"
-    too_many = "The variables hold more than 25,000 values: send less at a time"
+    too_many = "The variables hold more than 25,000 values: split the input"
 
     few = await local_client.run(
         f"mutation($tags: [String!]) {{ {once} }}", variable_values={"tags": [""]}

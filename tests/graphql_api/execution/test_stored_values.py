@@ -95,7 +95,8 @@ async def test_no_more_bytes_are_read_than_an_answer_may_hold(local_client, engi
 
     assert result.data == {"task": {"result": None}}
     assert result.errors[0].message == (
-        "More than 50,000 bytes of inputs and results would be read: ask for fewer"
+        "More than 50,000 bytes of inputs and results would be read: "
+        "request fewer inputs and results"
     )
     assert data["task"]["result"] == ["x" * 20_000]
 

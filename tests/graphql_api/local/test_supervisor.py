@@ -84,7 +84,7 @@ def test_a_running_program_that_does_not_work_is_restarted(tmp_path: Path) -> No
     code, output = supervise(ailing, then=lambda: None, check_every_s=0.1)
 
     assert code == 0
-    assert "one hears nothing: it is restarted." in output
+    assert "one hears nothing: restarting it." in output
     assert "died" not in output
 
 

@@ -144,7 +144,7 @@ async def test_a_model_of_another_release_is_kept_aside_and_replaced(
 
     assert supervisor.started.index("training") < supervisor.started.index("ml_service")
     assert not (tmp_path / "sms").exists()
-    aside = re.search(r"That model is kept in (\S+), and another one", output.getvalue())
+    aside = re.search(r"The old model was moved to (\S+)\. Training a new one", output.getvalue())
     assert aside
     assert (Path(aside[1]) / "manifest.json").exists()
 

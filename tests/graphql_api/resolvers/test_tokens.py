@@ -82,7 +82,7 @@ async def test_a_token_lives_between_a_second_and_a_day(client_for, life):
     path, message = await problem(client_for("ann"), expiresInSeconds=life)
 
     assert path == "input.expiresInSeconds"
-    assert message.startswith("1 to 86,400 seconds, not")
+    assert message.startswith("The lifetime must be 1 to 86,400 seconds, not")
 
 
 async def test_a_token_never_exceeds_the_limits_of_the_callers_token(client_for):

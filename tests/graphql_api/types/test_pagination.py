@@ -75,7 +75,7 @@ async def test_a_full_last_page_has_no_next_page(api):
     assert (last_info["hasNextPage"], last_info["hasPreviousPage"]) == (False, True)
 
 
-async def test_a_task_that_has_passed_retention_is_left_out(api, empty_redis):
+async def test_a_task_whose_record_has_expired_is_left_out(api, empty_redis):
     kept, gone, older = await api.add(3)
     empty_redis.delete(f"celeryql:task:{gone}")
 
