@@ -2,7 +2,7 @@
 
 CeleryQLError
 ├── BadSettings            settings are invalid or contradictory: the process does not start
-├── BadTaskDefinition      a task cannot be offered: the process does not start
+├── BadTaskDefinition      a task cannot be exposed: the process does not start
 ├── CursorExpired          events after a cursor are no longer stored
 ├── DocumentTooLarge       a stored value has more objects than one read allows
 ├── EmbeddedRedisError     there is no private Redis (in `redis_server.py`, with PortTaken)
@@ -57,12 +57,12 @@ class BadSettings(CeleryQLError):
 
 
 class BadTaskDefinition(CeleryQLError):
-    """A task cannot be offered: its signature or its name cannot be used."""
+    """A task cannot be exposed: its signature or its name cannot be used."""
 
     def __init__(self, task: str, reason: str) -> None:
         self.task = task
         self.reason = reason
-        super().__init__(f"Task {task!r} cannot be offered: {reason}")
+        super().__init__(f"Task {task!r} cannot be exposed: {reason}")
 
 
 class CursorExpired(CeleryQLError):

@@ -194,7 +194,10 @@ def _outcome(options: EnqueueOptions, code: int, name: str, detail: Any) -> Acce
     if code == _THROTTLED:
         return Throttled(name, detail / 1_000)
     if code == _STARTS_TOO_LATE:
-        text = "It would expire before it starts: let it expire later, or start it earlier"
+        text = (
+            "The task would expire before it starts: increase `expiresInSeconds` or choose an "
+            "earlier `start`"
+        )
         return InvalidInput([Problem(("options", "expires_in_seconds"), text)])
     record = Record.read(json.loads(detail))
     if code == _KEY_REUSED:

@@ -131,7 +131,9 @@ def _messages(
 
 def _check_size(texts: list[str]) -> None:
     if sum(map(len, texts)) > MAX_WORKFLOW_BYTES:
-        text = f"Its messages would exceed {MAX_WORKFLOW_BYTES:,} bytes: split the workflow"
+        text = (
+            f"The workflow's messages would exceed {MAX_WORKFLOW_BYTES:,} bytes: split the workflow"
+        )
         raise InvalidInput([Problem(("input", "canvas"), text)])
 
 

@@ -51,7 +51,7 @@ class CancelResult:
     Attributes:
         record: the record of the task or workflow after the cancellation.
         count: how many tasks are canceled, including those that their worker will terminate.
-        still_running: tasks that go on running: they are not to be terminated, or cannot be.
+        still_running: tasks that continue to run: they are not to be terminated, or cannot be.
     """
 
     record: Record
@@ -109,7 +109,7 @@ class Control:
         if not record.state.is_final:
             raise NotFinished(record)
         if from_ is RetryFrom.FAILED_STEPS and record.state is TaskState.SUCCEEDED:
-            raise _invalid_input("It did not fail: retry it from START")
+            raise _invalid_input("The task succeeded, so it has no failed steps: use `from: START`")
         options = _options(record, idempotency_key)
         with unavailable_in_outage():
             (graph,) = await self._store.graphs([record.id])
@@ -138,12 +138,12 @@ class Control:
         definition = self._definition(record)
         (given,) = await self._store.inputs([record.id])
         if given is None:
-            raise _invalid_input("Its input was not stored: enqueue it again")
+            raise _invalid_input("The task's input was not stored: enqueue it again")
         if record.root != record.id and (name := await self._missing_parameter(record, given)):
             why = "received no valid" if record.attempt else "never received"
-            raise _invalid_input(f"It {why} {name!r}: retry its workflow, {record.root}")
+            raise _invalid_input(f"The step {why} argument {name!r}: retry workflow {record.root}")
         if reason := input_mismatch(definition, given):
-            raise _invalid_input(f"Its input {reason}: enqueue it with another input")
+            raise _invalid_input(f"The task's input {reason}: enqueue it with another input")
         return build_task(definition, definition.parse(given), options, retry_of=record.id)
 
     async def _missing_parameter(self, record: Record, given: dict[str, Any]) -> str | None:

@@ -129,7 +129,7 @@ class EventReader:
         self, event: Event, root: str, record: Record | None
     ) -> Iterator[SubscriberQueue]:
         yield from self._by_root.get(root, ())
-        if record is None:  # not read because nobody needs it, or no longer kept
+        if record is None:  # not read because nobody needs it, or no longer stored
             return
         for owner in (None, record.owner):
             for queue in self._by_owner.get(owner, ()):

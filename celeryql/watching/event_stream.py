@@ -4,7 +4,7 @@ A subscriber first registers a queue. Then it reads the events that Redis keeps 
 Then it takes the events that the queue has collected, and skips those that it has seen. So no event
 is lost between the past and the present. If the queue reports missing events, the subscriber reads
 on in Redis, after the last event that it has. Redis keeps a bounded number of events: if the next
-one is no longer kept, the subscriber gets a snapshot of kind GAP instead.
+one is no longer stored, the subscriber gets a snapshot of kind GAP instead.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _START_TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The current state of a task; of kind GAP if it replaces events that are no longer kept.
+    """The current state of a task; of kind GAP if it replaces events that are no longer stored.
 
     Attributes:
         cursor: the record includes every event up to this one.
@@ -92,7 +92,7 @@ class EventStream:
             after: resume after this event; without it, start with a snapshot.
 
         Yields:
-            Each event once, in order; for events that are no longer kept, a snapshot of kind GAP
+            Each event once, in order; for events that are no longer stored, a snapshot of kind GAP
             and one to continue from.
         """
         with self._event_reader.subscribe_to_root(task.root) as queue:
@@ -138,7 +138,7 @@ class EventStream:
             after: start after this event of any task; without it, start now.
 
         Raises:
-            CursorExpired: the events that follow the cursor are no longer kept.
+            CursorExpired: the events that follow the cursor are no longer stored.
         """
         read = partial(self._read_matching, owner, filter_)
         with self._event_reader.subscribe_to_owner(owner, filter_) as queue:

@@ -39,7 +39,7 @@ def check_worker(url: str, node: str) -> str | None:
             heartbeat = client.hgetall(f"{KEY}worker:{node}")
             now_s, _ = client.time()
     except redis.RedisError as error:
-        return None if is_outage(error) else "has a heartbeat that cannot be read"
+        return None if is_outage(error) else "wrote a heartbeat that cannot be read"
     return find_problem(heartbeat, now_s)
 
 
@@ -50,14 +50,14 @@ def find_problem(heartbeat: Mapping[str, str], now_s: float) -> str | None:
         KeyError, ValueError: the heartbeat was not written by a CeleryQL worker.
     """
     if heartbeat.get("online") != "1":
-        return "has not started to work"
+        return "is not online"
     silent_s = now_s - int(heartbeat["seen_at"]) / 1_000
     if silent_s >= OFFLINE_AFTER_S:
         return f"has sent no heartbeat for {silent_s:.0f} s"
     if problem := heartbeat.get("ailment"):
         return problem
     deaf_s = int(heartbeat.get("deaf_ms", 0)) / 1_000
-    return f"has not asked for messages for {deaf_s:.0f} s" if deaf_s >= DEAF_AFTER_S else None
+    return f"has not polled its queues for {deaf_s:.0f} s" if deaf_s >= DEAF_AFTER_S else None
 
 
 if __name__ == "__main__":

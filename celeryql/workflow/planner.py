@@ -109,7 +109,9 @@ class _Planner:
         if isinstance(node, StepNode):
             return self._add_step(node, position, received, after)
         if not node.nodes:
-            self.problems.append(Problem(node.path, "It has no members"))
+            self.problems.append(
+                Problem(node.path, "A chain or group must have at least one member")
+            )
         if isinstance(node, GroupNode):
             return self._add_group(node, position, received, after)
         output = _Output([], Any, "nothing")

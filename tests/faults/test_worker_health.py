@@ -61,7 +61,7 @@ async def test_a_worker_with_a_blocked_event_loop_is_unhealthy(site):
     wait_until(lambda: health(site)[0] == 1, "unhealthy", DEAF_AFTER_S + 10)
 
     assert worker.is_alive()
-    assert "has not asked for messages" in health(site)[1]
+    assert "has not polled its queues" in health(site)[1]
     assert not await online(site)
 
 
@@ -130,7 +130,7 @@ async def test_a_worker_is_not_ready_before_its_first_heartbeat(site):
     with running([*argv, "--loglevel", "INFO"], site.settings, log, project=site.project):
         wait_until(lambda: "Cannot write the heartbeat" in log.read_text(), "logged")
         wait_until(lambda: "Connected to " in log.read_text(), "connected")
-        assert health(site) == (1, f"{NODE} has a heartbeat that cannot be read")
+        assert health(site) == (1, f"{NODE} wrote a heartbeat that cannot be read")
         assert " ready." not in log.read_text()
         assert site.server.messages() == 1
 

@@ -279,7 +279,7 @@ async def test_a_whole_workflow_can_be_run_again(site, ledger):
 
     assert await site.ended(again["task"]["id"]) == "SUCCEEDED"
     assert ledger.read_text().split() == ["a", "join", "a", "join"]
-    assert "It did not fail" in nothing["retryTask"]["message"]
+    assert "it has no failed steps" in nothing["retryTask"]["message"]
 
 
 async def test_a_task_that_cannot_be_retried_is_refused(site, ledger):

@@ -144,20 +144,20 @@ async def test_a_task_that_still_fits_is_run_again(later):
         (
             "tightened",
             (
-                "Its input does not fit 'tighten' as it is defined now (text: String should have "
-                "at most 9 characters): enqueue it with another input"
+                "The task's input does not fit 'tighten' as it is defined now (text: String should "
+                "have at most 9 characters): enqueue it with another input"
             ),
         ),
         (
             "renamed",
             (
-                "Its input does not fit 'rename' as it is defined now (new: Field required; "
+                "The task's input does not fit 'rename' as it is defined now (new: Field required; "
                 "old: Extra inputs are not permitted): enqueue it with another input"
             ),
         ),
         ("gone", "There is no task definition 'vanish' any more"),
-        ("failed 1", "It never received 'text': retry its workflow, {failed}"),
-        ("unfit 1", "It received no valid 'text': retry its workflow, {unfit}"),
+        ("failed 1", "The step never received argument 'text': retry workflow {failed}"),
+        ("unfit 1", "The step received no valid argument 'text': retry workflow {unfit}"),
     ],
 )
 async def test_each_mismatch_is_reported(later, name, reason):

@@ -138,7 +138,7 @@ async def test_the_stream_of_a_workflow_is_ordered_and_consistent(client, worker
         (
             {"chain": [{"group": []}, step("echo", message="a")]},
             ["input", "canvas", "chain", "0", "group"],
-            "It has no members",
+            "A chain or group must have at least one member",
         ),
         (
             {"group": [step("echo", message="a")] * 1_001},

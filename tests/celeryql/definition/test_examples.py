@@ -194,7 +194,7 @@ def test_types_that_do_not_survive_json_are_refused(type_, reason):
     with pytest.raises(BadTaskDefinition) as caught:
         declare(type_, str)
 
-    assert str(caught.value).startswith(f"Task 'kitchen.f' cannot be offered: {reason}")
+    assert str(caught.value).startswith(f"Task 'kitchen.f' cannot be exposed: {reason}")
     assert "\n" not in str(caught.value)
 
 

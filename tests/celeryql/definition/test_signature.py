@@ -109,7 +109,7 @@ def test_a_signature_without_a_graphql_form_is_refused(signature, reason):
     with pytest.raises(BadTaskDefinition) as caught:
         declare(f"def {signature}:\n    'Doc.'")
 
-    assert str(caught.value).startswith(f"Task 'kitchen.f' cannot be offered: {reason}")
+    assert str(caught.value).startswith(f"Task 'kitchen.f' cannot be exposed: {reason}")
     assert "\n" not in str(caught.value)
 
 
@@ -130,7 +130,7 @@ def test_a_name_that_is_not_valid_in_graphql_is_refused(name):
 
     last = name.partition(".")[2]
     assert str(caught.value).startswith(
-        f"Task {name!r} cannot be offered: its name {last!r} is not a GraphQL name"
+        f"Task {name!r} cannot be exposed: its name {last!r} is not a GraphQL name"
     )
 
 

@@ -72,7 +72,7 @@ def test_a_step_with_all_its_arguments_receives_no_piped_value():
     ("canvas", "message"),
     [
         (chain(), "1 to 3 steps, not 0"),
-        (chain(group(), step(add, x=1, y=1)), "It has no members"),
+        (chain(group(), step(add, x=1, y=1)), "A chain or group must have at least one member"),
         (chain(*[step(add, x=1, y=1)] * 4), "1 to 3 steps, not 4"),
         (chain(step(add, "a", x=1, y=1), step(add, "a", x=1)), "Two steps have the key 'a'"),
         (chain(step(add, "1", x=1, y=1), step(add, x=1)), "Two steps have the key '1'"),

@@ -55,11 +55,11 @@ WORKER = ["-m", "celery", "-A", "tasks", "worker", "--pool=solo"]
 
 def assert_refused(ended, task, reason):
     """Check that a program exits with one sentence and no traceback."""
-    sentences = [line for line in ended.stderr.splitlines() if "cannot be offered" in line]
+    sentences = [line for line in ended.stderr.splitlines() if "cannot be exposed" in line]
     assert ended.returncode == 78, ended.stderr
     assert "Traceback" not in ended.stderr
     assert sentences == ended.stderr.strip().splitlines()
-    assert sentences[0].startswith(f"Task 'tasks.kitchen.{task}' cannot be offered: ")
+    assert sentences[0].startswith(f"Task 'tasks.kitchen.{task}' cannot be exposed: ")
     assert reason in sentences[0]
 
 
@@ -99,7 +99,7 @@ def test_a_bad_task_file_stops_dev_up_with_one_sentence(copy_project, restart):
 
     ended = run_to_end(["-m", "graphql_api.local", *restart], project, REDIS_URL="")
 
-    sentence = "Task 'tasks.kitchen.hum' cannot be offered: parameter 'x' is not annotated."
+    sentence = "Task 'tasks.kitchen.hum' cannot be exposed: parameter 'x' is not annotated."
     assert ended.returncode == os.EX_CONFIG
     assert sentence in ended.stdout.splitlines()
     assert "Traceback" not in ended.stdout
