@@ -104,8 +104,8 @@ class Engine:
         self._clients.append(client)
         return client
 
-    async def problem(self) -> str | None:
-        """Say within a second what keeps this process from working; None if nothing does."""
+    async def find_problem(self) -> str | None:
+        """Return within a second what keeps this process from working; None if nothing does."""
         try:
             async with asyncio.timeout(_READY_TIMEOUT_S):
                 await self.redis.ping()
@@ -117,7 +117,7 @@ class Engine:
         return problem
 
     def _failing(self) -> str | None:
-        """Say what keeps the background tasks from working."""
+        """Return what keeps the background tasks from working."""
         return (
             self.event_reader.job.problem
             or self._sweeper.job.problem

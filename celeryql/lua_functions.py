@@ -61,13 +61,13 @@ class Library:
         return _PREFIX + self.version
 
     def function(self, name: str) -> str:
-        """Give the name in Redis of a function in `lua/functions/`."""
+        """Return the name in Redis of a function in `lua/functions/`."""
         return f"{name}_{self.version}"
 
 
 @cache
 def library() -> Library:
-    """Give the library of this release."""
+    """Return the library of this release."""
     return bundle(FOLDER)
 
 

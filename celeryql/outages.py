@@ -23,14 +23,14 @@ _DEMOTED = "UNBLOCKED"  # how it begins for a blocked reader when a primary beco
 
 
 def is_outage(error: BaseException | None) -> bool:
-    """Tell whether an error is an outage, which passes, and not an error of ours."""
+    """Return whether an error is an outage, which passes, and not an error of ours."""
     if isinstance(error, exceptions.ResponseError):
         return refuses_writes(error)
     return isinstance(error, OUTAGES)
 
 
 def refuses_writes(error: BaseException) -> bool:
-    """Tell whether Redis answered that it refuses writes now, or is shutting down."""
+    """Return whether Redis answered that it refuses writes now, or is shutting down."""
     if isinstance(error, exceptions.OutOfMemoryError | exceptions.ReadOnlyError):
         return True
     # A pipeline of redis-py puts the command before the answer, and both in a tuple.

@@ -136,6 +136,7 @@ class Record(MutableFields):
     """The record of one task, or of a workflow.
 
     Attributes:
+        root: the workflow that the step belongs to, or else the task's own id.
         feeds: number of the join that the result of a step goes to.
         trimmed: newest event that was removed from the history of a root.
     """

@@ -22,7 +22,7 @@ _NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
 
 
 def is_host(text: str) -> bool:
-    """Tell whether a text is the name or the address of a host, without a port."""
+    """Return whether a text is the name or the address of a host, without a port."""
     with suppress(ValueError):
         return bool(ipaddress.ip_address(text))
     return bool(_NAME.fullmatch(text))

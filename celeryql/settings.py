@@ -232,7 +232,7 @@ class Settings(EnvironmentSettings):
     max_directives: int = Field(
         default=200, ge=0, description="Maximum number of directives in an operation."
     )
-    # What is handed over is made into inputs, which takes 20 to 50 us a value.
+    # Converting variables to inputs takes 20 to 50 us per value.
     max_values: int = Field(
         default=25_000,
         ge=1_000,

@@ -106,14 +106,14 @@ def error_text(error: object) -> str:
 
 
 def is_retryable(error: object) -> bool:
-    """Tell whether a task body raised this to be run again."""
+    """Return whether a task body raised this to be run again."""
     return isinstance(error, Retryable) or (
         isinstance(error, ReportableError) and error.is_retryable
     )
 
 
 def _is_for_celery(error: BaseException) -> bool:
-    """Tell whether Celery acts on it: `Retry`, `Ignore`, `Reject`, or the end of the process."""
+    """Return whether Celery acts on it: `Retry`, `Ignore`, `Reject`, or the end of the process."""
     if isinstance(error, Exception):
         return isinstance(error, TaskPredicate)
     from billiard.common import terminate_handler_fired  # noqa: PLC0415  # only workers load both
@@ -126,7 +126,7 @@ def _is_for_celery(error: BaseException) -> bool:
 
 
 def _keeps_its_form(error: BaseException) -> bool:
-    """Tell whether Celery stores the exception with its own class and text."""
+    """Return whether Celery stores the exception with its own class and text."""
     # A process pool would raise a MemoryError once more in the worker itself and end it.
     if not isinstance(error, Exception) or isinstance(error, MemoryError):
         return False

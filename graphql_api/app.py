@@ -98,7 +98,7 @@ def _probes(engine: Engine) -> list[BaseRoute]:
         return JSONResponse({"status": "alive"})
 
     async def readyz(_: Request) -> JSONResponse:
-        problem = await engine.problem()
+        problem = await engine.find_problem()
         return JSONResponse({"status": problem or "ready"}, status_code=503 if problem else 200)
 
     return [Route("/healthz", healthz), Route("/readyz", readyz)]

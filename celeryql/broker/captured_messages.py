@@ -126,7 +126,7 @@ def capture(message: CapturedMessage) -> bool:
 
 
 def is_capturing() -> bool:
-    """Tell whether published messages are captured."""
+    """Return whether published messages are captured."""
     return _captured.get() is not None
 
 

@@ -82,8 +82,8 @@ class QoS(redis.QoS):
         """Add a message to `unacked`, and remove the acknowledged ones.
 
         Raises:
-            Empty: another copy of it is in `unacked`, so this one was pushed in vain; or it has an
-                `eta`, and now waits in Redis instead of in this worker.
+            Empty: a worker already holds another copy, or the message has an `eta` and was
+                rescheduled in Redis.
         """
         info = message.delivery_info
         if message.headers.get("eta"):  # from a client with a Celery app of its own

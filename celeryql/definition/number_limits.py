@@ -50,7 +50,7 @@ def number_range(limits: Iterable[Any], step: int = 0) -> tuple[float, float]:
 
 
 def may_hold_unsafe_number(annotation: Any, limits: Limits = ()) -> bool:
-    """Tell whether an annotation allows a number that some clients cannot read."""
+    """Return whether an annotation allows a number that some clients cannot read."""
     origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
         return may_hold_unsafe_number(parts[0], limits + parts[1:])

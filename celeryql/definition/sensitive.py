@@ -16,7 +16,7 @@ Sensitive = _SensitiveMark()
 
 
 def is_sensitive(annotation: Any) -> bool:
-    """Tell whether an annotation, or a model that it contains, has the mark."""
+    """Return whether an annotation, or a model that it contains, has the mark."""
     if annotation is Sensitive:
         return True
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):

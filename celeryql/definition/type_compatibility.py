@@ -14,7 +14,7 @@ _LISTS = (list, tuple)
 
 
 def is_assignable(offered: Any, wanted: Any) -> bool:
-    """Tell whether each value of one annotation, sent as JSON, is valid for another.
+    """Return whether each value of one annotation, sent as JSON, is valid for another.
 
     Limits are ignored: they depend on the value.
     """
@@ -61,7 +61,7 @@ def forbidden_fields(offered: Any, wanted: Any) -> set[str]:
 
 
 def forbids_computed_fields(type_: type) -> bool:
-    """Tell whether a type is a model that forbids its own computed fields as input."""
+    """Return whether a type is a model that forbids its own computed fields as input."""
     if not issubclass(type_, BaseModel):
         return False
     return type_.model_config.get("extra") == "forbid" and bool(type_.model_computed_fields)

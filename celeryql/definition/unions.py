@@ -42,7 +42,7 @@ def union_class_names(annotation: Any, value: Any) -> Iterator[str]:
 
 
 def has_unions(annotation: Any) -> bool:
-    """Tell whether an annotation contains a union of several models."""
+    """Return whether an annotation contains a union of several models."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return _model_has_unions(annotation)
     origin, parts = typing.get_origin(annotation), typing.get_args(annotation)

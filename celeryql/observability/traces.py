@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 @cache
 def is_enabled() -> bool:
-    """Tell whether a collector is configured and OpenTelemetry is installed."""
+    """Return whether a collector is configured and OpenTelemetry is installed."""
     is_named = any(os.environ.get(name) for name in _ENDPOINTS)
     is_disabled = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
     if not is_named or is_disabled:

@@ -37,7 +37,7 @@ class RecordFilter:
     visibility: Visibility = EVERYTHING
 
     def matches(self, record: Record, state: TaskState) -> bool:
-        """Tell whether a record matches in a state; the other filtered fields never change."""
+        """Return whether a record matches in a state; the other filtered fields never change."""
         return (
             self.visibility.allows(record)
             and _is_among(state, self.states)

@@ -62,17 +62,17 @@ class Store:
         """Read the records that exist."""
         return [record for record in await self.get_many(ids) if record]
 
-    async def graphs(self, ids: Iterable[str]) -> list[Graph | StoredByAnotherRelease | None]:
+    async def read_graphs(self, ids: Iterable[str]) -> list[Graph | StoredByAnotherRelease | None]:
         """Read the graphs of workflows; None for an id of something else."""
         ids = list(ids)
         hashes = await self._hashes("workflow", ids)
         return [_graph(id_, fields) for id_, fields in zip(ids, hashes, strict=True)]
 
-    async def inputs(self, ids: Iterable[str]) -> list[dict[str, Any] | None]:
+    async def read_inputs(self, ids: Iterable[str]) -> list[dict[str, Any] | None]:
         """Read the arguments of tasks, without the sensitive ones."""
         return await self._documents(input_key(id_) for id_ in ids)
 
-    async def metas(self, ids: Iterable[str]) -> list[dict[str, Any] | None]:
+    async def read_metas(self, ids: Iterable[str]) -> list[dict[str, Any] | None]:
         """Read Celery's result metas."""
         return await self._documents(meta_key(id_) for id_ in ids)
 
@@ -94,7 +94,7 @@ class Store:
             newest: Any = await self._redis.xrevrange(f"{KEY}events", count=1)
         return Cursor(newest[0][0] if newest else "0-0")
 
-    async def history(
+    async def read_history(
         self, task: Record, after: Cursor | None = None, count: int = EVENTS_IN_PAGE
     ) -> EventPage:
         """Read a page of a task's stored events, oldest first; a workflow includes its steps.
@@ -121,7 +121,7 @@ class Store:
         events = [event for cursor, text in pairs if (event := parse_event(cursor, text))]
         return EventPage([e for e in events if task.id in (task.root, e.id)], more_after)
 
-    async def stream(self, after: Cursor, count: int = EVENTS_IN_PAGE) -> EventPage:
+    async def read_stream(self, after: Cursor, count: int = EVENTS_IN_PAGE) -> EventPage:
         """Read a page of the events of all tasks, oldest first.
 
         Raises:

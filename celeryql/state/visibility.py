@@ -22,7 +22,7 @@ class Visibility:
     task_ids: frozenset[str] | None = None
 
     def allows(self, record: Record) -> bool:
-        """Tell whether the client may see a task; the answer never changes during its life."""
+        """Return whether the client may see a task; the answer never changes during its life."""
         return (
             self.owner in (None, record.owner)
             and (self.definitions is None or record.definition in self.definitions)

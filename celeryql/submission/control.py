@@ -112,7 +112,7 @@ class Control:
             raise _invalid_input("The task succeeded, so it has no failed steps: use `from: START`")
         options = _options(record, idempotency_key)
         with unavailable_in_outage():
-            (graph,) = await self._store.graphs([record.id])
+            (graph,) = await self._store.read_graphs([record.id])
             if isinstance(graph, StoredByAnotherRelease):
                 raise _invalid_input(str(graph))
             if graph is None:
@@ -136,7 +136,7 @@ class Control:
 
     async def _rebuild_task(self, record: Record, options: EnqueueOptions) -> Submission:
         definition = self._definition(record)
-        (given,) = await self._store.inputs([record.id])
+        (given,) = await self._store.read_inputs([record.id])
         if given is None:
             raise _invalid_input("The task's input was not stored: enqueue it again")
         if record.root != record.id and (name := await self._missing_parameter(record, given)):
@@ -148,7 +148,7 @@ class Control:
 
     async def _missing_parameter(self, record: Record, given: dict[str, Any]) -> str | None:
         """Return the parameter whose piped value a step did not receive."""
-        (graph,) = await self._store.graphs([record.root])
+        (graph,) = await self._store.read_graphs([record.root])
         steps = graph.steps if isinstance(graph, Graph) else ()
         parameter = next((step.open_parameter for step in steps if step.id == record.id), None)
         return None if parameter in given else parameter
@@ -180,8 +180,8 @@ class Control:
     async def _stored_steps(self, record: Record, graph: Graph) -> list[_StoredStep]:
         ids = [step.id for step in graph.steps]
         records = await self._store.get_many(ids)
-        inputs = await self._store.inputs(ids)
-        metas = await self._store.metas(ids)
+        inputs = await self._store.read_inputs(ids)
+        metas = await self._store.read_metas(ids)
         found: list[_StoredStep] = []
         for old, given, meta in zip(records, inputs, metas, strict=True):
             if old is None:

@@ -67,7 +67,7 @@ def _build_with_celery(
 
 
 def _has_publish_receivers() -> bool:
-    """Tell whether signals of publishing have a receiver that may change each message: tracing."""
+    """Return whether a receiver of publish signals, such as tracing, may change each message."""
     before = [receiver for _, receiver in signals.before_task_publish.receivers or ()]
     after = signals.after_task_publish.receivers or signals.task_sent.receivers
     return bool(after) or before != [add_context_headers]
@@ -86,7 +86,7 @@ class _Template:
             self._headers.pop(name, None)
 
     def is_reusable(self) -> bool:
-        """Tell whether a copy with other ids and arguments is the message that Celery builds."""
+        """Return whether a copy with other ids and arguments is the message that Celery builds."""
         return (
             self._parts["content-type"] == "application/json"
             and self._properties["body_encoding"] == "base64"

@@ -25,7 +25,7 @@ class ClusterSnapshot:
     workers: tuple[WorkerStatus, ...]
 
     def differs_from(self, other: ClusterSnapshot | None) -> bool:
-        """Tell whether there is a change that subscribers get."""
+        """Return whether there is a change that subscribers get."""
         return other is None or _relevant_fields(self) != _relevant_fields(other)
 
 

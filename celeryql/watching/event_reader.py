@@ -122,7 +122,7 @@ class EventReader:
             )
             for queues in (*self._by_root.values(), *self._by_owner.values()):
                 for queue in queues:
-                    queue.stop_after(self._newest)
+                    queue.mark_incomplete_after(self._newest)
         self._newest, self._number = cursor, number
 
     def _queues_for(

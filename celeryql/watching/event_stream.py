@@ -106,7 +106,7 @@ class EventStream:
                 if now.state.is_final and cursor_position(now.cursor) <= cursor_position(seen):
                     return
                 del found, now  # the rest may take days
-                follow = _follow(queue, partial(self._store.history, task), seen)
+                follow = _follow(queue, partial(self._store.read_history, task), seen)
                 try:
                     async with aclosing(follow) as events:
                         async for event in events:
@@ -152,7 +152,7 @@ class EventStream:
         self, owner: str | None, filter_: RecordFilter, after: Cursor
     ) -> EventPage:
         """Read the next page of past events, and keep those that match."""
-        page = await self._store.stream(after)
+        page = await self._store.read_stream(after)
         records = await self.record_cache.get_many(event.id for event in page.events)
         events = [
             event

@@ -37,10 +37,10 @@ class SubscriberQueue:
         self._pending.pop(key, None)
         self._pending[key] = event
         if len(self._pending) >= _MAX_EVENTS:
-            self.stop_after(event.cursor)
+            self.mark_incomplete_after(event.cursor)
         self._wake()
 
-    def stop_after(self, cursor: Cursor) -> None:
+    def mark_incomplete_after(self, cursor: Cursor) -> None:
         """Accept no more events, because those after this one are missing or too many."""
         self._complete_to = self._complete_to or cursor
         self._wake()

@@ -22,7 +22,7 @@ class Claim:
         self._backend = task.backend
 
     def is_taken(self) -> bool:
-        """Tell whether a run has taken the claim and not released it."""
+        """Return whether a run has taken the claim and not released it."""
         return bool(self._call("exists"))
 
     def take(self) -> None:

@@ -48,7 +48,7 @@ class Heartbeat(bootsteps.StartStopStep):
         self._consumed_at = time.monotonic()  # the worker asked for messages, or had no reason to
 
     def start(self, worker: Any) -> None:
-        """Start the thread."""
+        """Start the heartbeat thread; a ready worker waits for its first heartbeat."""
         thread = threading.Thread(
             target=self._run_until_stopped, args=(worker,), name="heartbeat", daemon=True
         )

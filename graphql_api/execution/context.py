@@ -106,7 +106,7 @@ class Context:
     @cached_property
     def graphs(self) -> BatchLoader[Graph | None]:
         """The graphs of workflows, by id."""
-        return BatchLoader(self.engine.store.graphs)
+        return BatchLoader(self.engine.store.read_graphs)
 
     @cached_property
     def queues(self) -> BatchLoader[QueueStatus]:

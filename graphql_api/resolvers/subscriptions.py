@@ -74,7 +74,7 @@ class Subscription:
         cursor = await checked_cursor(info, after)
         if cursor is not None:
             try:
-                await info.context.engine.store.stream(cursor, count=1)
+                await info.context.engine.store.read_stream(cursor, count=1)
             except CursorExpired as error:
                 raise ApiError(str(error), ErrorCode.CURSOR_EXPIRED) from error
         return _events_of_all(info, wanted, cursor)

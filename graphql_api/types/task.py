@@ -450,7 +450,7 @@ async def _stored_events(info: Info, task: Record, size: int, after: Cursor | No
     found: list[Event] = []
     while True:
         info.context.reserve_items(count / _EVENTS_READ_PER_ITEM)
-        page = await info.context.engine.store.history(task, after, count)
+        page = await info.context.engine.store.read_history(task, after, count)
         found += page.events
         if page.more_after is None or len(found) >= size:
             return found[:size]

@@ -29,46 +29,46 @@ def versions(page) -> list[int]:
 
 
 async def test_a_history_begins_with_the_oldest_event(engine, task):
-    page = await engine.store.history(task, count=5)
+    page = await engine.store.read_history(task, count=5)
 
     assert versions(page) == [1, 2, 3, 4, 5]
     assert page.more_after == page.events[-1].cursor
 
 
 async def test_a_history_continues_after_each_of_its_cursors(engine, task):
-    events = (await engine.store.history(task)).events
+    events = (await engine.store.read_history(task)).events
 
-    rests = [versions(await engine.store.history(task, event.cursor)) for event in events]
+    rests = [versions(await engine.store.read_history(task, event.cursor)) for event in events]
 
     assert rests == [list(range(n + 1, 24)) for n in range(1, 24)]
 
 
 async def test_the_last_page_has_no_next_cursor(engine, task):
-    assert (await engine.store.history(task, count=24)).more_after is None
+    assert (await engine.store.read_history(task, count=24)).more_after is None
 
 
 async def test_a_history_trimmed_after_a_cursor_reports_it(engine, task, empty_redis):
-    events = (await engine.store.history(task)).events
+    events = (await engine.store.read_history(task)).events
     empty_redis.ltrim(f"celeryql:events:{task.id}", 10, -1)
     empty_redis.hset(f"celeryql:task:{task.id}", "trimmed", events[9].cursor)
 
     with pytest.raises(CursorExpired):
-        await engine.store.history(task, events[8].cursor)
-    assert versions(await engine.store.history(task, events[9].cursor, 1)) == [11]
-    assert versions(await engine.store.history(task, None, 1)) == [11]
+        await engine.store.read_history(task, events[8].cursor)
+    assert versions(await engine.store.read_history(task, events[9].cursor, 1)) == [11]
+    assert versions(await engine.store.read_history(task, None, 1)) == [11]
 
 
 async def test_only_the_events_of_the_page_are_parsed(engine, task, empty_redis):
     empty_redis.lset(f"celeryql:events:{task.id}", 5, "9999999999999-0 broken")
 
-    assert versions(await engine.store.history(task, count=5)) == [1, 2, 3, 4, 5]
+    assert versions(await engine.store.read_history(task, count=5)) == [1, 2, 3, 4, 5]
 
 
 async def test_the_stream_continues_after_a_cursor(engine, task):
-    events = (await engine.store.history(task)).events
+    events = (await engine.store.read_history(task)).events
 
-    page = await engine.store.stream(events[9].cursor, 5)
-    last = await engine.store.stream(page.more_after)
+    page = await engine.store.read_stream(events[9].cursor, 5)
+    last = await engine.store.read_stream(page.more_after)
 
     assert versions(page) == [11, 12, 13, 14, 15]
     assert versions(last) == [16, 17, 18, 19, 20, 21, 22, 23]
@@ -76,20 +76,20 @@ async def test_the_stream_continues_after_a_cursor(engine, task):
 
 
 async def test_a_stream_trimmed_after_a_cursor_reports_it(engine, task, empty_redis):
-    events = (await engine.store.history(task)).events
+    events = (await engine.store.read_history(task)).events
     empty_redis.xtrim("celeryql:events", maxlen=10, approximate=False)
 
     with pytest.raises(CursorExpired):
-        await engine.store.stream(events[11].cursor)
-    assert versions(await engine.store.stream(events[13].cursor)) == list(range(15, 24))
+        await engine.store.read_stream(events[11].cursor)
+    assert versions(await engine.store.read_stream(events[13].cursor)) == list(range(15, 24))
 
 
 async def test_only_an_event_that_cannot_be_read_is_left_out(engine, task, empty_redis, caplog):
-    end = (await engine.store.history(task)).events[-1].cursor
+    end = (await engine.store.read_history(task)).events[-1].cursor
     empty_redis.xadd("celeryql:events", {"number": 24, "root": task.id, "event": "broken"})
     empty_redis.xadd("celeryql:events", {"number": 25, "root": task.id, "event": '{"id": 1}'})
 
-    assert (await engine.store.stream(end)).events == []
+    assert (await engine.store.read_stream(end)).events == []
     assert caplog.text.count("cannot be read") == 2
 
 
@@ -140,7 +140,7 @@ async def test_an_event_of_a_later_release_is_shown_by_its_celery_state(engine, 
     newest = empty_redis.lindex(key, -1)
     empty_redis.lset(key, -1, newest.replace('"SUCCEEDED"', '"POLISHED"'))
 
-    page = await engine.store.history(task)
+    page = await engine.store.read_history(task)
 
     assert page.events[-1].state == "SUCCEEDED"
     assert versions(page) == list(range(1, 24))
@@ -151,4 +151,4 @@ async def test_an_event_of_an_unknown_kind_is_left_out_of_a_history(engine, task
     oldest = empty_redis.lindex(key, 0)
     empty_redis.lset(key, 0, oldest.replace('"STATE"', '"OUTPUT"'))
 
-    assert versions(await engine.store.history(task)) == list(range(2, 24))
+    assert versions(await engine.store.read_history(task)) == list(range(2, 24))

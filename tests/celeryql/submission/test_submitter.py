@@ -37,8 +37,8 @@ async def test_an_accepted_task_has_record_input_event_listing_and_message(engin
     record = await engine.store.get(accepted.record.id)
     assert (record.state, record.definition, record.queue) == ("QUEUED", "add", "celery")
     assert (record.owner, record.tags, record.attempt) == ("ann", ("a",), 0)
-    assert await engine.store.inputs([accepted.record.id]) == [{"x": 1.0, "y": 2.0}]
-    (event,) = (await engine.store.history(accepted.record)).events
+    assert await engine.store.read_inputs([accepted.record.id]) == [{"x": 1.0, "y": 2.0}]
+    (event,) = (await engine.store.read_history(accepted.record)).events
     assert (event.state, event.cursor) == ("QUEUED", record.cursor)
     assert empty_redis.zrange("celeryql:tasks", 0, -1) == [accepted.record.id]
     assert empty_redis.zrange("celeryql:tasks:ann", 0, -1) == [accepted.record.id]
@@ -60,13 +60,13 @@ async def test_a_workflow_is_stored_as_a_whole_and_only_its_first_step_is_sent(e
 
     accepted = await engine.submitter.enqueue_workflow(workflow, EnqueueOptions(), "ann")
 
-    (graph,) = await engine.store.graphs([accepted.record.id])
+    (graph,) = await engine.store.read_graphs([accepted.record.id])
     assert (graph.name, graph.counts) == ("sum", {"total": 3, "QUEUED": 1, "WAITING": 2})
     steps = await engine.store.get_many([step.id for step in graph.steps])
     assert [step.state for step in steps] == ["QUEUED", "WAITING", "WAITING"]
     assert {step.root for step in steps} == {accepted.record.id}
     assert empty_redis.llen("celery") == 1
-    assert len((await engine.store.history(accepted.record)).events) == 4
+    assert len((await engine.store.read_history(accepted.record)).events) == 4
 
 
 async def test_a_workflow_too_large_for_the_broker_is_refused(engine, empty_redis):

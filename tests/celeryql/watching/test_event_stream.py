@@ -75,7 +75,7 @@ async def test_the_stream_of_a_finished_task_is_one_snapshot(engine, report):
 async def test_a_resumed_subscriber_gets_the_events_after_its_cursor(engine, report):
     record = await accept(engine)
     run(report, record)
-    cursors = [e.cursor for e in (await engine.store.history(record)).events]
+    cursors = [e.cursor for e in (await engine.store.read_history(record)).events]
 
     resumed = [await take_all(engine.event_stream.watch(record, after)) for after in cursors]
 
@@ -100,7 +100,7 @@ async def test_a_subscriber_behind_the_history_gets_a_gap_and_continues(
     record = await accept(engine)
     report(add, record.id, "STARTED")
     report(add, record.id, "PROGRESS", {"current": 1})
-    _, started, _ = (await engine.store.history(record)).events
+    _, started, _ = (await engine.store.read_history(record)).events
     trim(empty_redis, record, started.cursor)
     watching = engine.event_stream.watch(record, record.cursor)
     first = [brief(await anext(watching)) for _ in range(2)]
@@ -116,7 +116,7 @@ async def test_a_subscriber_that_has_seen_the_trimmed_events_gets_no_gap(
 ):
     record = await accept(engine)
     run(report, record)
-    _, started, _ = (await engine.store.history(record)).events
+    _, started, _ = (await engine.store.read_history(record)).events
     trim(empty_redis, record, started.cursor)
 
     assert await take_all(engine.event_stream.watch(record, started.cursor)) == [("SUCCEEDED", 3)]
@@ -127,7 +127,7 @@ async def test_the_stream_of_a_finished_task_with_a_gap_ends_after_the_snapshot(
 ):
     record = await accept(engine)
     run(report, record)
-    _, started, _ = (await engine.store.history(record)).events
+    _, started, _ = (await engine.store.read_history(record)).events
     trim(empty_redis, record, started.cursor)
 
     assert await take_all(engine.event_stream.watch(record, record.cursor)) == [
@@ -236,7 +236,7 @@ async def test_a_stream_of_all_tasks_resumes_after_every_cursor(engine, report):
     start = await engine.store.newest_cursor()
     for record in [await accept(engine) for _ in range(3)]:
         run(report, record)
-    events = (await engine.store.stream(start)).events
+    events = (await engine.store.read_stream(start)).events
 
     for i, event in enumerate(events[:-1]):
         async with aclosing(
@@ -285,7 +285,7 @@ async def test_a_subscriber_with_rare_matches_does_not_expire(engine, report, em
     await until_read(engine)
     empty_redis.xtrim("celeryql:events", maxlen=1, approximate=False)
     (queue,) = engine.event_reader._by_owner["ann"]
-    queue.stop_after(engine.event_reader._newest)
+    queue.mark_incomplete_after(engine.event_reader._newest)
     report(add, rare.id, "SUCCESS", 3.0)
 
     assert brief(await anext(watching)) == ("SUCCEEDED", 3)
@@ -316,12 +316,12 @@ class StubbornStore(Store):
         super().__init__(redis)
         self.is_reading = asyncio.Event()
 
-    async def history(self, *arguments):
+    async def read_history(self, *arguments):
         self.is_reading.set()
         try:
             await asyncio.sleep(60)
         except asyncio.CancelledError:
-            return await super().history(*arguments)
+            return await super().read_history(*arguments)
 
 
 async def test_a_canceled_subscriber_is_removed_even_if_a_library_swallows_it(engine):

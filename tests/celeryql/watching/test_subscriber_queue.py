@@ -55,7 +55,7 @@ async def test_a_full_queue_keeps_the_oldest_events_and_reports_where_they_end()
 async def test_a_stopped_queue_accepts_events_again_after_it_was_taken():
     queue = SubscriberQueue()
     queue.push(event(1))
-    queue.stop_after("1-0")
+    queue.mark_incomplete_after("1-0")
     queue.push(event(3))
 
     before = await queue.take()

@@ -42,7 +42,7 @@ def run(app: Celery) -> Callable[[Callable[..., Any]], None]:
 
 async def reported(engine) -> list[str | float]:
     """List the states of the task in order, and for progress the reported number."""
-    events = (await engine.store.history(await engine.store.get(TASK_ID))).events
+    events = (await engine.store.read_history(await engine.store.get(TASK_ID))).events
     return [e.progress.current if e.kind == "PROGRESS" else e.celery_state for e in events]
 
 

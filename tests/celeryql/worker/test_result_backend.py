@@ -46,7 +46,7 @@ async def test_each_state_of_a_run_is_an_event_with_the_next_version(engine, rep
     report(add, task_id, "PROGRESS", {"current": 1, "total": 2, "message": "half"})
     report(add, task_id, "SUCCESS", 3.0)
 
-    events = (await engine.store.history(await engine.store.get(task_id))).events
+    events = (await engine.store.read_history(await engine.store.get(task_id))).events
     assert [(e.kind, e.state, e.celery_state, e.version) for e in events] == [
         ("STATE", "QUEUED", "PENDING", 1),
         ("STATE", "RUNNING", "STARTED", 2),
@@ -218,7 +218,7 @@ async def test_the_task_of_a_plain_celery_caller_has_a_record_from_its_start(
     record = await engine.store.get("plain")
     assert (record.definition, record.queue, record.state) == ("add", "celery", "RUNNING")
     assert (record.owner, record.root) == ("", "plain")
-    assert await engine.store.inputs(["plain"]) == [{"x": 1.0, "y": 2.0}]
+    assert await engine.store.read_inputs(["plain"]) == [{"x": 1.0, "y": 2.0}]
     assert empty_redis.zrange("celeryql:tasks", 0, -1) == ["plain"]
 
 
@@ -239,12 +239,12 @@ async def test_the_end_of_a_step_and_the_next_message_are_written_together(
 
 async def test_the_input_of_a_step_is_complete_when_it_starts(engine, chain, report):
     step_id = chain.steps[2].id
-    before = await engine.store.inputs([step_id])
+    before = await engine.store.read_inputs([step_id])
 
     report(mul, step_id, "STARTED", args=[15.0], kwargs={"y": 7})
 
     assert before == [{"y": 7}]
-    assert await engine.store.inputs([step_id]) == [{"x": 15.0, "y": 7.0}]
+    assert await engine.store.read_inputs([step_id]) == [{"x": 15.0, "y": 7.0}]
 
 
 async def test_a_failed_step_skips_the_steps_that_depend_on_it(engine, chain, report):
@@ -257,10 +257,10 @@ async def test_a_failed_step_skips_the_steps_that_depend_on_it(engine, chain, re
     assert [record.failure.caused_by for record in skipped] == ["a", "a"]
     workflow = await engine.store.get(chain.id)
     assert (workflow.state, workflow.failure.message) == ("FAILED", "no")
-    events = (await engine.store.history(workflow)).events
+    events = (await engine.store.read_history(workflow)).events
     failed = next(event for event in events if event.state == "FAILED")
     assert failed.workflow.failure.message == "no"
-    (graph,) = await engine.store.graphs([chain.id])
+    (graph,) = await engine.store.read_graphs([chain.id])
     assert {k: n for k, n in graph.counts.items() if n} == {"total": 3, "FAILED": 1, "SKIPPED": 2}
 
 
@@ -286,7 +286,7 @@ async def test_a_workflow_event_has_the_counts_at_its_time(engine, chain, report
         report(planned.node.definition.task, planned.id, "STARTED")
         report(planned.node.definition.task, planned.id, "SUCCESS", 1.0)
 
-    events = (await engine.store.history(await engine.store.get(chain.id))).events
+    events = (await engine.store.read_history(await engine.store.get(chain.id))).events
     ended = [e.workflow.counts.get("SUCCEEDED", 0) for e in events if e.workflow]
     assert ended == sorted(ended)
     assert (events[-1].id, events[-1].state) == (chain.id, "SUCCEEDED")

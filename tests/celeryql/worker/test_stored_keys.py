@@ -32,7 +32,7 @@ async def run_and_read(engine, report, redis, options: EnqueueOptions) -> dict:
     lease_ms = int(running.pop("lease")) - int(redis.hget(task, "began_at"))
     report(add, id_, states.SUCCESS, 3.0)
     ttls_s = [redis.ttl(f"celeryql:{key}:{id_}") for key in keys]
-    events = (await engine.store.history(accepted.record)).events
+    events = (await engine.store.read_history(accepted.record)).events
     return {
         "start": (attempt.number, attempt.max_attempts),
         "lease_ms": lease_ms,

@@ -42,7 +42,7 @@ async def test_due_messages_are_sent_once_by_several_sweepers(engine, empty_redi
     sent = [json.loads(message)["headers"]["id"] for message in empty_redis.lrange("celery", 0, -1)]
     assert sorted(sent) == sorted(ids)
     assert empty_redis.exists("celeryql:scheduled", "celeryql:scheduled_messages") == 0
-    events = (await engine.store.history(await engine.store.get(ids[0]))).events
+    events = (await engine.store.read_history(await engine.store.get(ids[0]))).events
     assert [event.state for event in events] == ["SCHEDULED", "QUEUED"]
 
 
