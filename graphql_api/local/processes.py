@@ -21,7 +21,7 @@ LONGEST_LINE_BYTES = 2**20
 PROBE_PAUSE_S = 0.05
 PUMP_TIMEOUT_S = 2.0  # a child that left the process group may keep the output open for ever
 NAME_WIDTH = 13  # of "email_service"
-COLOURS = (36, 33, 32, 35, 34, 96, 93, 92)  # foreground colours of ANSI terminals
+COLORS = (36, 33, 32, 35, 34, 96, 93, 92)  # foreground colors of ANSI terminals
 
 # The program starts only after the watchdog knows its process group. If this process dies before,
 # `read` fails at the end of its input and nothing is started.
@@ -72,9 +72,9 @@ class Program:
 class PrefixedOutput:
     """Writes the lines of several programs to one stream, each after its program's name."""
 
-    def __init__(self, stream: TextIO, *, coloured: bool = False) -> None:
+    def __init__(self, stream: TextIO, *, colored: bool = False) -> None:
         self._stream: TextIO | None = stream
-        self._coloured = coloured
+        self._colored = colored
         self._names: list[str] = []
 
     def line(self, name: str, text: str) -> None:
@@ -82,8 +82,8 @@ class PrefixedOutput:
         if name not in self._names:
             self._names.append(name)
         head = f"{name:<{NAME_WIDTH}} |"
-        if self._coloured:
-            head = f"\x1b[{COLOURS[self._names.index(name) % len(COLOURS)]}m{head}\x1b[0m"
+        if self._colored:
+            head = f"\x1b[{COLORS[self._names.index(name) % len(COLORS)]}m{head}\x1b[0m"
         self.say(f"{head} {text}")
 
     def say(self, text: str) -> None:

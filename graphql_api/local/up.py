@@ -174,7 +174,7 @@ def main(
 async def serve(stack: LocalStack, wanted_port: int, *, restart: bool) -> int:
     """Run the programs until the end, and return the exit code."""
     output = PrefixedOutput(
-        sys.stdout, coloured=sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        sys.stdout, colored=sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     )
     if stack.port != wanted_port:
         output.say(f"Port {wanted_port} is taken: using {stack.port}.")

@@ -175,9 +175,9 @@ def test_the_names_of_programs_line_up() -> None:
     assert output.getvalue() == "api           | one\nemail_service | two\nthree\n"
 
 
-def test_each_program_keeps_its_colour() -> None:
+def test_each_program_keeps_its_color() -> None:
     output = io.StringIO()
-    printed = PrefixedOutput(output, coloured=True)
+    printed = PrefixedOutput(output, colored=True)
 
     for name in ("api", "redis", "api"):
         printed.line(name, "text")
