@@ -54,23 +54,23 @@ end
 -- Where a push goes: the list of its queue, or the messages that are due later.
 local function place_of(push) return push.due_ms and keys.SCHEDULED or push.queue_list end
 
--- Get how many messages wait where a push goes. `call.waiting` has the numbers by place.
-local function waiting_with(call, push)
+-- Get how many messages wait where a push goes. `batch.waiting` caches the numbers by place.
+local function waiting_with(batch, push)
   local place = place_of(push)
-  if not call.waiting[place] then
-    call.waiting[place] = redis.call(push.due_ms and 'ZCARD' or 'LLEN', place)
+  if not batch.waiting[place] then
+    batch.waiting[place] = redis.call(push.due_ms and 'ZCARD' or 'LLEN', place)
   end
-  return call.waiting[place]
+  return batch.waiting[place]
 end
 
 -- Return the answer to a throttled request; nil if its queues and its owner's rate have room.
-local function check_limits(tx, call, request)
+local function check_limits(tx, batch, request)
   for _, push in ipairs(request.pushes) do
-    if waiting_with(call, push) >= call.max_waiting then
+    if waiting_with(batch, push) >= batch.max_waiting then
       return {THROTTLED, 'queue', QUEUE_WAIT_MS}
     end
   end
-  local wait_ms = take_places(tx, call.rate, #request.records)
+  local wait_ms = take_places(tx, batch.rate, #request.records)
   return wait_ms > 0 and {THROTTLED, 'rate', wait_ms} or nil
 end
 
@@ -126,22 +126,20 @@ local function begin_workflow(tx, id, request)
 end
 
 -- Write everything of one request.
-local function write_request(tx, call, request, times)
+local function write_request(tx, batch, request, times)
   local id = request.records[1].id
-  begin_records(tx, call.owner, request, times)
+  begin_records(tx, batch.owner, request, times)
   if request.workflow then begin_workflow(tx, id, request) end
   for _, new in ipairs(request.records) do
     if new.input then redis.call('SET', keys.input(new.id), new.input) end
     changes.apply(tx, new.id, new.fields, 'STATE')
-    call.accepted[#call.accepted + 1] = new.id
+    batch.accepted[#batch.accepted + 1] = new.id
   end
   for _, push in ipairs(request.pushes) do
-    outbox.send(tx, push, call.next_argument())
-    call.waiting[place_of(push)] = waiting_with(call, push) + 1
+    outbox.send(tx, push, push.payload)
+    batch.waiting[place_of(push)] = waiting_with(batch, push) + 1
   end
-  for _, step in ipairs(request.reused) do
-    redis.call('SET', keys.result(step), call.next_argument())
-  end
+  for id, result in pairs(request.results) do redis.call('SET', keys.result(id), result) end
   if times.expires_at then redis.call('ZADD', keys.EXPIRING, times.expires_at, id) end
 end
 
@@ -161,23 +159,20 @@ local function find_duplicate(tx, reserved_key, request)
   return {code, task, records.to_json(tx, task)}
 end
 
-local function find_refusal(tx, call, request, times, reserved_key)
+local function find_refusal(tx, batch, request, times, reserved_key)
   return reserved_key and find_duplicate(tx, reserved_key, request)
          or times.starts_too_late and {STARTS_TOO_LATE, '', ''}
-         or check_limits(tx, call, request)
+         or check_limits(tx, batch, request)
 end
 
-local function process_request(tx, call, request)
+local function process_request(tx, batch, request)
   local reserved_key = request.idempotency_key
-                    and keys.idempotency(call.owner, request.idempotency_key)
+                       and keys.idempotency(batch.owner, request.idempotency_key)
   local times = resolve_times(tx, request)
-  local refusal = find_refusal(tx, call, request, times, reserved_key)
-  if refusal then
-    call.skip_arguments(#request.pushes + #request.reused)
-    return refusal
-  end
+  local refusal = find_refusal(tx, batch, request, times, reserved_key)
+  if refusal then return refusal end
   local id = request.records[1].id
-  write_request(tx, call, request, times)
+  write_request(tx, batch, request, times)
   if reserved_key then reserve_key(tx, reserved_key, request) end
   return {ACCEPTED, id, records.to_json(tx, id)}
 end
@@ -187,27 +182,42 @@ local function last_cursor()
   return last and last[1] or '0-0'
 end
 
+-- Add its payload to each push, and to each request the `results` of its reused steps, by id.
+local function add_arguments(requests, args)
+  local next_argument = 2
+  local function take()
+    next_argument = next_argument + 1
+    return args[next_argument - 1]
+  end
+  for _, request in ipairs(requests) do
+    for _, push in ipairs(request.pushes) do push.payload = take() end
+    request.results = {}
+    for _, id in ipairs(request.reused) do request.results[id] = take() end
+  end
+end
+
+-- What the requests of a call share: the owner's limits, how many messages wait in each place, and
+-- the ids that were accepted.
+local function begin_batch(tx, call)
+  return {owner = call.owner, max_waiting = call.max_waiting, waiting = {}, accepted = {},
+          rate = read_rate(tx, call.owner, call.enqueue_rate, call.enqueue_burst)}
+end
+
 return function(_, args)
   local call = cjson.decode(args[1])
   local tx = transaction.begin(call.limits)
-  local argument = 1
-  function call.skip_arguments(count) argument = argument + count end
-  function call.next_argument()
-    argument = argument + 1
-    return args[argument]
-  end
-  call.accepted, call.waiting = {}, {}
-  call.rate = read_rate(tx, call.owner, call.enqueue_rate, call.enqueue_burst)
+  local batch = begin_batch(tx, call)
+  add_arguments(call.requests, args)
 
   -- Refused tasks take their places first: checking them took the most time.
-  local refused_wait_ms = call.refused > 0 and take_places(tx, call.rate, call.refused) or 0
+  local refused_wait_ms = call.refused > 0 and take_places(tx, batch.rate, call.refused) or 0
   local answers = {last_cursor(), refused_wait_ms}
   for _, request in ipairs(call.requests) do
-    answers[#answers + 1] = process_request(tx, call, request)
+    answers[#answers + 1] = process_request(tx, batch, request)
   end
-  write_rate(tx, call.rate)
-  if #call.accepted > 0 then
-    listings.add(tx, call.accepted, keys.TASKS, keys.tasks_of(call.owner))
+  write_rate(tx, batch.rate)
+  if #batch.accepted > 0 then
+    listings.add(tx, batch.accepted, keys.TASKS, keys.tasks_of(batch.owner))
   end
   return answers
 end
