@@ -25,8 +25,8 @@ local as_text = transaction.as_text
 local ACCEPTED, SEEN, SEEN_WITH_OTHER_INPUT, THROTTLED, STARTS_TOO_LATE = 0, 1, 2, 3, 4
 local QUEUE_WAIT_MS = 5000  -- a guess: nothing tells how fast a queue gets shorter
 
--- Rate limit per owner (GCRA): each accepted task moves the owner's next free time forward. A
--- throttled request does not move it.
+-- Rate limit per owner (GCRA): each task that is accepted, or was refused before, moves the owner's
+-- next free time forward. A throttled request does not move it.
 local function read_rate(tx, owner, per_second, burst)
   local taken_ms = math.max(tonumber(redis.call('GET', keys.rate(owner)) or 0), tx.now_ms)
   return {owner = owner, per_task_ms = 1000 / per_second, burst = burst,
