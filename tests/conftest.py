@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import mailbox
 import os
@@ -152,12 +153,18 @@ def one_machine(environment: dict[str, str], logs: Path) -> Iterator[Client]:
 
 
 @pytest.fixture(scope="session")
-def model_dir(tmp_path_factory: pytest.TempPathFactory, logs: Path) -> Path:
-    """The spam model, trained with its command, once for all tests."""
-    folder = tmp_path_factory.mktemp("models")
-    argv = ["ml.train_spam_detector", "--out", str(folder / "sms")]
-    with running(argv, {}, logs / "training.log") as process:
-        assert process.wait(TRAINING_S) == 0, (logs / "training.log").read_text()
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The spam model, trained with its command, once for all processes of a test run."""
+    run = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        run = run.parent  # shared by the processes
+    folder, log = run / "trained-models", run / "training.log"
+    with (run / "training.lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        if not folder.exists():
+            argv = ["ml.train_spam_detector", "--out", str(folder / "sms")]
+            with running(argv, {}, log) as process:
+                assert process.wait(TRAINING_S) == 0, log.read_text()
     return folder
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import os
 import subprocess
 import sys
 from importlib.metadata import distributions
@@ -136,21 +137,43 @@ def test_an_installed_command_runs_at_once_with_its_arguments(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "given"),
+    ("arguments", "marks", "given"),
     [
-        ([], ["--ignore=tests/faults", "--ignore=tests/fuzz"]),
-        (["--fast"], ["-m", "not slow"]),
-        (["--all"], []),
-        (["--fast", "-k", "two words"], ["-m", "not slow", "-k", "two words"]),
+        ([], "", ["--ignore=tests/faults", "--ignore=tests/fuzz"]),
+        (["--fast"], "not slow and ", []),
+        (["--all"], "", []),
+        (["--fast", "-k", "two words"], "not slow and ", ["-k", "two words"]),
     ],
 )
-def test_a_tier_selects_tests(project: Path, arguments: list[str], given: list[str]) -> None:
+def test_a_tier_runs_its_tests_side_by_side_and_then_those_that_run_alone(
+    project: Path, arguments: list[str], marks: str, given: list[str]
+) -> None:
     install_fake_venv(project, "requirements.lock", "requirements-dev.lock")
 
     done = run(project, "test", *arguments)
 
-    assert done.stderr == ""
-    assert done.stdout.splitlines() == [str(project), "-m", "pytest", *given]
+    side_by_side = ["-n", str(min(os.cpu_count() or 1, 7) + 1), "--dist", "loadfile"]
+    pytest_ = [str(project), "-m", "pytest", "-m"]
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == [
+        *[*pytest_, f"{marks}not alone", *side_by_side, *given],
+        *[*pytest_, f"{marks}alone", *given],
+    ]
+    assert done.stderr == "Tests that run side by side:\nTests that run alone:\n"
+
+
+@pytest.mark.parametrize(
+    ("side_by_side", "alone", "code"),
+    [(0, 0, 0), (0, 5, 0), (5, 0, 0), (5, 5, 5), (1, 0, 1), (0, 1, 1), (1, 5, 1), (4, 0, 4)],
+)
+def test_a_tier_fails_if_any_test_does(
+    project: Path, side_by_side: int, alone: int, code: int
+) -> None:
+    install_fake_venv(project, "requirements-dev.lock")
+    python = project / ".venv" / "bin" / "python"
+    python.write_text(f'#!/bin/sh\n[ "$4" = alone ] && exit {alone}\nexit {side_by_side}\n')
+
+    assert run(project, "test", "--all").returncode == code
 
 
 def test_the_options_of_up_are_told_before_anything_is_installed() -> None:

@@ -16,7 +16,7 @@ from tests.faults.flood import Flood
 from tests.faults.site import Site
 from tests.processes import wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 CUT_S = 20.0 if WHOLE else 12.0
 HERE, THERE = "10.213.77.1", "10.213.77.2"  # addresses of this machine and of Redis

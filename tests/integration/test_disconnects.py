@@ -130,6 +130,7 @@ async def watching(api, watch, empty_redis):
         await connection.close()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("watch", PROTOCOLS.values(), ids=PROTOCOLS)
 @pytest.mark.parametrize("leave", ["finish", "reset", "close"])
 async def test_a_client_that_disconnects_is_forgotten_within_a_second(
@@ -152,6 +153,7 @@ async def test_a_subscriber_that_does_not_read_is_disconnected(api, empty_redis,
         await until_live(api, 0)  # although the client stays connected
 
 
+@pytest.mark.alone
 async def test_a_client_that_answers_no_ping_is_disconnected(api, empty_redis):
     async with watching(api, PROTOCOLS["socket"], empty_redis):
         began = time.monotonic()

@@ -8,7 +8,7 @@ import time
 import httpx
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 ROUNDS = 3  # one has to pass: other work on the machine only ever makes a round slower
 MAILS = " ".join(

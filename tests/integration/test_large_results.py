@@ -10,7 +10,7 @@ import pytest
 
 from tests.client import Client
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 TASKS = '''
 """Tables."""

@@ -197,6 +197,7 @@ async def test_an_aborted_stream_is_no_longer_live(api):
     assert [after[live], after[opened]] == [0, 0]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("fault", ["kill", "freeze"])
 async def test_without_redis_the_metrics_of_the_process_come_within_a_second(api, server, fault):
     await api.enqueue("add", x=1, y=2)

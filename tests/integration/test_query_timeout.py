@@ -10,7 +10,7 @@ from celeryql.settings import Settings
 from tests.processes import Server
 from tests.serving import serving
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 async def test_a_query_that_takes_too_long_ends_with_an_error_and_a_remedy(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 from tests.client import Client
 from tests.processes import DEADLINE_S, Server, running_api, running_worker
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 ANSWER_S = 1.5
 READY_S = 1.0

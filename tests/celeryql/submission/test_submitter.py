@@ -169,6 +169,7 @@ async def test_without_redis_the_error_says_that_nothing_was_accepted(engine):
     assert not caught.value.outcome_unknown
 
 
+@pytest.mark.alone
 async def test_a_redis_that_stops_answering_leaves_the_outcome_unknown(engine, tmp_path):
     server, process = launch(tmp_path)
     try:

@@ -8,6 +8,7 @@ import json
 import time
 from contextlib import aclosing
 
+import pytest
 from graphql.execution.collect_fields import FieldDetails
 
 from graphql_api.api_errors import ErrorCode
@@ -49,6 +50,7 @@ async def longest_wait(until: asyncio.Event) -> float:
     return longest_s
 
 
+@pytest.mark.alone
 async def test_thousands_of_errors_do_not_block_other_operations(local_client):
     for _ in range(100):
         await local_client.add()

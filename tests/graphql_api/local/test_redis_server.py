@@ -203,6 +203,7 @@ def test_the_error_of_a_failed_start_quotes_the_log(tmp_path: Path) -> None:
         start(server)
 
 
+@pytest.mark.alone
 def test_starting_takes_less_than_a_fifth_of_a_second(tmp_path: Path) -> None:
     def timed_start(folder: Path) -> float:
         server = write_config(folder)

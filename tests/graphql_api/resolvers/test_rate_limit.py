@@ -98,6 +98,7 @@ async def test_another_owner_does_not_wait_for_refused_input(slow, url):
     assert other["enqueueAdd"]["__typename"] == "EnqueueAddSuccess"
 
 
+@pytest.mark.alone
 async def test_the_input_of_an_operation_must_be_validated_in_time():
     info = SimpleNamespace(context=SimpleNamespace(input_weight=1_000, input_check_s=4.9))
     began = time.monotonic()

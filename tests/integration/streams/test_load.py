@@ -21,7 +21,7 @@ from websockets.asyncio.client import connect
 from tests.client import Client
 from tests.processes import running_api
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 WATCH = """
 subscription($id: ID!) { task(id: $id) { at kind task { id state version } } }

@@ -210,6 +210,7 @@ async def test_a_client_that_resumes_before_a_trimmed_history_gets_a_gap(
     assert rest == history[1:]
 
 
+@pytest.mark.alone
 async def test_the_cluster_is_sent_at_most_once_a_second(client, accept):
     times = []
     async with aclosing(
