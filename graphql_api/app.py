@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp
 
-from celeryql.adopt.find import load_app
+from celeryql.adopt.find import load_celery_app
 from celeryql.engine import Engine
 from celeryql.errors import exit_on_bad_configuration
 from celeryql.observability import traces
@@ -45,7 +45,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     with exit_on_bad_configuration():
         settings = settings or load_settings()
-        api = build_schema(load_app(settings.celery_app))
+        api = build_schema(load_celery_app(settings.celery_app))
         authenticator = Authenticator(settings)
     engine = Engine(settings, api.definitions, api.queues)
     metrics = Metrics(engine.submitter.durations)

@@ -21,7 +21,7 @@ from strawberry.tools import create_type
 from strawberry.types import ExecutionContext
 
 from celeryql.adopt.exposed_tasks import exposed_tasks, queue_names
-from celeryql.adopt.find import load_app
+from celeryql.adopt.find import load_celery_app
 from celeryql.definition.task_definition import TaskDefinition
 from celeryql.errors import exit_on_bad_configuration
 from celeryql.observability import traces
@@ -111,7 +111,7 @@ def build_schema(app: Celery | None = None) -> Api:
         BadSettings: CELERY_APP names no app that CeleryQL is installed into.
         BadTaskDefinition: a task cannot be exposed, or a name that is derived for it is taken.
     """
-    app = app or load_app(load_settings().celery_app)
+    app = app or load_celery_app(load_settings().celery_app)
     known = exposed_tasks(app)
     names = SchemaNames(known.values())
     models = DerivedModels(names)

@@ -9,7 +9,7 @@ from celeryql.adopt.install import is_installed
 from celeryql.errors import BadSettings
 
 
-def load_app(name: str) -> Celery:
+def load_celery_app(name: str) -> Celery:
     """Import a Celery app as `celery -A` does.
 
     Args:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from celeryql.adopt.find import load_app
+from celeryql.adopt.find import load_celery_app
 from celeryql.errors import BadSettings
 from tasks.celery_app import app
 
@@ -31,11 +31,11 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["tasks", "tasks.celery_app", "tasks.celery_app:app"])
 def test_an_app_is_named_as_for_celery(name):
-    assert load_app(name) is app
+    assert load_celery_app(name) is app
 
 
 def test_an_app_of_another_package_is_found(folder):
-    assert load_app("installed").main == "installed"
+    assert load_celery_app("installed").main == "installed"
 
 
 @pytest.mark.parametrize(
@@ -49,11 +49,11 @@ def test_an_app_of_another_package_is_found(folder):
 )
 def test_the_error_says_why_there_is_no_app(folder, name, reason):
     with pytest.raises(BadSettings, match=f"setting CELERY_APP: {name}") as error:
-        load_app(name)
+        load_celery_app(name)
 
     assert reason in str(error.value)
 
 
 def test_an_error_of_the_users_own_module_is_not_hidden(folder):
     with pytest.raises(RuntimeError, match="no database"):
-        load_app("broken")
+        load_celery_app("broken")
